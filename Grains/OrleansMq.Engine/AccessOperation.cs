@@ -5,6 +5,10 @@ public enum AccessOperation : sbyte
 {
     /// <summary>Not known.</summary>
     Unknown = 0,
+    /// <summary>Any operation, in a filter of rules.</summary>
+    Any = 1,
+    /// <summary>Every operation, in a rule.</summary>
+    All = 2,
     /// <summary>Reads records of a topic, or takes part in a group.</summary>
     Read = 3,
     /// <summary>Appends records to a topic.</summary>
@@ -25,4 +29,10 @@ public enum AccessOperation : sbyte
     AlterConfigs = 11,
     /// <summary>Asks for a producer id.</summary>
     IdempotentWrite = 12,
+    /// <summary>Creates delegation tokens. Rules may name it; this broker has no such tokens.</summary>
+    CreateTokens = 13,
+    /// <summary>Describes delegation tokens. Rules may name it; this broker has no such tokens.</summary>
+    DescribeTokens = 14,
+    /// <summary>Takes part in transactions in two phases (KIP-939). Rules may name it; this broker has none.</summary>
+    TwoPhaseCommit = 15,
 }

@@ -63,6 +63,10 @@ public enum ErrorCode : short
     ClusterAuthorizationFailed = 31,
     /// <summary>A timestamp outside what the topic's configuration allows.</summary>
     InvalidTimestamp = 32,
+    /// <summary>A mechanism of authentication that is not offered. The answer lists those that are.</summary>
+    UnsupportedSaslMechanism = 33,
+    /// <summary>A request that is not allowed at this point of the authentication. Authenticate first.</summary>
+    IllegalSaslState = 34,
     /// <summary>A version of a request that is not served.</summary>
     UnsupportedVersion = 35,
     /// <summary>A topic of that name exists.</summary>
@@ -101,6 +105,8 @@ public enum ErrorCode : short
     OperationNotAttempted = 55,
     /// <summary>The partition's storage is offline, full or failing; the message names the path and the fix.</summary>
     KafkaStorageError = 56,
+    /// <summary>The credentials are not those of a user.</summary>
+    SaslAuthenticationFailed = 58,
     /// <summary>The producer id is not known to the partition (any more).</summary>
     UnknownProducerId = 59,
     /// <summary>Replicas are being moved already. Wait for it, or cancel it.</summary>
@@ -143,6 +149,12 @@ public enum ErrorCode : short
     UnstableOffsetCommit = 88,
     /// <summary>A newer instance of the transactional id, its timeout or an operator has fenced the producer.</summary>
     ProducerFenced = 90,
+    /// <summary>There is no such user, or it has no such credential.</summary>
+    ResourceNotFound = 91,
+    /// <summary>The request names the same thing twice.</summary>
+    DuplicateResource = 92,
+    /// <summary>A credential that is not allowed, such as one with too few iterations.</summary>
+    UnacceptableCredential = 93,
     /// <summary>No topic has that id.</summary>
     UnknownTopicId = 100,
     /// <summary>No broker of that number was ever in the cluster, or it was removed.</summary>

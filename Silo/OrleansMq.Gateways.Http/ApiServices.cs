@@ -4,6 +4,7 @@ using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Groups;
 using OrleansMq.Records;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -28,6 +29,8 @@ internal sealed record ApiServices
     public required ILogger Logger { get; init; }
     /// <summary>The metrics behind <c>/metrics</c>.</summary>
     public required Metrics.BrokerMetrics Metrics { get; init; }
+    /// <summary>Whether anyone may read the metrics, also where access control is switched on.</summary>
+    public bool MetricsAreOpen { get; init; }
     /// <summary>Returns the groups that this broker coordinates.</summary>
     public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
     /// <summary>The raw batches in requests.</summary>
@@ -50,6 +53,15 @@ internal sealed record ApiServices
     /// <summary>The session of a request's connection.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>
     public SessionAccess AccessOf(HttpContext http) => HttpSession.Of(http, Gate.Access);
+
+    /// <summary>Users and rules, as the client of a request may use them.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet, or has none.</exception>
+    public SessionSecurity SecurityOf(HttpContext http)
+    {
+        var access = AccessOf(http);
+        return Gate.Security is { } security ? new SessionSecurity(access, security)
+            : throw new BrokerException(ErrorCode.UnsupportedVersion, "This broker has neither users nor rules.");
+    }
 
     /// <summary>The broker, as the client of a request may use it.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>

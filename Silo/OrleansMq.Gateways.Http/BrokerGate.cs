@@ -1,5 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -18,6 +19,9 @@ internal sealed class BrokerGate : IDisposable
     /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it is not open yet.</exception>
     public BrokerAccess Access => _access ?? throw Starting();
 
+    /// <summary>Users and rules; null before the broker is open, and for a broker without them.</summary>
+    public BrokerSecurity? Security { get; private set; }
+
     /// <summary>Null while the broker serves requests, else why it does not.</summary>
     public string? NotReadyReason =>
         _draining.IsCancellationRequested ? "The broker is shutting down."
@@ -30,7 +34,9 @@ internal sealed class BrokerGate : IDisposable
     /// <summary>Admits requests.</summary>
     /// <param name="broker">The broker itself.</param>
     /// <param name="access">The door to it.</param>
-    public void Open(IBroker broker, BrokerAccess access) => (_broker, _access) = (broker, access);
+    /// <param name="security">Users and rules.</param>
+    public void Open(IBroker broker, BrokerAccess access, BrokerSecurity? security = null) =>
+        (Security, _broker, _access) = (security, broker, access);
 
     /// <summary>Ends waits; requests in flight continue.</summary>
     public void Drain() => _draining.Cancel();

@@ -8,11 +8,13 @@ internal static class ErrorStatus
     public static int Of(ErrorCode code, bool diskFull) => code switch
     {
         ErrorCode.None => StatusCodes.Status200OK,
+        ErrorCode.SaslAuthenticationFailed => StatusCodes.Status401Unauthorized,
         ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed
             or ErrorCode.TransactionalIdAuthorizationFailed =>
             StatusCodes.Status403Forbidden,
         ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId or ErrorCode.BrokerIdNotRegistered
-            or ErrorCode.GroupIdNotFound or ErrorCode.TransactionalIdNotFound => StatusCodes.Status404NotFound,
+            or ErrorCode.GroupIdNotFound or ErrorCode.TransactionalIdNotFound or ErrorCode.ResourceNotFound =>
+            StatusCodes.Status404NotFound,
         ErrorCode.TopicAlreadyExists or ErrorCode.ReassignmentInProgress or ErrorCode.NoReassignmentInProgress
             or ErrorCode.ElectionNotNeeded => StatusCodes.Status409Conflict,
         ErrorCode.OutOfOrderSequenceNumber or ErrorCode.DuplicateSequenceNumber or ErrorCode.InvalidProducerEpoch

@@ -1,5 +1,6 @@
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Gateways.Http.Scheduling;
+using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Transactions;
 
 namespace OrleansMq.Gateways.Http;
@@ -29,5 +30,6 @@ internal static class HttpApi
         QueueConsumerEndpoints.Map(app, api);
         ScheduleEndpoints.Map(app, api);
         TransactionEndpoints.Map(app, api);
+        SecurityEndpoints.Map(app, api);
     }
 }

@@ -92,7 +92,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         ArgumentNullException.ThrowIfNull(broker);
         _hosted = broker;
         Metrics.Add(broker.Access.Meter);
-        _gate.Open(broker.Broker, broker.Access);
+        _gate.Open(broker.Broker, broker.Access, broker.Security);
     }
 
     /// <inheritdoc/>
@@ -144,6 +144,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
                     + "space" : null,
             Logger = _options.LoggerFactory.CreateLogger("http"),
             Metrics = Metrics,
+            MetricsAreOpen = _options.MetricsAreOpen,
             LocalGroups = cancellationToken => _hosted?.LocalGroups(cancellationToken) ?? new([]),
         });
         return app;

@@ -34,6 +34,10 @@ public sealed record HttpGatewayOptions
     /// <summary>Free bytes of the data volume below which a failed write is reported as a full disk: 256 MiB.</summary>
     public long MinFreeBytes { get; init; } = 256L << 20;
 
+    /// <summary>Whether anyone may read <c>/metrics</c>, also where access control is switched on: false. They name topics and
+    /// groups.</summary>
+    public bool MetricsAreOpen { get; init; }
+
     /// <summary>The host that the metrics name: <c>cluster</c> or <c>standalone</c>.</summary>
     internal string Flavour { get; init; } = "cluster";
 

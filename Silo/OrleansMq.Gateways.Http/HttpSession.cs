@@ -1,9 +1,11 @@
 using Microsoft.AspNetCore.Connections.Features;
 using OrleansMq.Access;
+using OrleansMq.Gateways.Http.Security;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>The session of an HTTP connection, opened by its first request. A connection carries one request at a time.</summary>
+/// <summary>The session of an HTTP connection, opened by its first request, and again where another user sends one. A connection carries
+/// one request at a time.</summary>
 internal static class HttpSession
 {
     private static readonly object Key = new();
@@ -13,7 +15,8 @@ internal static class HttpSession
     {
         if (http.Features.Get<IConnectionItemsFeature>()?.Items is not { } items)
             return Open(http, access);
-        if (items.TryGetValue(Key, out var known) && known is SessionAccess opened)
+        if (items.TryGetValue(Key, out var known) && known is SessionAccess opened
+            && opened.Session.Principal == HttpAuthentication.PrincipalOf(http))
             return opened;
         var session = Open(http, access);
         items[Key] = session;
@@ -23,7 +26,7 @@ internal static class HttpSession
     private static SessionAccess Open(HttpContext http, BrokerAccess access)
     {
         var connection = http.Connection;
-        return access.Open(new BrokerSession(BrokerSession.Anonymous, "", $"{connection.LocalIpAddress}:{connection.LocalPort}",
-            connection.RemoteIpAddress?.ToString() ?? "", SessionProtocol.Http));
+        return access.Open(new BrokerSession(HttpAuthentication.PrincipalOf(http), "",
+            $"{connection.LocalIpAddress}:{connection.LocalPort}", connection.RemoteIpAddress?.ToString() ?? "", SessionProtocol.Http));
     }
 }

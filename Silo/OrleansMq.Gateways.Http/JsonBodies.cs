@@ -28,6 +28,9 @@ internal static class JsonBodies
     /// <summary>The same for transactions.</summary>
     public static TransactionJson TransactionAnswers { get; } = new(ReadableOptions());
 
+    /// <summary>The same for users and rules.</summary>
+    public static SecurityApiJson SecurityAnswers { get; } = new(ReadableOptions());
+
     /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
@@ -55,6 +58,9 @@ internal static class JsonBodies
     /// <summary>The contracts of <c>/api/transactions</c>.</summary>
     public static TransactionJson Transactions { get; } =
         new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
+
+    /// <summary>The contracts of <c>/api/users</c> and <c>/api/acls</c>.</summary>
+    public static SecurityApiJson Security { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
     /// <summary>Reads the body, which must not be empty.</summary>
     /// <inheritdoc cref="ReadAsync"/>

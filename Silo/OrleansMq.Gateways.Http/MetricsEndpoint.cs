@@ -1,3 +1,5 @@
+using OrleansMq.Access;
+
 namespace OrleansMq.Gateways.Http;
 
 /// <summary><c>/metrics</c>: the Prometheus text format.</summary>
@@ -6,6 +8,9 @@ internal static class MetricsEndpoint
     /// <summary>Maps the endpoint.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api) => routes.MapGet("/metrics", async http =>
     {
+        // It names topics and groups.
+        if (!api.MetricsAreOpen && api.Gate.Security is { IsEnabled: true })
+            api.AccessOf(http).Demand(AccessOperation.Describe, ResourceType.Cluster);
         if (api.Gate.NotReadyReason is null)
         {
             await api.Metrics.Groups.RefreshAsync(api.Gate.Own.Groups, api.GroupLag, api.LocalGroups, api.Gate.Draining);

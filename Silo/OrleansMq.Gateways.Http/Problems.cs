@@ -1,5 +1,7 @@
 using System.Text.Json;
+using OrleansMq.Access;
 using OrleansMq.Client;
+using OrleansMq.Gateways.Http.Security;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -19,13 +21,21 @@ internal static class Problems
         http.Response.StatusCode = status;
         if (status == StatusCodes.Status503ServiceUnavailable)
             http.Response.Headers.RetryAfter = "1";
+        if (status == StatusCodes.Status401Unauthorized)
+            http.Response.Headers.WWWAuthenticate = "Basic realm=\"OrleansMq\", charset=\"UTF-8\"";
         return WriteBodyAsync(http, status, code, detail);
     }
 
     /// <summary>Answers with the problem of an outcome of the broker API.</summary>
     public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail) =>
-        WriteAsync(http, ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.DiskFull() is not null), code,
-            detail ?? code.ToString());
+        WriteAsync(http, AsksWho(http, api, code) ? StatusCodes.Status401Unauthorized
+            : ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.DiskFull() is not null), code, detail ?? code.ToString());
+
+    // A client that has not said who it is may be allowed once it has.
+    private static bool AsksWho(HttpContext http, ApiServices api, ErrorCode code) =>
+        code is ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed
+            or ErrorCode.TransactionalIdAuthorizationFailed
+        && api.Gate.Security is { IsEnabled: true } && HttpAuthentication.PrincipalOf(http) == BrokerSession.Anonymous;
 
     /// <summary>Adds a body to the web framework's own errors: no such route, or a method that the route does not accept.</summary>
     public static Task CompleteAsync(HttpContext http)

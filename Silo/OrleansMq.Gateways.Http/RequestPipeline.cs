@@ -1,10 +1,12 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Connections;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Http.Security;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>The pipeline of every request: measures it, checks its host and origin, and converts errors to problem details.</summary>
+/// <summary>The pipeline of every request: measures it, checks its host and origin, finds out its user, and converts errors to problem
+/// details.</summary>
 internal static class RequestPipeline
 {
     /// <summary>Wraps <paramref name="next"/>.</summary>
@@ -15,7 +17,7 @@ internal static class RequestPipeline
         {
             if (RefusalOf(http.Request, api.Hosts) is { } refusal)
                 await Problems.WriteAsync(http, refusal.Status, ErrorCode.InvalidRequest, refusal.Reason);
-            else
+            else if (HealthEndpoints.Serve(http.Request.Path) || await HttpAuthentication.AdmitAsync(http, api))
                 await next(http);
             await Problems.CompleteAsync(http);
         }

@@ -35,6 +35,9 @@ internal static class RouteValues
     public static string Transaction(HttpContext http) =>
         RawSegment(http, "/api/transactions/", 0) ?? (string)http.Request.RouteValues["transaction"]!;
 
+    /// <summary>Returns the user's name, which may contain any characters.</summary>
+    public static string User(HttpContext http) => RawSegment(http, "/api/users/", 0) ?? (string)http.Request.RouteValues["user"]!;
+
     /// <summary>Returns the id of a queue's consumer.</summary>
     /// <exception cref="RequestException">It is not a UUID.</exception>
     public static Guid Consumer(HttpContext http)

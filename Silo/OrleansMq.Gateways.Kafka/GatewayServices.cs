@@ -2,8 +2,10 @@ using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Hosting;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -20,6 +22,8 @@ internal sealed class GatewayServices : IDisposable
     {
         Options = options;
         Self = hosted.BrokerId;
+        Security = hosted.Security;
+        Unauthenticated = new UnauthenticatedConnections(options);
         Access = hosted.Access;
         Metadata = hosted.Metadata;
         ClusterId = hosted.ClusterId;
@@ -34,6 +38,12 @@ internal sealed class GatewayServices : IDisposable
     }
 
     public KafkaGatewayOptions Options { get; }
+
+    /// <summary>Users and rules; null for a broker without them.</summary>
+    public BrokerSecurity? Security { get; }
+
+    /// <summary>The connections that have not authenticated, where their listener asks for it.</summary>
+    public UnauthenticatedConnections Unauthenticated { get; }
 
     /// <summary>The door to the broker.</summary>
     public BrokerAccess Access { get; }

@@ -1,10 +1,13 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
+using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -29,6 +32,13 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     {
         _services = services;
         _session = new ClientSession(services.Access, this);
+        if (services.Options.RequiresSasl)
+            Sasl = new SaslSession(services, services.Security
+                ?? throw new InvalidOperationException("A listener requires SASL, but this broker has no users."),
+                RemoteEndPoint.Address.ToString(), Cut);
+        // Too many others have not authenticated yet.
+        if (Sasl is { Phase: SaslPhase.Failed })
+            Stop();
         Number = services.NextConnection();
         _metrics = metrics;
     }
@@ -38,6 +48,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
 
     /// <inheritdoc/>
     public long Number { get; }
+
+    /// <inheritdoc/>
+    public SaslSession? Sasl { get; }
+
+    /// <inheritdoc/>
+    public string Principal => Sasl?.Principal ?? BrokerSession.Anonymous;
 
     /// <summary>The length in front of a request: a big-endian int32.</summary>
     protected override int HeadBytes => sizeof(int);
@@ -55,9 +71,11 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     protected override int LengthOf(ReadOnlySpan<byte> head)
     {
         var length = BinaryPrimitives.ReadInt32BigEndian(head);
-        if (length < MinRequestBytes || length > _services.Options.MaxRequestBytes)
-            throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to "
-                + $"{_services.Options.MaxRequestBytes} are allowed; "
+        // A client that nobody knows yet takes little memory. A message without a header may be short.
+        var most = Sasl is { IsDone: false } ? SaslExchange.MaxMessageBytes : _services.Options.MaxRequestBytes;
+        var least = Sasl is { TakesRawMessages: true } ? 0 : MinRequestBytes;
+        if (length < least || length > most)
+            throw new MalformedRequestException($"a request of {length} bytes is announced, {least} to {most} are allowed; "
                 + "this port speaks the Kafka protocol, without TLS");
         return length;
     }
@@ -65,12 +83,19 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     /// <inheritdoc/>
     protected override async ValueTask BeginAsync(RequestFrame frame)
     {
+        if (Sasl is { TakesRawMessages: true } sasl)
+        {
+            await BeginRawAsync(frame, sasl).ConfigureAwait(false);
+            return;
+        }
         DecodedRequest request;
         try
         {
             request = ApiTable.Decode(frame.Memory);
             if (request.Outcome != DecodeOutcome.Decoded && !IsUnknownApiVersions(request))
                 throw new MalformedRequestException(request.Fault!);
+            if (Sasl?.WhyNot(request.Api!.Key) is { } refusal)
+                throw new MalformedRequestException(refusal);
             var isQuick = request.Body is { } body && request.Api!.IsQuick(_services, body);
             await LeaveLoopUnlessQuickAsync(isQuick, frame.Length).ConfigureAwait(false);
             var mayOvertake = request.Api!.RunsAhead && _runsAhead;
@@ -97,11 +122,46 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         WriteFullBurst();
         if (context.HoldsBack || !request.Api.RunsAhead)
             await WaitUntilAllSentAsync().ConfigureAwait(false);
+        if (Sasl is { Phase: SaslPhase.Failed })
+            Stop();
+    }
+
+    // A message of an authentication without the header of a request, after the first version of the handshake.
+    private async ValueTask BeginRawAsync(RequestFrame frame, SaslSession sasl)
+    {
+        await LeaveLoopUnlessQuickAsync(isQuick: false, frame.Length).ConfigureAwait(false);
+        Responses.Add(AnswerAsync());
+        await WaitUntilAllSentAsync().ConfigureAwait(false);
+        if (sasl.Phase == SaslPhase.Failed)
+            Stop();
+
+        async ValueTask<Response?> AnswerAsync()
+        {
+            try
+            {
+                var answer = await sasl.NextAsync(frame.Memory, Aborted).ConfigureAwait(false);
+                if (answer.Error != ErrorCode.None)
+                    return Response.Close();
+                var response = new ResponseWriter(0, isFlexible: false);
+                response.WriteInt32(0);
+                response.WriteRaw(answer.Bytes);
+                return response;
+            }
+            catch (Exception unanswered) when (unanswered is IOException or OperationCanceledException)
+            {
+                return Response.Close();
+            }
+            finally
+            {
+                Release(frame);
+            }
+        }
     }
 
     /// <inheritdoc/>
     protected override void OnEnded()
     {
+        Sasl?.Dispose();
         if (Software is { } software)
             _metrics.Left(software.Name, software.Version);
     }

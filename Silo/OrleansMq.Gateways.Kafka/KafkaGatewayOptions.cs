@@ -14,6 +14,23 @@ public sealed record KafkaGatewayOptions
     /// the other brokers' registrations decide for those.</summary>
     public string? Advertised { get; init; }
 
+    /// <summary>Whether clients authenticate by SASL before anything else: false.</summary>
+    public bool RequiresSasl { get; init; }
+
+    /// <summary>How long a client may take to authenticate: 10 s. Then its connection is closed.</summary>
+    public TimeSpan AuthenticationTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long a failed authentication is not answered, so that passwords are not tried quickly: 100 ms,
+    /// <c>connection.failed.authentication.delay.ms</c>.</summary>
+    public TimeSpan FailedAuthenticationDelay { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>How long an authentication is good for: for ever (zero), <c>connections.max.reauth.ms</c>. A client authenticates again on
+    /// the same connection (KIP-368); one that does not is closed.</summary>
+    public TimeSpan MaxReauthentication { get; init; }
+
+    /// <summary>Connections that have not authenticated yet: 1,000. Further ones are closed on accept.</summary>
+    public int MaxUnauthenticated { get; init; } = 1_000;
+
     /// <summary>Largest request: 100 MiB, <c>socket.request.max.bytes</c>. A larger one closes its connection.</summary>
     public int MaxRequestBytes { get; init; } = 100 << 20;
 

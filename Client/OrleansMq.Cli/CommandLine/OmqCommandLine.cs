@@ -10,6 +10,7 @@ using OrleansMq.Cli.Queues;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Schedules;
+using OrleansMq.Cli.Security;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
 using OrleansMq.Cli.Transactions;
@@ -40,6 +41,8 @@ internal static class OmqCommandLine
             ScheduleCommands.Create(),
             TransactionCommands.Create(),
             AmqpCommands.Create(),
+            UserCommands.Create(),
+            AclCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),

@@ -22,13 +22,15 @@ internal sealed class ServerOption
         Arity = ArgumentArity.ExactlyOne,
     };
 
+    private UserOption User { get; init; } = null!;
+
     /// <summary>The option.</summary>
     public Option<IReadOnlyList<Uri>> Option { get; }
 
     /// <summary>Creates the option and adds it to a command.</summary>
     public static ServerOption AddTo(Command command)
     {
-        var server = new ServerOption();
+        var server = new ServerOption { User = UserOption.AddTo(command) };
         command.Options.Add(server.Option);
         return server;
     }
@@ -40,8 +42,14 @@ internal sealed class ServerOption
     public HttpBroker Connect(ParseResult parsed)
     {
         var addresses = Addresses(parsed);
-        return new HttpBroker(addresses,
-            new HttpBrokerOptions { ClientName = "omq", RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
+        var user = User.Find(parsed);
+        return new HttpBroker(addresses, new HttpBrokerOptions
+        {
+            ClientName = "omq",
+            RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero,
+            User = user?.User,
+            Password = user?.Password,
+        });
     }
 
     /// <summary>Returns the brokers' addresses: from the option, the environment, or the default.</summary>

@@ -146,6 +146,8 @@ public sealed partial class HttpBroker
         };
         if (_options.ClientName is { Length: > 0 } name)
             request.Headers.TryAddWithoutValidation("User-Agent", name);
+        if (_authorization is not null)
+            request.Headers.Authorization = _authorization;
         return request;
     }
 }

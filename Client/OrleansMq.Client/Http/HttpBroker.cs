@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Text;
 using OrleansMq.Api;
 
 namespace OrleansMq.Client;
@@ -20,6 +22,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly HttpBrokerOptions _options;
     private readonly BrokerAddresses _addresses;
     private readonly Witness? _witness;
+    private readonly AuthenticationHeaderValue? _authorization;
 
     // One batch at a time per partition: requests on pooled connections can overtake each other, and the broker rejects a batch whose
     // predecessor has not arrived. Grows with the number of partitions written to, as other per-partition state does.
@@ -44,12 +47,16 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         ArgumentNullException.ThrowIfNull(http);
         _http = http;
         _options = options ?? new HttpBrokerOptions();
+        if (_options.User is { } user)
+            _authorization = new AuthenticationHeaderValue("Basic",
+                Convert.ToBase64String(Encoding.UTF8.GetBytes($"{user}:{_options.Password}")));
         _addresses = new BrokerAddresses(addresses);
         Administration = new HttpClusterAdministration(this);
         Groups = new HttpGroupCoordinator(this);
         Queues = new HttpQueues(this);
         Schedules = new HttpSchedules(this);
         Transactions = new HttpTransactions(this);
+        Security = new HttpSecurity(this);
     }
 
     private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
@@ -80,6 +87,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public ITransactionCoordinator Transactions { get; }
+
+    /// <summary>Users and rules.</summary>
+    internal HttpSecurity Security { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)

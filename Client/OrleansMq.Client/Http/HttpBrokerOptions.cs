@@ -27,6 +27,16 @@ public sealed record HttpBrokerOptions
     /// the header <c>User-Agent</c>: printable ASCII. The broker shows 100 characters of it.</summary>
     public string? ClientName { get; init; }
 
+    /// <summary>The user that requests are sent as; null for none. The name has no colon. Without TLS the password can be read on the
+    /// way.</summary>
+    public string? User { get; init; }
+
+    /// <summary>The user's password.</summary>
+    public string? Password { get; init; }
+
     /// <summary>The clock of the time limits.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
+    /// <summary>Omits the password.</summary>
+    public override string ToString() => nameof(HttpBrokerOptions);
 }

@@ -12,6 +12,13 @@ public interface IAuthorizer
     /// <param name="type">The kind of resource.</param>
     /// <param name="name">The resource's name; it need not exist.</param>
     bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name);
+
+    /// <summary>Whether a session may perform an operation on some resource of a kind. An idempotent producer gets its id for a topic that
+    /// it names later.</summary>
+    /// <param name="session">The caller.</param>
+    /// <param name="operation">The operation.</param>
+    /// <param name="type">The kind of resource.</param>
+    bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) => false;
 }
 
 /// <summary>Allows every operation: a broker without access control.</summary>
@@ -27,4 +34,7 @@ public sealed class AllowAll : IAuthorizer
 
     /// <inheritdoc/>
     public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) => true;
+
+    /// <inheritdoc/>
+    public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) => true;
 }

@@ -5,6 +5,8 @@ public enum ResourceType : sbyte
 {
     /// <summary>Not known.</summary>
     Unknown = 0,
+    /// <summary>Any kind, in a filter of rules.</summary>
+    Any = 1,
     /// <summary>A topic, by name.</summary>
     Topic = 2,
     /// <summary>A consumer group, by id.</summary>
@@ -13,6 +15,10 @@ public enum ResourceType : sbyte
     Cluster = 4,
     /// <summary>A transactional id.</summary>
     TransactionalId = 5,
+    /// <summary>A delegation token. Rules may name it; this broker has no such tokens.</summary>
+    DelegationToken = 6,
+    /// <summary>A user, by principal.</summary>
+    User = 7,
 }
 
 /// <summary>Facts about kinds of resources.</summary>

@@ -46,6 +46,9 @@ public sealed class SessionAccess
             ? grant.Allows(operation)
             : _access.Allows(Session, operation, type, name);
 
+    /// <summary>Whether the session may perform an operation on some resource of a kind.</summary>
+    public bool AllowsAny(AccessOperation operation, ResourceType type) => _access.Authorizer.AllowsAny(Session, operation, type);
+
     /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic.</summary>
     public bool AllowsCreation(string topic) =>
         (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic))

@@ -139,7 +139,9 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     /// <inheritdoc/>
     public async ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default)
     {
-        session.Demand(AccessOperation.IdempotentWrite, ResourceType.Cluster);
+        // A client that may write somewhere may do so idempotently (KIP-679).
+        if (!session.AllowsAny(AccessOperation.Write, ResourceType.Topic))
+            session.Demand(AccessOperation.IdempotentWrite, ResourceType.Cluster);
         return await _broker.InitProducerIdAsync(cancellationToken).ConfigureAwait(false);
     }
 

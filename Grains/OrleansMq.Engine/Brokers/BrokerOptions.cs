@@ -1,6 +1,7 @@
 using OrleansMq.Access;
 using OrleansMq.Groups;
 using OrleansMq.Partitions;
+using OrleansMq.Security;
 using OrleansMq.Topics;
 using OrleansMq.Transactions;
 
@@ -9,8 +10,10 @@ namespace OrleansMq.Brokers;
 /// <summary>What a broker's engine is given: all that its partitions are, the topics' defaults, and the bounds of its groups.</summary>
 public sealed record BrokerOptions : PartitionStoreOptions
 {
-    /// <summary>Decides what sessions may do: everything, by default.</summary>
+    /// <summary>Decides what sessions may do: everything, by default. <see cref="Security"/> replaces it where it is switched on.</summary>
     public IAuthorizer Authorizer { get; init; } = AllowAll.Instance;
+    /// <summary>Users and access control.</summary>
+    public SecurityOptions Security { get; init; } = new();
     /// <summary>Counts what sessions do.</summary>
     internal AccessMeter Meter { get; init; } = new();
     /// <summary>The configuration of topics that set nothing.</summary>

@@ -6,6 +6,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
+using OrleansMq.Security;
 using OrleansMq.State;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -52,7 +53,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             ?? throw new BrokerException(error, message!));
         Schedules = new RoutedSchedules(this, partition => (Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
-        Access = new BrokerAccess(this, this, options.Authorizer, options.Meter, options.Log);
+        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
+            options.Log, options.TimeProvider);
+        Access = new BrokerAccess(this, this, Security.AuthorizerOver(options.Authorizer), options.Meter, options.Log);
         // Dead letters that were decided before are published from now on, and records that are due are appended.
         partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Codecs, options.Log, options.TimeProvider);
         partitions.Ports.Broker = () => this;
@@ -64,6 +67,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
 
     /// <summary>The door to this broker.</summary>
     public BrokerAccess Access { get; }
+
+    /// <summary>Users and rules.</summary>
+    public BrokerSecurity Security { get; }
 
     /// <summary>The version of the engine.</summary>
     public static string Version { get; } =
@@ -123,6 +129,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
             broker = new LocalBroker(options, directory, partitions, topics, state, journaled, metadata);
+            await broker.Security.OpenAsync(follows: false).ConfigureAwait(false);
             return broker;
         }
         catch
@@ -268,6 +275,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             if (virtualHosts.IsCompletedSuccessfully)
                 await virtualHosts.Result.DisposeAsync().ConfigureAwait(false);
         }
+        await Security.DisposeAsync().ConfigureAwait(false);
         await _transactionWatch.DisposeAsync().ConfigureAwait(false);
         await _transactions.DisposeAsync().ConfigureAwait(false);
         await _groups.DisposeAsync().ConfigureAwait(false);

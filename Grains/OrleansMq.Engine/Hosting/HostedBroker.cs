@@ -2,6 +2,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Partitions;
+using OrleansMq.Security;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Hosting;
@@ -31,6 +32,9 @@ public sealed class HostedBroker
 
     /// <summary>The broker itself, for what a gateway looks up on the broker's own behalf. It neither authorizes nor counts.</summary>
     public IBroker Broker { get; }
+
+    /// <summary>Users and rules, by which gateways authenticate; null for a broker without them.</summary>
+    internal BrokerSecurity? Security { get; init; }
 
     /// <summary>Brokers, topics and the leaders of their partitions.</summary>
     internal IClusterMetadata Metadata { get; }

@@ -16,6 +16,7 @@ using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
+using OrleansMq.Grains.Security;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Grains.Topics;
 using OrleansMq.Grains.Transactions;
@@ -95,8 +96,10 @@ public static class OrleansMqSiloBuilderExtensions
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));
         silo.Services.AddSingleton(services => new BrokerAccess(services.GetRequiredService<GrainBroker>(),
-            services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloBroker>().Options.Authorizer,
+            services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloSecurity>().Authorizer,
             services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log));
+        silo.Services.AddSingleton<SiloSecurity>();
+        silo.Services.AddParticipant<SiloSecurity>();
         silo.Services.AddSingleton<GrainDoor>();
         silo.Services.AddSingleton<TransactionServices>();
         silo.Services.AddSingleton<SiloTransactionWatch>();
@@ -116,6 +119,7 @@ public static class OrleansMqSiloBuilderExtensions
             LocalGroups = _ => new(services.GetRequiredService<ActiveCoordinators>().IdsOf(GroupGrain.TypeName)),
             Incarnation = broker.Cluster is null ? "" : services.GetRequiredService<ILocalSiloDetails>().SiloAddress.ToParsableString(),
             Peers = services.GetService<GatewayPeers>() ?? (IGatewayPeers)NoPeers.Instance,
+            Security = services.GetRequiredService<SiloSecurity>().Users,
             OpenVirtualHosts = broker.Cluster is null ? broker.OpenVirtualHostsAsync
                 : services.GetRequiredService<VirtualHostsFollower>().OpenAsync,
         };

@@ -1,7 +1,9 @@
 using System.Net;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Partitions;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
@@ -12,6 +14,11 @@ internal sealed class RequestContext
 
     /// <summary>What the client may do, and its way to partitions.</summary>
     public required SessionAccess Access { get; init; }
+
+    /// <summary>Users and rules, as the client may use them.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnsupportedVersion"/>: this broker has none.</exception>
+    public SessionSecurity Security => Services.Security is { } security ? new SessionSecurity(Access, security)
+        : throw new BrokerException(ErrorCode.UnsupportedVersion, "This broker has neither users nor rules.");
 
     /// <summary>The broker, as the client may use it.</summary>
     public IBroker Broker => Access.Broker;
@@ -59,6 +66,12 @@ internal interface IConnection
 
     /// <summary>Cancelled when the connection is closed, or the gateway is stopping.</summary>
     CancellationToken Aborted { get; }
+
+    /// <summary>The connection's authentication; null where its listener asks for none.</summary>
+    SaslSession? Sasl { get; }
+
+    /// <summary>Who the client is: what it authenticated as, or <see cref="BrokerSession.Anonymous"/>.</summary>
+    string Principal { get; }
 
     /// <summary>Records the client's software name and version (KIP-511).</summary>
     void Introduce(string name, string version);

@@ -100,6 +100,9 @@ internal sealed class ResponseWriter : Response
         Write(value);
     }
 
+    /// <summary>Writes bytes without a length before them.</summary>
+    public void WriteRaw(ReadOnlySpan<byte> value) => Write(value);
+
     /// <summary>Writes the records of a fetch, which are sent from where they are, and disposed with this response.</summary>
     public void WriteRecords(FetchResult fetched)
     {

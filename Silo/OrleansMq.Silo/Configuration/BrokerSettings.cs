@@ -4,6 +4,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Groups;
 using OrleansMq.Replication;
+using OrleansMq.Security;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -37,6 +38,20 @@ internal sealed record BrokerSettings
     public string? KafkaAdvertised { get; init; }
     /// <summary>Whether a missing topic is created when a Kafka client requests it.</summary>
     public bool AutoCreateTopics { get; init; } = true;
+    /// <summary>Whether rules of access control are enforced; null: where <see cref="SuperUsers"/> or <see cref="AdminPassword"/> is
+    /// given.</summary>
+    public AuthorizationMode? Authorization { get; init; }
+    /// <summary>Principals that may do everything.</summary>
+    public IReadOnlyList<string> SuperUsers { get; init; } = [];
+    /// <summary>The password of the user <see cref="AdminUser"/>, who is created with it, and may do everything: never logged. Null: no
+    /// such user is created.</summary>
+    public string? AdminPassword { get; init; }
+    /// <summary>Whether everyone may do everything with a resource that no rule is about.</summary>
+    public bool AllowEveryoneIfNoAclFound { get; init; }
+    /// <summary>Whether anyone may read the metrics, also where rules are enforced.</summary>
+    public bool OpenMetrics { get; init; }
+    /// <summary>How long a Kafka client's authentication is good for; zero: for ever.</summary>
+    public TimeSpan KafkaMaxReauthentication { get; init; }
     /// <summary>The address of AMQP; null to turn it off.</summary>
     public ListenAddress? Amqp { get; init; }
     /// <summary>The address of AMQP's management API; null to turn it off.</summary>
@@ -126,6 +141,9 @@ internal sealed record BrokerSettings
     /// <summary>Default topic configuration, which overrides <see cref="Flush"/>.</summary>
     public IReadOnlyDictionary<string, string> TopicDefaults { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>The user that <see cref="AdminPassword"/> creates.</summary>
+    public const string AdminUser = "admin";
+
     /// <summary>Omits the values, since one of them may be a password.</summary>
     public override string ToString() => nameof(BrokerSettings);
 
@@ -137,6 +155,13 @@ internal sealed record BrokerSettings
         TimeProvider = timeProvider,
         Log = log,
         Codecs = StandardCodecs.All,
+        Security = new SecurityOptions
+        {
+            Authorization = Authorization
+                ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off),
+            SuperUsers = [.. SuperUsers, .. AdminPassword is null ? [] : new[] { BrokerSecurity.PrincipalOf(AdminUser) }],
+            AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
+        },
         TopicDefaults = TopicConfigRules.Parse(TopicDefaults, TopicConfig.DefaultFor(Flush)).Next,
         DefaultPartitions = Partitions,
         MinFreeBytes = MinFreeBytes,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Alarms;
+using OrleansMq.Security;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -46,6 +47,28 @@ internal static class Settings
         new("kafkaMaxConnectionsPerAddress", "N", "a whole number from 0 to 1000000",
             "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
+        new("authorization", "off|warn|enforce", "off, warn or enforce",
+            "Whether clients may only do what rules allow (omq acl). warn: everything is allowed, and what rules would refuse is logged and "
+            + "counted. Default: enforce with --super-users or --admin-password, else off.",
+            (s, text) => TryChoose<AuthorizationMode>(text, out var mode) ? s with { Authorization = mode } : null),
+        new("superUsers", "PRINCIPAL[;PRINCIPAL...]", "principals such as User:admin, separated by semicolons",
+            "Principals that may do everything, whatever the rules are. Default: none.",
+            (s, text) => Principals(text) is { } principals ? s with { SuperUsers = principals } : null),
+        new("adminPassword", "PASSWORD", "a password of 1 to 1024 characters",
+            "Creates the user admin with this password, unless there is one, and lets it do everything. Use the environment or the file to "
+            + "keep it out of the process list. Default: none.",
+            (s, text) => text.Length is > 0 and <= 1_024 && !text.Any(char.IsControl) ? s with { AdminPassword = text } : null,
+            IsSecret: true),
+        new("allowEveryoneIfNoAclFound", "true|false", "true or false",
+            "Let everyone do everything with a resource that no rule is about. Default: false.",
+            (s, text) => bool.TryParse(text, out var allow) ? s with { AllowEveryoneIfNoAclFound = allow } : null),
+        new("openMetrics", "true|false", "true or false",
+            "Let anyone read /metrics, also where rules are enforced. They name topics and groups. Default: false.",
+            (s, text) => bool.TryParse(text, out var open) ? s with { OpenMetrics = open } : null),
+        new("kafkaMaxReauthenticationMs", "MS", "a whole number of milliseconds from 0 to 2147483647",
+            "How long a Kafka client's authentication is good for; then it authenticates again, or its connection is closed. 0: for ever. "
+            + "Default: 0.",
+            (s, text) => TryInterval(text, 0, out var interval) ? s with { KafkaMaxReauthentication = interval } : null),
         new("amqp", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
             "The address of AMQP 0-9-1, for RabbitMQ's clients; port 0 takes a free port, off turns it off. In a cluster the brokers serve "
             + "the same virtual hosts and queues. Default: off.",
@@ -198,6 +221,12 @@ internal static class Settings
         var names = text.Split(',', StringSplitOptions.TrimEntries);
         return names.All(static name => name == "*"
             || Uri.CheckHostName(name.StartsWith("*.", StringComparison.Ordinal) ? name[2..] : name) == UriHostNameType.Dns) ? names : null;
+    }
+
+    private static string[]? Principals(string text)
+    {
+        var principals = text.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return principals.Length > 0 && principals.All(static one => AclRule.PrincipalFault(one) is null) ? principals : null;
     }
 
     private static bool IsConnectionString(string text)

@@ -118,6 +118,8 @@ internal sealed class BrokerServer : IAsyncDisposable
         try
         {
             var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);
+            if (_settings.AdminPassword is { } password && hosted.Security is { } security)
+                await security.EnsureUserAsync(BrokerSettings.AdminUser, password, cancellationToken);
             // HTTP last: it tells that the broker is ready.
             foreach (var gateway in _gateways.All.Reverse())
                 gateway.Open(hosted);

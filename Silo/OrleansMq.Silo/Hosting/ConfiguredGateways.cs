@@ -32,6 +32,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
             DrainTimeout = settings.DrainTimeout,
             DataDirectory = settings.DataDirectory,
             MinFreeBytes = settings.MinFreeBytes,
+            MetricsAreOpen = settings.OpenMetrics,
             Flavour = flavour,
         });
         Http = _all.OfType<HttpGateway>().Single();
@@ -44,6 +45,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 MaxConnections = files.Kafka,
                 MaxConnectionsPerAddress = settings.KafkaMaxConnectionsPerAddress is > 0 and var most ? most : int.MaxValue,
                 Loops = settings.KafkaLoops,
+                MaxReauthentication = settings.KafkaMaxReauthentication,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
             });
         if (settings.Amqp is { } amqp)

@@ -25,6 +25,7 @@ internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
             // This broker coordinates every group.
             LocalGroups = async cancellation =>
                 [.. (await broker.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
+            Security = broker.Security,
             OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
         };
     }

@@ -38,9 +38,10 @@ public sealed partial class FolderDependencyTests
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
         ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Records", "Shares", "Topics"]),
+        ("Security", ["Access", "Diagnostics", "State"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Records", "Schedules",
-            "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
-        ("Hosting", ["Access", "Api", "Clusters", "Partitions", "VirtualHosts"]),
+            "Security", "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
+        ("Hosting", ["Access", "Api", "Clusters", "Partitions", "Security", "VirtualHosts"]),
     ];
 
     private static readonly string Engine = Path.Combine(ReadmeSection.RepositoryRoot(), "Grains", "OrleansMq.Engine");

@@ -1,0 +1,72 @@
+using OrleansMq.Access;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Security;
+
+/// <summary>
+/// Decides what sessions may do by the rules of an <see cref="AclImage"/>: super users first, then denials, then grants; what nothing
+/// allows is refused. A check is a memory read. Code in the broker's own process may do everything. Thread safe.
+/// </summary>
+internal sealed class AclAuthorizer : IAuthorizer
+{
+    private readonly SecurityOptions _options;
+    private readonly RareLine _wouldRefuse;
+    private volatile AclImage _image = AclImage.Empty;
+    private int _version;
+    private long _warned;
+
+    /// <param name="options">Super users, and what is not covered by rules.</param>
+    /// <param name="log">Receives what a dry run would refuse.</param>
+    /// <param name="clock">The clock.</param>
+    public AclAuthorizer(SecurityOptions options, EngineLog log, TimeProvider clock)
+    {
+        _options = options;
+        _wouldRefuse = new RareLine(log, clock);
+    }
+
+    /// <inheritdoc/>
+    public int Version => Volatile.Read(ref _version);
+
+    /// <summary>The operations so far that a dry run would have refused.</summary>
+    public long Warned => Interlocked.Read(ref _warned);
+
+    /// <summary>The rules in force.</summary>
+    public AclImage Image
+    {
+        get => _image;
+        set
+        {
+            _image = value;
+            Interlocked.Increment(ref _version);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name)
+    {
+        if (session.Protocol == SessionProtocol.InProcess || Decide(session.Principal, session.Host, operation, type, name).IsAllowed)
+            return true;
+        if (_options.Authorization == AuthorizationMode.Enforce)
+            return false;
+        Interlocked.Increment(ref _warned);
+        _wouldRefuse.Write(EngineLogLevel.Warning, $"Authorization would refuse: {session.Principal} from '{session.Host}' may not "
+            + $"{operation} {type} '{name}'. It is allowed, since authorization only warns.");
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) =>
+        session.Protocol == SessionProtocol.InProcess || _options.Authorization != AuthorizationMode.Enforce
+        || _options.SuperUsers.Contains(session.Principal) || _options.AllowEveryoneIfNoAclFound
+        || _image.AllowsAny(session.Principal, session.Host, operation, type);
+
+    /// <summary>Decides, and tells why.</summary>
+    public AclDecision Decide(string principal, string host, AccessOperation operation, ResourceType type, string name)
+    {
+        if (_options.SuperUsers.Contains(principal))
+            return new AclDecision(true, AclReason.SuperUser);
+        var decision = _image.Decide(principal, host, operation, type, name);
+        return decision.Reason == AclReason.NoRules && _options.AllowEveryoneIfNoAclFound
+            ? decision with { IsAllowed = true } : decision;
+    }
+}

@@ -1,0 +1,34 @@
+using System.Collections.Immutable;
+
+namespace OrleansMq.Security;
+
+/// <summary>Whether rules are enforced.</summary>
+public enum AuthorizationMode
+{
+    /// <summary>Everything is allowed.</summary>
+    Off = 0,
+    /// <summary>Everything is allowed; what the rules would refuse is logged and counted.</summary>
+    Warn = 1,
+    /// <summary>What no rule allows is refused.</summary>
+    Enforce = 2,
+}
+
+/// <summary>Users and access control of a broker.</summary>
+public sealed record SecurityOptions
+{
+    /// <summary>Whether rules are enforced: off.</summary>
+    public AuthorizationMode Authorization { get; init; }
+
+    /// <summary>Principals that may do everything, such as <c>User:admin</c>: none, <c>super.users</c>.</summary>
+    public ImmutableHashSet<string> SuperUsers { get; init; } = [];
+
+    /// <summary>Whether everyone may do everything with a resource that no rule is about: false,
+    /// <c>allow.everyone.if.no.acl.found</c>.</summary>
+    public bool AllowEveryoneIfNoAclFound { get; init; }
+
+    /// <summary>Rules of the cluster: 20,000 at most; no more are created.</summary>
+    public int MaxAcls { get; init; } = 20_000;
+
+    /// <summary>Users of the cluster: 10,000 at most; no more are created.</summary>
+    public int MaxUsers { get; init; } = 10_000;
+}
