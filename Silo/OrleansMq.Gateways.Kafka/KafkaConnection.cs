@@ -17,6 +17,8 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
 {
     // The smallest request: key, version, correlation id.
     private const int MinRequestBytes = 8;
+    // The first two bytes of a TLS handshake: as the length of a request 352 MiB.
+    private const int TlsHandshake = 0x1603;
 
     private readonly KafkaMetrics _metrics;
     private readonly GatewayServices _services;
@@ -55,10 +57,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     protected override int LengthOf(ReadOnlySpan<byte> head)
     {
         var length = BinaryPrimitives.ReadInt32BigEndian(head);
+        if (length >> 16 == TlsHandshake)
+            throw new MalformedRequestException($"the client speaks TLS, which its listener {Listener} does not: connect to one with TLS, "
+                + "or configure the client's security.protocol without SSL");
         if (length < MinRequestBytes || length > _services.Options.MaxRequestBytes)
             throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to "
-                + $"{_services.Options.MaxRequestBytes} are allowed; "
-                + "this port speaks the Kafka protocol, without TLS");
+                + $"{_services.Options.MaxRequestBytes} are allowed; this port speaks the Kafka protocol");
         return length;
     }
 

@@ -10,6 +10,6 @@ internal sealed class ClientSession(BrokerAccess access, IConnection connection)
     /// <summary>The session for a request of a client that gives itself that id.</summary>
     public SessionAccess For(string clientId) => _opened is { } opened && opened.Session.ClientId == clientId
         ? opened
-        : _opened = access.Open(new BrokerSession(BrokerSession.Anonymous, clientId, connection.LocalEndPoint.ToString(),
-            connection.RemoteEndPoint.Address.ToString(), SessionProtocol.Kafka));
+        : _opened = access.Open(new BrokerSession(connection.CertificatePrincipal ?? BrokerSession.Anonymous, clientId,
+            connection.LocalEndPoint.ToString(), connection.RemoteEndPoint.Address.ToString(), SessionProtocol.Kafka));
 }

@@ -42,6 +42,10 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Parse("10.0.0.2"), 40000);
 
+    public string Listener { get; set; } = "PLAINTEXT";
+
+    public string? CertificatePrincipal => null;
+
     public long Number { get; set; } = 7;
 
     public CancellationToken Aborted => _aborted.Token;

@@ -50,6 +50,10 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Loopback, 40000);
 
+    string IConnection.Listener => "PLAINTEXT";
+
+    string? IConnection.CertificatePrincipal => null;
+
     long IConnection.Number => 1;
 
     public CancellationToken Aborted => CancellationToken.None;
