@@ -16,9 +16,9 @@ internal sealed class AdvertisedAddressProbe(EngineLog log, Func<string, int, Ca
     private readonly CancellationTokenSource _stop = new();
     private Task _probing = Task.CompletedTask;
 
-    /// <summary>Begins the probe.</summary>
+    /// <summary>Begins the probe of an address, beside those before.</summary>
     /// <param name="advertised">As <c>host:port</c>.</param>
-    public void Start(string advertised) => _probing = ProbeAsync(advertised);
+    public void Start(string advertised) => _probing = Task.WhenAll(_probing, ProbeAsync(advertised));
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -16,6 +16,7 @@ internal sealed class GatewayServices : IDisposable
     private const int ConnectionBits = 20;
 
     private readonly ShareCleaning _cleaning;
+    private readonly HashSet<string> _saslListeners;
     private long _lastConnection;
 
     public GatewayServices(KafkaGatewayOptions options, HostedBroker hosted)
@@ -23,6 +24,7 @@ internal sealed class GatewayServices : IDisposable
         Options = options;
         Self = hosted.BrokerId;
         Security = hosted.Security;
+        _saslListeners = [.. options.AllListeners.Where(static one => one.Protocol.UsesSasl()).Select(static one => one.Name)];
         Unauthenticated = new UnauthenticatedConnections(options);
         Access = hosted.Access;
         Metadata = hosted.Metadata;
@@ -69,6 +71,9 @@ internal sealed class GatewayServices : IDisposable
 
     /// <summary>Lines about listeners to the metrics that throw.</summary>
     public RareLine FaultyListeners { get; }
+
+    /// <summary>Whether the clients of a listener authenticate by SASL.</summary>
+    public bool RequiresSasl(string listener) => _saslListeners.Contains(listener);
 
     /// <summary>Returns the next connection's number, above all of this broker before, also of its earlier runs: they count from the time
     /// when they started.</summary>

@@ -20,6 +20,8 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
 {
     // The smallest request: key, version, correlation id.
     private const int MinRequestBytes = 8;
+    // The first two bytes of a TLS handshake: as the length of a request 352 MiB.
+    private const int TlsHandshake = 0x1603;
 
     private readonly KafkaMetrics _metrics;
     private readonly GatewayServices _services;
@@ -32,7 +34,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     {
         _services = services;
         _session = new ClientSession(services.Access, this);
-        if (services.Options.RequiresSasl)
+        if (services.RequiresSasl(Listener))
             Sasl = new SaslSession(services, services.Security
                 ?? throw new InvalidOperationException("A listener requires SASL, but this broker has no users."),
                 RemoteEndPoint.Address.ToString(), Cut);
@@ -53,7 +55,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     public SaslSession? Sasl { get; }
 
     /// <inheritdoc/>
-    public string Principal => Sasl?.Principal ?? BrokerSession.Anonymous;
+    public string Principal => (Sasl is null ? CertificatePrincipal : Sasl.Principal) ?? BrokerSession.Anonymous;
 
     /// <summary>The length in front of a request: a big-endian int32.</summary>
     protected override int HeadBytes => sizeof(int);
@@ -71,12 +73,15 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     protected override int LengthOf(ReadOnlySpan<byte> head)
     {
         var length = BinaryPrimitives.ReadInt32BigEndian(head);
+        if (length >> 16 == TlsHandshake)
+            throw new MalformedRequestException($"the client speaks TLS, which its listener {Listener} does not: connect to one with TLS, "
+                + "or configure the client's security.protocol without SSL");
         // A client that nobody knows yet takes little memory. A message without a header may be short.
         var most = Sasl is { IsDone: false } ? SaslExchange.MaxMessageBytes : _services.Options.MaxRequestBytes;
         var least = Sasl is { TakesRawMessages: true } ? 0 : MinRequestBytes;
         if (length < least || length > most)
-            throw new MalformedRequestException($"a request of {length} bytes is announced, {least} to {most} are allowed; "
-                + "this port speaks the Kafka protocol, without TLS");
+            throw new MalformedRequestException($"a request of {length} bytes is announced, {least} to {most} are allowed; this port "
+                + "speaks the Kafka protocol");
         return length;
     }
 

@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Gateways.Connections;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Kafka;
@@ -13,13 +14,20 @@ internal sealed class KafkaGateway : IGateway
     private readonly ConnectionServer _server;
     private readonly AdvertisedAddressProbe _probe;
     private GatewayServices? _services;
-    private GatewayPort? _port;
+    private readonly IReadOnlyList<KafkaListener> _listeners;
+    private readonly ServerCertificates? _certificates;
+    private readonly List<GatewayPort> _ports = [];
 
     /// <param name="options">Limits and defaults.</param>
+    /// <exception cref="ArgumentException">A listener is not valid.</exception>
+    /// <exception cref="TlsConfigurationException">A certificate cannot be used.</exception>
     public KafkaGateway(KafkaGatewayOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        _options = options;
+        options.Validate();
+        (_options, _listeners) = (options, options.AllListeners);
+        if (options.Tls is { } tls && _listeners.Any(static listener => listener.Protocol.UsesTls()))
+            _certificates = ServerCertificates.Load(tls, "Kafka", options.TimeProvider, options.Log);
         _server = new ConnectionServer("Kafka", new ConnectionLimits
         {
             MaxConnections = options.MaxConnections,
@@ -40,17 +48,30 @@ internal sealed class KafkaGateway : IGateway
     public string Protocol => _server.Protocol;
 
     /// <inheritdoc/>
-    public IPEndPoint EndPoint => _port?.EndPoint ?? _options.Listen;
+    public IPEndPoint EndPoint => EndPointOf(0);
 
     /// <summary>The gateway's metrics.</summary>
     public KafkaMetrics Metrics { get; }
 
     /// <inheritdoc/>
-    public void AddMetrics(Meter meter) => Metrics.AddTo(meter);
+    public void AddMetrics(Meter meter)
+    {
+        Metrics.AddTo(meter);
+        _certificates?.AddTo(meter);
+    }
 
-    /// <summary>Takes the port of <see cref="KafkaGatewayOptions.Listen"/>. Connections wait until <see cref="Open"/>.</summary>
-    /// <exception cref="SocketException">The port is in use, or the address is not one of this machine.</exception>
-    public void Listen() => _port = GatewayPort.Listen(_server, _options.Listen);
+    /// <summary>The listeners, with the ports that were taken.</summary>
+    internal IEnumerable<KafkaListener> Listeners =>
+        _listeners.Select((listener, index) => listener with { Listen = EndPointOf(index) });
+
+    /// <summary>Takes the ports of the listeners. Connections wait until <see cref="Open"/>.</summary>
+    /// <exception cref="SocketException">A port is in use, or an address is not one of this machine.</exception>
+    public void Listen()
+    {
+        foreach (var listener in _listeners)
+            _ports.Add(GatewayPort.Listen(_server, listener.Listen, certificates: listener.Protocol.UsesTls() ? _certificates : null,
+                name: listener.Name));
+    }
 
     /// <inheritdoc/>
     public Task ListenAsync(CancellationToken cancellationToken)
@@ -63,9 +84,13 @@ internal sealed class KafkaGateway : IGateway
     public void Open(HostedBroker broker)
     {
         ArgumentNullException.ThrowIfNull(broker);
+        // A door that says it authenticates, and cannot, must not open.
+        if (broker.Security is null && _listeners.FirstOrDefault(static listener => listener.Protocol.UsesSasl()) is { } sasl)
+            throw new NotSupportedException($"The Kafka listener {sasl.Name} has the protocol {SecurityProtocols.NameOf(sasl.Protocol)}, "
+                + "but this broker has no users: use PLAINTEXT or SSL.");
         var services = _services = new GatewayServices(_options, broker);
         _server.Open(client => new KafkaConnection(_server, client, services, Metrics));
-        if (_options.Advertised is { } advertised)
+        foreach (var advertised in _listeners.Select(static listener => listener.Advertised).OfType<string>())
             _probe.Start(advertised);
     }
 
@@ -73,7 +98,7 @@ internal sealed class KafkaGateway : IGateway
     public void Drain() => _server.Drain();
 
     /// <inheritdoc/>
-    public Task StopAsync(CancellationToken deadline) => _port?.StopAsync(deadline) ?? Task.CompletedTask;
+    public Task StopAsync(CancellationToken deadline) => Task.WhenAll(_ports.Select(port => port.StopAsync(deadline)));
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -82,6 +107,11 @@ internal sealed class KafkaGateway : IGateway
         // Connections that have not ended by now are cut.
         await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        if (_certificates is not null)
+            await _certificates.DisposeAsync().ConfigureAwait(false);
         _services?.Dispose();
     }
+
+    private IPEndPoint EndPointOf(int listener) =>
+        listener < _ports.Count ? _ports[listener].EndPoint : _listeners[listener].Listen;
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -14,8 +15,12 @@ public sealed record KafkaGatewayOptions
     /// the other brokers' registrations decide for those.</summary>
     public string? Advertised { get; init; }
 
-    /// <summary>Whether clients authenticate by SASL before anything else: false.</summary>
-    public bool RequiresSasl { get; init; }
+    /// <summary>The ports, where there are several, or where one needs a name or a protocol. Empty: one at <see cref="Listen"/>, named
+    /// <c>PLAINTEXT</c>; or <c>SSL</c>, with TLS, where <see cref="Tls"/> is given.</summary>
+    public IReadOnlyList<KafkaListener> Listeners { get; init; } = [];
+
+    /// <summary>The certificates of the listeners with TLS; null where there is none.</summary>
+    public TlsOptions? Tls { get; init; }
 
     /// <summary>How long a client may take to authenticate: 10 s. Then its connection is closed.</summary>
     public TimeSpan AuthenticationTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -73,6 +78,38 @@ public sealed record KafkaGatewayOptions
     /// <summary>Threads that serve small produce requests of many connections each. 0: the thread pool serves them, as it does on any
     /// system but Linux on x64 and arm64.</summary>
     public int Loops { get; init; } = DefaultLoops;
+
+    /// <summary>The ports: <see cref="Listeners"/>, or the one that the other options describe.</summary>
+    internal IReadOnlyList<KafkaListener> AllListeners
+    {
+        get
+        {
+            if (Listeners.Count > 0)
+                return Listeners;
+            var protocol = Tls is null ? SecurityProtocol.Plaintext : SecurityProtocol.Ssl;
+            return [new KafkaListener { Name = SecurityProtocols.NameOf(protocol), Listen = Listen, Protocol = protocol,
+                Advertised = Advertised }];
+        }
+    }
+
+    /// <summary>Checks the listeners.</summary>
+    /// <exception cref="ArgumentException">The message names the listener and what is wrong with it.</exception>
+    internal void Validate()
+    {
+        var names = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var listener in AllListeners)
+        {
+            if (listener.Name.Length == 0 || listener.Name.AsSpan().ContainsAny('=', ',', ';'))
+                throw new ArgumentException($"The name '{listener.Name}' of a Kafka listener is empty, or has one of the characters =,;",
+                    nameof(Listeners));
+            if (!names.Add(listener.Name))
+                throw new ArgumentException($"Two Kafka listeners have the name {listener.Name}: clients could not be told apart. "
+                    + "Give them different names.", nameof(Listeners));
+            if (listener.Protocol.UsesTls() && Tls is null)
+                throw new ArgumentException($"The Kafka listener {listener.Name} has TLS, but there is no certificate: give "
+                    + $"{nameof(KafkaGatewayOptions)}.{nameof(Tls)}.", nameof(Tls));
+        }
+    }
 
     /// <summary>The clock.</summary>
     internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;

@@ -141,10 +141,12 @@ public sealed class RunningBroker : IAsyncLifetime
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
             var engine = owner.Engine?.Invoke(script) ?? script;
             return new HostedBroker(hosted.BrokerId, hosted.ClusterId,
-                new BrokerAccess(engine, hosted.Local, owner.Authorizer, hosted.Access.Meter), script, hosted.Metadata, hosted.Local)
+                new BrokerAccess(engine, hosted.Local, owner.Authorizer ?? hosted.Access.Authorizer, hosted.Access.Meter), script,
+                hosted.Metadata, hosted.Local)
             {
                 LocalGroups = async cancellation =>
                     [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
+                Security = hosted.Security,
                 OpenVirtualHosts = hosted.OpenVirtualHosts,
             };
         }

@@ -20,8 +20,12 @@ internal sealed record BrokerRegistration
     /// <summary>Host and port of its HTTP API.</summary>
     public string? Http { get; init; }
 
-    /// <summary>Host and port of its Kafka listener.</summary>
+    /// <summary>Host and port of its first Kafka listener.</summary>
     public string? Kafka { get; init; }
+
+    /// <summary>The addresses of its Kafka listeners by name, as <see cref="ListenerAddresses"/> formats them; null where it has one, named
+    /// <see cref="ListenerAddresses.Usual"/>, at <see cref="Kafka"/>.</summary>
+    public string? KafkaListeners { get; init; }
 
     /// <summary>Host and port of its silo.</summary>
     public string? Orleans { get; init; }
@@ -34,6 +38,10 @@ internal sealed record BrokerRegistration
 
     /// <summary>The names of the codecs that work on it, with commas between; null if it did not tell, which means all.</summary>
     public string? Codecs { get; init; }
+
+    /// <summary>Returns the address of its Kafka listener of that name; null if it has none.</summary>
+    public string? KafkaAt(string listener) => KafkaListeners is { } listeners ? ListenerAddresses.Find(listeners, listener)
+        : string.Equals(listener, ListenerAddresses.Usual, StringComparison.OrdinalIgnoreCase) ? Kafka : null;
 
     /// <summary>Names the codecs that work on this machine.</summary>
     public static string NamesOf(CompressionCodecs codecs) =>

@@ -18,6 +18,7 @@ namespace OrleansMq.Clusters;
 /// n changed*    topic-id(16) number partition
 /// n id(16)*     topics to delete from disk
 /// n id(16)*     deleted topics to forget
+/// n (id text)*  the brokers with named Kafka listeners; left out where there is none, and unknown to older versions, which stop before
 /// partition     leader+1 epoch n replica* n isr* n elr* n target*
 /// </code>
 /// A later version of the program writes a later version of the format only once every broker of the cluster can read it.
@@ -46,6 +47,8 @@ internal static class ClusterDeltaCodec
         WriteAll(writer, delta.Partitions, WriteChanged);
         WriteAll(writer, delta.Deleted, WriteId);
         WriteAll(writer, delta.Forgotten, WriteId);
+        if (delta.Brokers.Any(static broker => broker.Registration.KafkaListeners is not null))
+            WriteAll(writer, [.. delta.Brokers.Where(static broker => broker.Registration.KafkaListeners is not null)], WriteListeners);
         return stream.GetBuffer().AsMemory(0, (int)stream.Length);
     }
 
@@ -64,9 +67,11 @@ internal static class ClusterDeltaCodec
             var (from, to, controller) = (reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt() - 1);
             var flags = reader.ReadByte();
             var limit = (flags & 2) != 0 ? reader.Read7BitEncodedInt64() : 0;
-            return new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber),
+            var delta = new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber),
                 ReadAll(reader, ReadTopic),
                 ReadAll(reader, ReadId), ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId), limit);
+            return reader.BaseStream.Position == reader.BaseStream.Length ? delta
+                : delta with { Brokers = WithListeners(delta.Brokers, ReadAll(reader, ReadListeners)) };
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {
@@ -103,6 +108,22 @@ internal static class ClusterDeltaCodec
             Version = from.ReadString(),
             DataDirectory = from.ReadString(),
         }, (flags & 1) != 0, (flags & 2) != 0);
+    }
+
+    private static void WriteListeners(BinaryWriter to, ImageBroker broker)
+    {
+        to.Write7BitEncodedInt(broker.Registration.BrokerId);
+        to.Write(broker.Registration.KafkaListeners!);
+    }
+
+    private static KeyValuePair<int, string> ReadListeners(BinaryReader from) => new(from.Read7BitEncodedInt(), from.ReadString());
+
+    private static ImmutableArray<ImageBroker> WithListeners(ImmutableArray<ImageBroker> brokers,
+        ImmutableArray<KeyValuePair<int, string>> listeners)
+    {
+        var byBroker = listeners.ToDictionary();
+        return [.. brokers.Select(broker => byBroker.TryGetValue(broker.Registration.BrokerId, out var known)
+            ? broker with { Registration = broker.Registration with { KafkaListeners = known } } : broker)];
     }
 
     private static void WriteTopic(BinaryWriter to, ImageTopic topic)

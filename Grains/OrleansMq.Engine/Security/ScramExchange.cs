@@ -9,7 +9,8 @@ namespace OrleansMq.Security;
 /// server's signature. Channel binding is not offered. A user that does not exist gets a challenge, too, and fails with its proof.
 /// </summary>
 /// <param name="mechanism">The mechanism that the client chose.</param>
-internal sealed class ScramExchange(ScramMechanism mechanism)
+/// <param name="nonce">The server's part of the nonce; null for a random one.</param>
+internal sealed class ScramExchange(ScramMechanism mechanism, string? nonce = null)
 {
     private const int NonceBytes = 24;
     private const int MaxMessageBytes = 4_096;
@@ -45,7 +46,7 @@ internal sealed class ScramExchange(ScramMechanism mechanism)
         if (parts[1].Length > 0 && (!TryUnescape(parts[1][2..], out var actsAs) || (actsAs.Length > 0 && actsAs != user)))
             return false;
         User = user;
-        _nonce = fields[1][2..] + Convert.ToBase64String(RandomNumberGenerator.GetBytes(NonceBytes));
+        _nonce = fields[1][2..] + (nonce ?? Convert.ToBase64String(RandomNumberGenerator.GetBytes(NonceBytes)));
         return true;
     }
 

@@ -6,7 +6,6 @@ using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
-using OrleansMq.Hosting;
 using OrleansMq.Security;
 
 namespace OrleansMq.Grains.Security;

@@ -106,6 +106,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             Host = address?.Address.ToString(),
             Http = broker.Cluster?.Http,
             Kafka = broker.Cluster?.Kafka,
+            KafkaListeners = broker.Cluster is { } cluster ? ListenerAddresses.Format(cluster.KafkaListeners) : null,
             Orleans = address?.ToString(),
             Version = LocalBroker.Version,
             DataDirectory = broker.Options.DataDirectory,

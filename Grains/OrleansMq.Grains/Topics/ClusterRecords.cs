@@ -18,6 +18,7 @@ internal sealed record RegistrationRecord
     [Id(6)] public required string Version { get; init; }
     [Id(7)] public required string DataDirectory { get; init; }
     [Id(8)] public string? Codecs { get; init; }
+    [Id(9)] public string? KafkaListeners { get; init; }
 
     public static RegistrationRecord Of(BrokerRegistration registration) => new()
     {
@@ -30,6 +31,7 @@ internal sealed record RegistrationRecord
         Version = registration.Version,
         DataDirectory = registration.DataDirectory,
         Codecs = registration.Codecs,
+        KafkaListeners = registration.KafkaListeners,
     };
 
     public BrokerRegistration ToRegistration() => new()
@@ -43,6 +45,7 @@ internal sealed record RegistrationRecord
         Version = Version,
         DataDirectory = DataDirectory,
         Codecs = Codecs,
+        KafkaListeners = KafkaListeners,
     };
 }
 

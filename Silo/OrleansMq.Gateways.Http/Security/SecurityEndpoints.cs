@@ -10,11 +10,10 @@ internal static class SecurityEndpoints
     private const string Acls = "/api/acls";
     private const int MaxPasswordLength = 1_024;
     private const string PasswordExample = """{"password": "..."}""";
-    private const string RuleExample = """{"rules": [{"principal": "User:alice", "operation": "Read", "resourceType": "Topic", """
-        + """"resourceName": "orders"}]}""";
+    private const string Question = """{"principal": "User:alice", "operation": "Read", "resourceType": "Topic", """;
+    private const string RuleExample = """{"rules": [""" + Question + """ "resourceName": "orders"}]}""";
     private const string FilterExample = """{"filters": [{"principal": "User:alice"}]}""";
-    private const string ExplainExample = """{"principal": "User:alice", "operation": "Read", "resourceType": "Topic", """
-        + """"resourceName": "orders"}""";
+    private const string ExplainExample = Question + """ "resourceName": "orders"}""";
 
     /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)

@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Security;
@@ -50,6 +51,8 @@ internal sealed class AlterUserScramCredentialsApi()
     private static async ValueTask<(ErrorCode Error, string? Message)> AlterAsync(RequestContext context, string user,
         ScramRemoval[] removals, ScramSetting[] settings)
     {
+        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
+            return (ErrorCode.ClusterAuthorizationFailed, context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Cluster));
         ScramMechanism[] named = [.. removals.Select(static one => one.Mechanism), .. settings.Select(static one => one.Mechanism)];
         if (named.Any(static one => one is not (ScramMechanism.Sha256 or ScramMechanism.Sha512)))
             return (ErrorCode.UnsupportedSaslMechanism, "The mechanism is SCRAM-SHA-256 (1) or SCRAM-SHA-512 (2).");

@@ -6,13 +6,16 @@ namespace OrleansMq.Gateways.Kafka.Partitions;
 /// <summary>The endpoint where clients reach a broker.</summary>
 internal readonly record struct BrokerEndpoint(int BrokerId, string Host, int Port, string? Rack);
 
-/// <summary>The endpoints that clients are sent to. Each broker's registration decides for it. A broker alone in its cluster is reached
-/// where the client dialled, unless it advertises another address. Thread safe.</summary>
+/// <summary>The endpoints that clients are sent to: those of the listener that they are connected to. Each broker's registration decides
+/// for it. A broker alone in its cluster is reached where the client dialled, unless it advertises another address. Thread safe.</summary>
 /// <param name="options">The gateway's options.</param>
 /// <param name="self">This broker's number.</param>
 /// <param name="metadata">The cluster's brokers.</param>
 internal sealed class BrokerEndpoints(KafkaGatewayOptions options, int self, IClusterMetadata metadata)
 {
+    private readonly Dictionary<string, string?> _advertised = options.AllListeners
+        .ToDictionary(static listener => listener.Name, static listener => listener.Advertised, StringComparer.OrdinalIgnoreCase);
+
     /// <summary>The brokers that clients can reach, by number.</summary>
     public IEnumerable<BrokerEndpoint> All(IConnection client)
     {
@@ -37,8 +40,9 @@ internal sealed class BrokerEndpoints(KafkaGatewayOptions options, int self, ICl
         var registration = broker.Registration;
         var isSelf = registration.BrokerId == self;
         // Other brokers are known by their registration alone.
-        var said = isSelf && options.Advertised is not null ? options.Advertised : registration.Kafka;
-        if (isSelf && (said is null || (metadata.Image.Brokers.Count == 1 && options.Advertised is null)))
+        var advertised = isSelf ? _advertised.GetValueOrDefault(client.Listener) : null;
+        var said = advertised ?? registration.KafkaAt(client.Listener);
+        if (isSelf && (said is null || (metadata.Image.Brokers.Count == 1 && advertised is null)))
             return new BrokerEndpoint(registration.BrokerId, client.LocalEndPoint.Address.ToString(), client.LocalEndPoint.Port,
                 registration.Rack);
         return broker.IsAlive && said is not null && KafkaAddress.TryParse(said, out var host, out var port)

@@ -61,6 +61,12 @@ internal interface IConnection
     /// <summary>The client's address.</summary>
     IPEndPoint RemoteEndPoint { get; }
 
+    /// <summary>The name of the listener that the client connected to.</summary>
+    string Listener { get; }
+
+    /// <summary>The client's name by its certificate; null for a client without one.</summary>
+    string? CertificatePrincipal { get; }
+
     /// <summary>A number that rises with each connection to this broker, also across its restarts.</summary>
     long Number { get; }
 
@@ -70,7 +76,8 @@ internal interface IConnection
     /// <summary>The connection's authentication; null where its listener asks for none.</summary>
     SaslSession? Sasl { get; }
 
-    /// <summary>Who the client is: what it authenticated as, or <see cref="BrokerSession.Anonymous"/>.</summary>
+    /// <summary>Who the client is: what it authenticated as, by SASL where its listener asks for it, else by its certificate; or
+    /// <see cref="BrokerSession.Anonymous"/>.</summary>
     string Principal { get; }
 
     /// <summary>Records the client's software name and version (KIP-511).</summary>

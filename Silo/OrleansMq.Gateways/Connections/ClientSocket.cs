@@ -16,6 +16,9 @@ internal abstract class ClientSocket(Socket socket) : IDisposable
     /// <summary>Whether the next request is expected to begin without waiting: then a loop's thread receives it.</summary>
     public virtual bool IsQuick { get => false; set { } }
 
+    /// <summary>Whether the system sends files on the socket itself, without a copy through this process.</summary>
+    public virtual bool SendsFiles => true;
+
     /// <summary>Receives some bytes.</summary>
     /// <returns>How many; 0 where the client disconnected.</returns>
     /// <exception cref="SocketException">The connection is broken.</exception>
@@ -33,6 +36,10 @@ internal abstract class ClientSocket(Socket socket) : IDisposable
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">The socket was closed.</exception>
     public abstract ValueTask<int> SendAsync(List<ArraySegment<byte>> pieces);
+
+    /// <summary>Says that nothing follows, where the protocol below has a word for it. Called once, when nothing is sent any
+    /// more.</summary>
+    public virtual ValueTask EndAsync() => default;
 
     /// <inheritdoc/>
     public virtual void Dispose() => Socket.Dispose();

@@ -11,6 +11,7 @@ internal sealed class ConnectionMetrics(string protocol)
     private long _closed;
     private long _refused;
     private long _malformed;
+    private long _failedHandshakes;
 
     /// <summary>Connections that are open.</summary>
     public long Open => Interlocked.Read(ref _open);
@@ -20,6 +21,9 @@ internal sealed class ConnectionMetrics(string protocol)
 
     /// <summary>Connections that ended.</summary>
     public long TotalClosed => Interlocked.Read(ref _closed);
+
+    /// <summary>TLS handshakes that failed.</summary>
+    public long TotalFailedHandshakes => Interlocked.Read(ref _failedHandshakes);
 
     /// <summary>Adds the instruments to a meter.</summary>
     public void AddTo(Meter meter)
@@ -32,6 +36,8 @@ internal sealed class ConnectionMetrics(string protocol)
             $"{protocol} connections that were closed as they came: too many from one address.");
         meter.CreateObservableCounter($"{prefix}.requests.malformed", () => Interlocked.Read(ref _malformed), "{request}",
             $"{protocol} requests that could not be read; each closed its connection.");
+        meter.CreateObservableCounter($"{prefix}.handshakes.failed", () => TotalFailedHandshakes, "{handshake}",
+            $"TLS handshakes of {protocol} connections that failed.");
     }
 
     /// <summary>A connection was accepted.</summary>
@@ -50,6 +56,9 @@ internal sealed class ConnectionMetrics(string protocol)
 
     /// <summary>A connection was closed since its address has too many.</summary>
     public void Refused() => Interlocked.Increment(ref _refused);
+
+    /// <summary>A TLS handshake failed.</summary>
+    public void HandshakeFailed() => Interlocked.Increment(ref _failedHandshakes);
 
     /// <summary>A request broke the protocol.</summary>
     public void Malformed() => Interlocked.Increment(ref _malformed);

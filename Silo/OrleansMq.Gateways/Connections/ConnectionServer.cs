@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Connections;
 
@@ -8,7 +9,14 @@ namespace OrleansMq.Gateways.Connections;
 /// <param name="Socket">Its socket.</param>
 /// <param name="Local">The address that the client dialled.</param>
 /// <param name="Remote">The client's address.</param>
-internal sealed record AcceptedClient(ClientSocket Socket, IPEndPoint Local, IPEndPoint Remote);
+internal sealed record AcceptedClient(ClientSocket Socket, IPEndPoint Local, IPEndPoint Remote)
+{
+    /// <summary>The name of the listener that accepted it; empty where the gateway has one.</summary>
+    public string Listener { get; init; } = "";
+
+    /// <summary>The client's name by its certificate, such as <c>User:CN=alice,O=Example</c>; null for a client without one.</summary>
+    public string? CertificatePrincipal { get; init; }
+}
 
 /// <summary>
 /// The connections of one gateway: their limits, those that are closed since their clients hold them up, and their draining. Connections
@@ -29,6 +37,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     private readonly RareLine _unread;
     private readonly RareLine _full;
     private readonly RareLine _malformed;
+    private readonly Handshakes _handshakes;
     private int _isWatching;
     private bool _requestsWaited;
     private volatile bool _isDraining;
@@ -47,6 +56,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
         _unread = new RareLine(log, timeProvider);
         _full = new RareLine(log, timeProvider);
         _malformed = new RareLine(log, timeProvider);
+        _handshakes = new Handshakes(protocol, Metrics, timeProvider, log);
         var interval = limits.MaxIdle / 10 < WatchInterval ? limits.MaxIdle / 10 : WatchInterval;
         _watch = timeProvider.CreateTimer(static server => ((ConnectionServer)server!).Watch(), this, interval, interval);
     }
@@ -80,13 +90,24 @@ internal sealed class ConnectionServer : IAsyncDisposable
     public void Open(Func<AcceptedClient, IServedConnection> create) => _opened.TrySetResult(create);
 
     /// <summary>Serves one connection until it ends.</summary>
-    public async Task ServeAsync(ClientSocket socket)
+    /// <param name="socket">The client's socket.</param>
+    /// <param name="listener">The name of the listener that accepted it.</param>
+    public async Task ServeAsync(ClientSocket socket, string listener = "")
     {
-        var client = new AcceptedClient(socket, EndPointOf(socket.Socket.LocalEndPoint), EndPointOf(socket.Socket.RemoteEndPoint));
+        var client = new AcceptedClient(socket, EndPointOf(socket.Socket.LocalEndPoint), EndPointOf(socket.Socket.RemoteEndPoint))
+        {
+            Listener = listener,
+        };
         if (!TryEnter(client.Remote.Address))
             return;
         try
         {
+            if (socket is TlsSocket secured)
+            {
+                if (!await _handshakes.TryAsync(secured, client).ConfigureAwait(false))
+                    return;
+                client = client with { CertificatePrincipal = secured.Principal };
+            }
             var create = await _opened.Task.ConfigureAwait(false);
             var connection = create(client);
             _connections[connection] = 0;
@@ -116,6 +137,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         _isDraining = true;
         _opened.TrySetCanceled();
+        _handshakes.Drain();
         foreach (var connection in _connections.Keys)
             connection.Stop();
     }

@@ -39,6 +39,7 @@ internal abstract class GatewayConnection : IServedConnection
     protected GatewayConnection(ConnectionServer server, AcceptedClient client)
     {
         (_server, _socket, LocalEndPoint, RemoteEndPoint) = (server, client.Socket, client.Local, client.Remote);
+        (Listener, CertificatePrincipal) = (client.Listener, client.CertificatePrincipal);
         _inFlight = new ByteBudget(server.Limits.MaxInFlightBytesPerConnection);
         _sender = new ResponseSender(_socket, server.Pieces);
         _pace = new ReceivePace(server.TimeProvider);
@@ -53,6 +54,12 @@ internal abstract class GatewayConnection : IServedConnection
 
     /// <summary>The client's address.</summary>
     public IPEndPoint RemoteEndPoint { get; }
+
+    /// <summary>The name of the listener that accepted it.</summary>
+    public string Listener { get; }
+
+    /// <summary>The client's name by its certificate; null for a client without one.</summary>
+    public string? CertificatePrincipal { get; }
 
     /// <summary>Cancelled when the connection is closed, or the gateway stops.</summary>
     public CancellationToken Aborted => _aborted.Token;

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Connections.Loops;
+using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Connections;
 
@@ -19,6 +20,8 @@ internal sealed class GatewayPort : IAsyncDisposable
 
     private readonly ConnectionServer _server;
     private readonly Socket _listener;
+    private readonly string _name;
+    private readonly ServerCertificates? _certificates;
     private readonly Func<Socket, Task<Socket>> _accept;
     private readonly RareLine _faults;
     private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
@@ -28,9 +31,10 @@ internal sealed class GatewayPort : IAsyncDisposable
     private readonly Task _accepting;
     private volatile bool _isStopping;
 
-    private GatewayPort(ConnectionServer server, Socket listener, ConnectionLoop[] loops, Func<Socket, Task<Socket>> accept)
+    private GatewayPort(ConnectionServer server, Socket listener, ConnectionLoop[] loops, Func<Socket, Task<Socket>> accept,
+        ServerCertificates? certificates, string name)
     {
-        _server = server;
+        (_server, _certificates, _name) = (server, certificates, name);
         _listener = listener;
         _accept = accept;
         _faults = new RareLine(server.Log, server.TimeProvider);
@@ -47,8 +51,11 @@ internal sealed class GatewayPort : IAsyncDisposable
     /// <param name="endPoint">Port 0 takes a free port. The IPv6 any address includes IPv4, and stands for IPv4 alone on a machine without
     /// IPv6.</param>
     /// <param name="accept">Accepts a connection; null for the system's way.</param>
+    /// <param name="certificates">Those of a port that speaks TLS, which does not own them; null for a plain one.</param>
+    /// <param name="name">The listener's name for its connections.</param>
     /// <exception cref="SocketException">The port is in use, or the address is not one of this machine.</exception>
-    public static GatewayPort Listen(ConnectionServer server, IPEndPoint endPoint, Func<Socket, Task<Socket>>? accept = null)
+    public static GatewayPort Listen(ConnectionServer server, IPEndPoint endPoint, Func<Socket, Task<Socket>>? accept = null,
+        ServerCertificates? certificates = null, string name = "")
     {
         var isAny = endPoint.Address.Equals(IPAddress.IPv6Any);
         if (isAny && !Socket.OSSupportsIPv6)
@@ -60,7 +67,9 @@ internal sealed class GatewayPort : IAsyncDisposable
                 listener.DualMode = true;
             listener.Bind(endPoint);
             listener.Listen(Backlog);
-            return new GatewayPort(server, listener, StartLoops(server), accept ?? (static socket => socket.AcceptAsync()));
+            // Loops send and receive by themselves, which TLS does not allow.
+            return new GatewayPort(server, listener, certificates is null ? StartLoops(server) : [],
+                accept ?? (static socket => socket.AcceptAsync()), certificates, name);
         }
         catch
         {
@@ -146,6 +155,8 @@ internal sealed class GatewayPort : IAsyncDisposable
 
     private ClientSocket Own(Socket socket)
     {
+        if (_certificates is not null)
+            return new TlsSocket(socket, _certificates);
         if (_loops.Length == 0)
             return new PooledSocket(socket);
         _nextLoop = (_nextLoop + 1) % _loops.Length;
@@ -160,7 +171,7 @@ internal sealed class GatewayPort : IAsyncDisposable
             socket.Socket.NoDelay = true;
             KeepAlive(socket.Socket);
             LocalConnections.LeaveUnpaced(socket.Socket);
-            await _server.ServeAsync(socket).ConfigureAwait(false);
+            await _server.ServeAsync(socket, _name).ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
@@ -172,6 +183,7 @@ internal sealed class GatewayPort : IAsyncDisposable
         }
         finally
         {
+            await socket.EndAsync().ConfigureAwait(false);
             Close(socket);
             _served.TryRemove(socket, out _);
         }

@@ -94,7 +94,8 @@ internal sealed class ResponseSender(ClientSocket socket, PieceSizes pieces)
         {
             if (part.Slice is { } slice)
             {
-                var sent = _sendsFiles && slice.File is not null ? await SendFileAsync(slice).ConfigureAwait(false) : 0;
+                var isByFile = _sendsFiles && socket.SendsFiles && slice.File is not null;
+                var sent = isByFile ? await SendFileAsync(slice).ConfigureAwait(false) : 0;
                 if (sent < slice.Length)
                     await SendCopiedAsync(slice, sent, response.Length).ConfigureAwait(false);
             }

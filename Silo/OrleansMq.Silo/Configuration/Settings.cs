@@ -48,7 +48,7 @@ internal static class Settings
             "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
         new("authorization", "off|warn|enforce", "off, warn or enforce",
-            "Whether clients may only do what rules allow (omq acl). warn: everything is allowed, and what rules would refuse is logged and "
+            "Whether clients may only do what rules allow (omq acl). warn: everything is allowed; what rules would refuse is logged and "
             + "counted. Default: enforce with --super-users or --admin-password, else off.",
             (s, text) => TryChoose<AuthorizationMode>(text, out var mode) ? s with { Authorization = mode } : null),
         new("superUsers", "PRINCIPAL[;PRINCIPAL...]", "principals such as User:admin, separated by semicolons",

@@ -5,6 +5,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
@@ -28,7 +29,10 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
         _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log },
-            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, local, authorizer), engine, broker.Metadata, broker));
+            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, local, authorizer), engine, broker.Metadata, broker)
+            {
+                Security = broker.Security,
+            });
         _access = _services.Access.Open(BrokerSession.InProcess);
     }
 
@@ -41,6 +45,14 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     public IPEndPoint LocalEndPoint { get; } = new(IPAddress.Parse("10.0.0.1"), 9092);
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Parse("10.0.0.2"), 40000);
+
+    public string Listener { get; set; } = "PLAINTEXT";
+
+    public string? CertificatePrincipal => null;
+
+    public SaslSession? Sasl => null;
+
+    public string Principal => BrokerSession.Anonymous;
 
     public long Number { get; set; } = 7;
 

@@ -7,6 +7,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
@@ -49,6 +50,14 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     public IPEndPoint LocalEndPoint { get; } = new(IPAddress.Loopback, 9092);
 
     public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Loopback, 40000);
+
+    string IConnection.Listener => "PLAINTEXT";
+
+    string? IConnection.CertificatePrincipal => null;
+
+    SaslSession? IConnection.Sasl => null;
+
+    string IConnection.Principal => BrokerSession.Anonymous;
 
     long IConnection.Number => 1;
 

@@ -11,6 +11,7 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
     public int Length(Field field, bool mayBeNull) => (key, field.Name) switch
     {
         (1 or 78, "ForgottenTopicsData") or (19, "Assignments") => 0,
+        (51, "Deletions") => 0,
         (37, "Assignments") => -1,
         _ => 1,
     };
@@ -41,6 +42,15 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
         (24, "V3AndBelowProducerEpoch") or (25 or 26 or 27 or 28, "ProducerEpoch") => 0,
         (27, "CoordinatorEpoch" or "TransactionVersion") => 2,
         (66, "StateFilters") => "Ongoing",
+        (17, "Mechanism") => "PLAIN",
+        (29, "PrincipalFilter") or (30, "Principal") or (31, "PrincipalFilter") => "User:alice",
+        (30, "Host") => "*",
+        (29 or 30 or 31, "ResourceType" or "ResourceTypeFilter") => 2,
+        (29 or 30 or 31, "PatternType" or "PatternTypeFilter" or "ResourcePatternType" or "Operation" or "PermissionType") => 3,
+        (50 or 51, "Name") => "alice",
+        (51, "Mechanism") => 1,
+        (51, "Iterations") => 4096,
+        (51, "SaltedPassword") => new byte[32],
         _ => null,
     };
 

@@ -6,6 +6,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
+using OrleansMq.Security;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Kafka.Codec;
 
@@ -42,7 +43,8 @@ internal sealed class KafkaServer : IAsyncDisposable
 
     /// <summary>Starts a server. The given clock is the broker's; the gateway's is the system's unless its options are changed.</summary>
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
-        string? directory = null, Func<IBroker, IBroker>? wrap = null, TimeProvider? time = null)
+        string? directory = null, Func<IBroker, IBroker>? wrap = null, TimeProvider? time = null,
+        SecurityOptions? security = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
@@ -52,12 +54,13 @@ internal sealed class KafkaServer : IAsyncDisposable
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
             TimeProvider = time ?? TimeProvider.System,
+            Security = security ?? new SecurityOptions(),
         });
         var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
         gateway.Listen();
         var access = wrap is null ? broker.Access : new BrokerAccess(wrap(broker), broker);
-        gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, broker.Metadata, broker));
+        gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, broker.Metadata, broker) { Security = broker.Security });
         return new KafkaServer(broker, gateway, log);
     }
 

@@ -1,0 +1,160 @@
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Security.Authentication;
+using OrleansMq.Gateways.Connections;
+
+namespace OrleansMq.Gateways.Tls;
+
+/// <summary>A client's socket with TLS on it. .NET encrypts in memory: no loop serves it, and the system sends no files on it. Nothing may
+/// be sent on its <see cref="ClientSocket.Socket"/> directly.</summary>
+internal sealed class TlsSocket : ClientSocket
+{
+    // The most for one call, so that a slow client is seen to receive.
+    private const int SendBytes = 256 << 10;
+    // How long the end may take to be sent: a client that does not receive is not waited for.
+    private static readonly TimeSpan EndTime = TimeSpan.FromSeconds(1);
+
+    private readonly TlsTransport _transport;
+    private readonly SslStream _stream;
+    private readonly ServerCertificates _certificates;
+    // Whether more is likely to have arrived.
+    private bool _isMoreLikely;
+    private bool _isOpen;
+
+    /// <param name="socket">The socket, which this object owns.</param>
+    /// <param name="certificates">The port's certificates.</param>
+    public TlsSocket(Socket socket, ServerCertificates certificates)
+        : base(socket)
+    {
+        _certificates = certificates;
+        _transport = new TlsTransport(socket);
+        _stream = new SslStream(_transport, leaveInnerStreamOpen: true);
+    }
+
+    /// <inheritdoc/>
+    public override bool SendsFiles => false;
+
+    /// <summary>The client's name by its certificate, such as <c>User:CN=alice</c>; null where it has none, and before the
+    /// handshake.</summary>
+    public string? Principal { get; private set; }
+
+    /// <summary>Whether the client has sent anything.</summary>
+    public bool HasReceived => _transport.HasReceived;
+
+    /// <summary>Shakes hands.</summary>
+    /// <param name="cancellationToken">Abandons it; the connection can only be closed then.</param>
+    /// <exception cref="AuthenticationException">Client and broker do not agree. The message is for the operator.</exception>
+    /// <exception cref="NotTlsException">The client does not speak TLS.</exception>
+    /// <exception cref="IOException">The client disconnected.</exception>
+    public async Task HandshakeAsync(CancellationToken cancellationToken)
+    {
+        string? refusal = null;
+        _transport.BeginHandshake();
+        try
+        {
+            await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
+                new ValueTask<SslServerAuthenticationOptions>(_certificates.OptionsFor(hello.ServerName, reason => refusal = reason)), null,
+                cancellationToken).ConfigureAwait(false);
+            Principal = _certificates.PrincipalOf(_stream.RemoteCertificate);
+            _isOpen = true;
+        }
+        catch (AuthenticationException fault)
+        {
+            throw new AuthenticationException(refusal ?? fault.GetBaseException().Message, fault);
+        }
+        catch (TlsConfigurationException unmapped)
+        {
+            throw new AuthenticationException(unmapped.Message, unmapped);
+        }
+        finally
+        {
+            _transport.EndHandshake();
+        }
+    }
+
+    /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public override async ValueTask<int> ReceiveAsync(Memory<byte> into)
+    {
+        try
+        {
+            // Waits without a buffer: an idle connection holds no memory.
+            if (!_isMoreLikely)
+                await _stream.ReadAsync(Memory<byte>.Empty).ConfigureAwait(false);
+            var count = await _stream.ReadAsync(into).ConfigureAwait(false);
+            _isMoreLikely = count == into.Length;
+            return count;
+        }
+        catch (IOException fault)
+        {
+            throw Broken(fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public override async ValueTask<int> SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        try
+        {
+            var count = Math.Min(bytes.Length, SendBytes);
+            _transport.Collect();
+            await _stream.WriteAsync(bytes[..count]).ConfigureAwait(false);
+            await _transport.SendCollectedAsync().ConfigureAwait(false);
+            return count;
+        }
+        catch (IOException fault)
+        {
+            throw Broken(fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public override async ValueTask<int> SendAsync(List<ArraySegment<byte>> pieces)
+    {
+        try
+        {
+            var count = 0;
+            _transport.Collect();
+            foreach (var piece in pieces)
+            {
+                var part = piece[..Math.Min(piece.Count, SendBytes - count)];
+                await _stream.WriteAsync(part).ConfigureAwait(false);
+                count += part.Count;
+                if (count == SendBytes)
+                    break;
+            }
+            await _transport.SendCollectedAsync().ConfigureAwait(false);
+            return count;
+        }
+        catch (IOException fault)
+        {
+            throw Broken(fault);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask EndAsync()
+    {
+        try
+        {
+            if (_isOpen)
+                await _stream.ShutdownAsync().WaitAsync(EndTime).ConfigureAwait(false);
+        }
+        catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException or InvalidOperationException
+            or TimeoutException or AuthenticationException)
+        {
+            // The client has gone, or receives nothing.
+        }
+        finally
+        {
+            // Not in Dispose, which cuts a connection that is sending.
+            await _stream.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private static Exception Broken(IOException fault) => fault.GetBaseException() is SocketException or ObjectDisposedException
+        ? fault.GetBaseException() : new SocketException((int)SocketError.ConnectionReset, fault.Message);
+}
