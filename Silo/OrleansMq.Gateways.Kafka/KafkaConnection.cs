@@ -122,11 +122,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             Connection = this,
             Burst = request.Api!.RunsAhead ? Burst : null,
         };
-        if (Responses.Add(AnswerAsync(context, request, frame)))
-            return;
-        WriteFullBurst();
-        if (context.HoldsBack || !request.Api.RunsAhead)
-            await WaitUntilAllSentAsync().ConfigureAwait(false);
+        if (!Responses.Add(AnswerAsync(context, request, frame)))
+        {
+            WriteFullBurst();
+            if (context.HoldsBack || !request.Api.RunsAhead)
+                await WaitUntilAllSentAsync().ConfigureAwait(false);
+        }
         if (Sasl is { Phase: SaslPhase.Failed })
             Stop();
     }

@@ -1,8 +1,6 @@
 using Confluent.Kafka;
 using Confluent.Kafka.Admin;
-using OrleansMq.Access;
 using OrleansMq.Security;
-using OrleansMq.Tests.Kafka.Clients;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 using KafkaErrorCode = Confluent.Kafka.ErrorCode;
@@ -129,8 +127,6 @@ public sealed class SaslClientTests : IAsyncLifetime
         await RunAsync("kafka.admin.ConfigCommand", ["--alter", "--entity-type", "users", "--entity-name", "bob", "--add-config",
             "SCRAM-SHA-256=[iterations=5000,password=hidden]"]);
         Assert.True(await _server.Broker.Security.VerifiesAsync("bob", "hidden", default));
-        Assert.Contains("iterations=5000", await RunAsync("kafka.admin.ConfigCommand",
-            ["--describe", "--entity-type", "users", "--entity-name", "bob"]), StringComparison.Ordinal);
         const string acls = "org.apache.kafka.tools.AclCommand";
         await RunAsync(acls, ["--add", "--allow-principal", "User:bob", "--producer", "--topic", "orders"]);
         Assert.Contains("User:bob", await RunAsync(acls, ["--list", "--topic", "orders"]), StringComparison.Ordinal);
