@@ -7,6 +7,7 @@ using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Amqp;
@@ -32,6 +33,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     private readonly ResourceAlarms _alarms;
     private readonly QueueLook _look;
     private volatile HostedBroker? _broker;
+    private readonly ServerCertificates? _certificates;
     private GatewayPort? _port;
     private QueueRegistry? _registry;
     private DirectReplies? _replies;
@@ -39,9 +41,12 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     private volatile AmqpAccess? _access;
 
     /// <param name="options">Limits and defaults.</param>
+    /// <exception cref="TlsConfigurationException">A certificate cannot be used.</exception>
     public AmqpGateway(AmqpGatewayOptions options)
     {
         _options = options;
+        if (options.Tls is { } tls)
+            _certificates = ServerCertificates.Load(tls, "AMQP", options.TimeProvider, options.Log);
         _settings = new ConnectionSettings { MaxMessageBytes = options.MaxMessageBytes };
         Memory = new MemoryBudget(options.MaxMemoryBytes);
         _alarms = new ResourceAlarms(Memory, options.IsDiskShort ?? IsDiskShort, options.TimeProvider, options.Log);
@@ -70,6 +75,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     public void AddMetrics(Meter meter)
     {
         _server.Metrics.AddTo(meter);
+        _certificates?.AddTo(meter);
         new AmqpMetrics(_server.Metrics, _alarms, _look)
         {
             Connections = () => Connections.Select(static connection => connection.Describe()).OfType<ConnectionDescription>(),
@@ -89,7 +95,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     /// <inheritdoc/>
     public Task ListenAsync(CancellationToken cancellationToken)
     {
-        _port = GatewayPort.Listen(_server, _options.Listen);
+        _port = GatewayPort.Listen(_server, _options.Listen, certificates: _certificates);
         return Task.CompletedTask;
     }
 
@@ -132,6 +138,8 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
         await _closed.CancelAsync().ConfigureAwait(false);
         await _opening.ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        if (_certificates is not null)
+            await _certificates.DisposeAsync().ConfigureAwait(false);
         await _alarms.DisposeAsync().ConfigureAwait(false);
         _replies?.Dispose();
         if (_registry is not null)

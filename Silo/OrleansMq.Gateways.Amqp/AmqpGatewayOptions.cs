@@ -1,6 +1,7 @@
 using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Alarms;
+using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -13,6 +14,9 @@ public sealed record AmqpGatewayOptions
     /// <summary>The endpoint to listen on: port 5672 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
     /// IPv4.</summary>
     public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 5672);
+
+    /// <summary>The certificates with which the port speaks TLS; null: it does not.</summary>
+    public TlsOptions? Tls { get; init; }
 
     /// <summary>Connections from all addresses, at least 1: without a limit. Further ones are closed on accept.</summary>
     public int MaxConnections { get; init; } = int.MaxValue;

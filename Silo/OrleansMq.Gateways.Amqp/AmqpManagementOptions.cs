@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -9,6 +10,9 @@ public sealed record AmqpManagementOptions
     /// <summary>The endpoint to listen on: port 15672 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
     /// IPv4.</summary>
     public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 15672);
+
+    /// <summary>The certificates with which the port speaks TLS; null: it does not.</summary>
+    public TlsOptions? Tls { get; init; }
 
     /// <summary>
     /// The host names by which clients may address the API: <c>broker-1</c>, <c>*.example.com</c>, or <c>*</c> for all. Localhost, the

@@ -2,8 +2,11 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Metrics;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Http;
@@ -15,15 +18,19 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     private readonly BrokerGate _gate = new();
     private readonly BatchBodies _bodies;
     private volatile HostedBroker? _hosted;
+    private readonly ServerCertificates? _certificates;
     private WebApplication? _app;
 
     /// <param name="options">Limits and defaults.</param>
+    /// <exception cref="TlsConfigurationException">A certificate cannot be used.</exception>
     public HttpGateway(HttpGatewayOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
         _options = options;
-        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System,
-            new EngineLogAdapter(options.LoggerFactory.CreateLogger("http")));
+        var log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
+        if (options.Tls is { } tls)
+            _certificates = ServerCertificates.Load(tls, "HTTP", TimeProvider.System, log);
+        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System, log);
         Metrics = new BrokerMetrics(new MetricSource
         {
             Partitions = () => _hosted?.Local.Held ?? [],
@@ -31,6 +38,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
             Version = Version,
             Flavour = options.Flavour,
         });
+        _certificates?.AddTo(Metrics.Meter);
     }
 
     /// <inheritdoc/>
@@ -45,7 +53,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         : new IPEndPoint(_options.Listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
 
     /// <summary>The base URL, with the port that was taken.</summary>
-    public string Address => _app?.Urls.FirstOrDefault() ?? $"http://{_options.Listen}";
+    public string Address => _app?.Urls.FirstOrDefault() ?? $"{(_certificates is null ? "http" : "https")}://{_options.Listen}";
 
     /// <summary>The broker's metrics, which <c>/metrics</c> reports.</summary>
     internal BrokerMetrics Metrics { get; }
@@ -119,6 +127,8 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         if (_app is not null)
             await _app.DisposeAsync().ConfigureAwait(false);
         await _bodies.DisposeAsync().ConfigureAwait(false);
+        if (_certificates is not null)
+            await _certificates.DisposeAsync().ConfigureAwait(false);
         Metrics.Dispose();
         _gate.Dispose();
     }
@@ -159,9 +169,22 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         options.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
             // IPv6 and IPv4, or IPv4 alone on a machine without IPv6.
-            options.ListenAnyIP(_options.Listen.Port, static listen => listen.Protocols = HttpProtocols.Http1);
+            options.ListenAnyIP(_options.Listen.Port, Configure);
         else
-            options.Listen(_options.Listen, static listen => listen.Protocols = HttpProtocols.Http1);
+            options.Listen(_options.Listen, Configure);
+    }
+
+    private void Configure(ListenOptions listen)
+    {
+        listen.Protocols = HttpProtocols.Http1;
+        if (_certificates is not { } certificates)
+            return;
+        listen.UseHttps(new TlsHandshakeCallbackOptions
+        {
+            OnConnection = context => new(certificates.OptionsFor(context.ClientHelloInfo.ServerName)),
+            HandshakeTimeout = Handshakes.Deadline,
+        });
+        listen.Use(next => connection => CertificatePrincipal.RunAsync(connection, certificates, next));
     }
 
     private long? FreeBytes()

@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Compression;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Http;
@@ -11,6 +12,9 @@ public sealed record HttpGatewayOptions
     /// <summary>The endpoint to listen on: port 8080 of the loopback address. Port 0 takes a free port. The IPv6 any address includes
     /// IPv4.</summary>
     public IPEndPoint Listen { get; init; } = new(IPAddress.Loopback, 8080);
+
+    /// <summary>The certificates with which the port speaks TLS; null: it does not.</summary>
+    public TlsOptions? Tls { get; init; }
 
     /// <summary>
     /// The host names by which clients may address the API: <c>broker-1</c>, <c>*.example.com</c>, or <c>*</c> for all. Localhost, the

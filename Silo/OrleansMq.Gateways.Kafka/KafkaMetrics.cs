@@ -20,6 +20,9 @@ internal sealed class KafkaMetrics
     /// <summary>Connections that are open.</summary>
     public long Connections => _connections.Open;
 
+    /// <summary>TLS handshakes that failed.</summary>
+    public long FailedHandshakes => _connections.TotalFailedHandshakes;
+
     /// <summary>Adds the instruments to a meter.</summary>
     public void AddTo(Meter meter)
     {

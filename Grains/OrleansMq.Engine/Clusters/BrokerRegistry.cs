@@ -23,8 +23,8 @@ internal sealed record BrokerRegistration
     /// <summary>Host and port of its first Kafka listener.</summary>
     public string? Kafka { get; init; }
 
-    /// <summary>The addresses of its Kafka listeners by name, as <see cref="ListenerAddresses"/> formats them; null where it has one, named
-    /// <see cref="ListenerAddresses.Usual"/>, at <see cref="Kafka"/>.</summary>
+    /// <summary>The addresses of its Kafka listeners by name, as <see cref="ListenerAddresses"/> formats them; null where it has one, at
+    /// <see cref="Kafka"/>, whatever its name is.</summary>
     public string? KafkaListeners { get; init; }
 
     /// <summary>Host and port of its silo.</summary>
@@ -40,8 +40,7 @@ internal sealed record BrokerRegistration
     public string? Codecs { get; init; }
 
     /// <summary>Returns the address of its Kafka listener of that name; null if it has none.</summary>
-    public string? KafkaAt(string listener) => KafkaListeners is { } listeners ? ListenerAddresses.Find(listeners, listener)
-        : string.Equals(listener, ListenerAddresses.Usual, StringComparison.OrdinalIgnoreCase) ? Kafka : null;
+    public string? KafkaAt(string listener) => KafkaListeners is { } listeners ? ListenerAddresses.Find(listeners, listener) : Kafka;
 
     /// <summary>Names the codecs that work on this machine.</summary>
     public static string NamesOf(CompressionCodecs codecs) =>

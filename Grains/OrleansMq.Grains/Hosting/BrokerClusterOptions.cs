@@ -27,7 +27,7 @@ public sealed record BrokerClusterOptions
     public string? Kafka { get; init; }
 
     /// <summary>Where Kafka clients reach this broker, as host and port by the name of their listener. Clients are sent to the listeners of
-    /// the same name. Empty where there is one listener, named <c>PLAINTEXT</c>, at <see cref="Kafka"/>.</summary>
+    /// the same name. Empty where there is one listener, at <see cref="Kafka"/>.</summary>
     public IReadOnlyDictionary<string, string> KafkaListeners { get; init; } = new Dictionary<string, string>();
 
     /// <summary>The replication factor of a topic that is created without one. 0: three, or the number of brokers if that is

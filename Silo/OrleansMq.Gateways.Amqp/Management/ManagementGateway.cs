@@ -4,9 +4,11 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Amqp.Management;
@@ -24,6 +26,7 @@ internal sealed class ManagementGateway : IGateway
     private readonly AmqpManagementOptions _options;
     private readonly Func<AmqpGateway> _amqp;
     private readonly HostNames _hosts;
+    private readonly ServerCertificates? _certificates;
     private WebApplication? _app;
     private volatile HostedBroker? _broker;
     private volatile ManagementApi? _api;
@@ -34,6 +37,8 @@ internal sealed class ManagementGateway : IGateway
     {
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
+        if (options.Tls is { } tls)
+            _certificates = ServerCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
     }
 
     /// <inheritdoc/>
@@ -47,12 +52,12 @@ internal sealed class ManagementGateway : IGateway
         : new IPEndPoint(_options.Listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
 
     /// <inheritdoc cref="IGateway.Address"/>
-    public string Address => _app?.Urls.FirstOrDefault() ?? $"http://{_options.Listen}";
+    public string Address => _app?.Urls.FirstOrDefault() ?? $"{(_certificates is null ? "http" : "https")}://{_options.Listen}";
 
     /// <inheritdoc/>
     public void AddMetrics(Meter meter)
     {
-        // Few requests come; the broker's metrics tell of what they change.
+        // Few requests come; the broker's metrics tell of what they change. Its certificate is usually that of the other ports.
     }
 
     /// <inheritdoc/>
@@ -101,7 +106,13 @@ internal sealed class ManagementGateway : IGateway
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _app?.DisposeAsync() ?? default;
+    public async ValueTask DisposeAsync()
+    {
+        if (_app is not null)
+            await _app.DisposeAsync().ConfigureAwait(false);
+        if (_certificates is not null)
+            await _certificates.DisposeAsync().ConfigureAwait(false);
+    }
 
     private WebApplication Build()
     {
@@ -122,9 +133,21 @@ internal sealed class ManagementGateway : IGateway
         server.Limits.MaxConcurrentConnections = _options.MaxConnections;
         server.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
-            server.ListenAnyIP(_options.Listen.Port, static one => one.Protocols = HttpProtocols.Http1);
+            server.ListenAnyIP(_options.Listen.Port, Configure);
         else
-            server.Listen(_options.Listen, static one => one.Protocols = HttpProtocols.Http1);
+            server.Listen(_options.Listen, Configure);
+    }
+
+    private void Configure(ListenOptions listen)
+    {
+        listen.Protocols = HttpProtocols.Http1;
+        if (_certificates is not { } certificates)
+            return;
+        listen.UseHttps(new TlsHandshakeCallbackOptions
+        {
+            OnConnection = context => new(certificates.OptionsFor(context.ClientHelloInfo.ServerName)),
+            HandshakeTimeout = Handshakes.Deadline,
+        });
     }
 
     // A page of another site knows guest's password as everyone does.

@@ -6,8 +6,9 @@ using OrleansMq.Security;
 namespace OrleansMq.Gateways.Http.Security;
 
 /// <summary>
-/// Who sends a request: the user of its <c>Authorization: Basic</c> header, else nobody. A connection remembers what it has verified, so
-/// that a password is verified once for a connection, and again when users have changed. Where access control is switched off, the header
+/// Who sends a request: the user of its <c>Authorization: Basic</c> header, else the name in its certificate, else nobody. A connection
+/// remembers what it has verified, so that a password is verified once for a connection, and again when users have changed. Where access control is switched off,
+/// the header
 /// counts for nothing.
 /// </summary>
 internal static class HttpAuthentication
@@ -20,7 +21,7 @@ internal static class HttpAuthentication
 
     /// <summary>The principal of a request that was admitted.</summary>
     public static string PrincipalOf(HttpContext http) =>
-        http.Items.TryGetValue(Key, out var principal) ? (string)principal! : BrokerSession.Anonymous;
+        http.Items.TryGetValue(Key, out var principal) ? (string)principal! : CertificatePrincipal.Of(http) ?? BrokerSession.Anonymous;
 
     /// <summary>Finds out who sends a request.</summary>
     /// <returns>False: the credentials are not those of a user. The request is answered.</returns>

@@ -64,9 +64,6 @@ internal interface IConnection
     /// <summary>The name of the listener that the client connected to.</summary>
     string Listener { get; }
 
-    /// <summary>The client's name by its certificate; null for a client without one.</summary>
-    string? CertificatePrincipal { get; }
-
     /// <summary>A number that rises with each connection to this broker, also across its restarts.</summary>
     long Number { get; }
 

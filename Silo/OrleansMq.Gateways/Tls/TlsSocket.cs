@@ -44,6 +44,7 @@ internal sealed class TlsSocket : ClientSocket
 
     /// <summary>Shakes hands.</summary>
     /// <param name="cancellationToken">Abandons it; the connection can only be closed then.</param>
+    /// <exception cref="OperationCanceledException">It was abandoned.</exception>
     /// <exception cref="AuthenticationException">Client and broker do not agree. The message is for the operator.</exception>
     /// <exception cref="NotTlsException">The client does not speak TLS.</exception>
     /// <exception cref="IOException">The client disconnected.</exception>
@@ -51,13 +52,19 @@ internal sealed class TlsSocket : ClientSocket
     {
         string? refusal = null;
         _transport.BeginHandshake();
+        // Ends what is pending on the socket. To cancel it would leave .NET to wait for the socket's next event when it is closed.
+        await using var abandon = cancellationToken.UnsafeRegister(static self => ((TlsSocket)self!).Abandon(), this);
         try
         {
             await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
-                new ValueTask<SslServerAuthenticationOptions>(_certificates.OptionsFor(hello.ServerName, reason => refusal = reason)), null,
-                cancellationToken).ConfigureAwait(false);
+                new ValueTask<SslServerAuthenticationOptions>(_certificates.OptionsFor(hello.ServerName, reason => refusal = reason)),
+                null).ConfigureAwait(false);
             Principal = _certificates.PrincipalOf(_stream.RemoteCertificate);
             _isOpen = true;
+        }
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellationToken);
         }
         catch (AuthenticationException fault)
         {
@@ -152,6 +159,18 @@ internal sealed class TlsSocket : ClientSocket
         {
             // Not in Dispose, which cuts a connection that is sending.
             await _stream.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void Abandon()
+    {
+        try
+        {
+            Socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // The connection has ended already.
         }
     }
 

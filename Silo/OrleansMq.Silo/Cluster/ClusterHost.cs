@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
@@ -163,6 +164,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             },
             Http = AdvertisedHttp(context, advertised),
             Kafka = AdvertisedKafka(context, advertised),
+            KafkaListeners = AdvertisedListeners(context, advertised),
             DefaultReplicationFactor = settings.ReplicationFactor,
             AutoRebalance = settings.AutoRebalance,
             AutoLeaderRebalance = settings.AutoLeaderRebalance,
@@ -200,15 +202,28 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 
     private string AdvertisedHttp(HostContext context, string advertised) =>
         // A listener on the loopback address is not reached by another name.
-        new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
+        new UriBuilder(settings.Http.IsSecure ? Uri.UriSchemeHttps : Uri.UriSchemeHttp,
+            settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
             context.PortOf("http")!.Value).Uri.GetLeftPart(UriPartial.Authority);
 
     private string? AdvertisedKafka(HostContext context, string advertised)
     {
         if (settings.Kafka is not { } kafka || settings.KafkaAdvertised is not null)
             return settings.KafkaAdvertised;
-        var port = context.PortOf("kafka");
-        var host = kafka.IsLoopback ? IPAddress.Loopback.ToString() : advertised;
+        return settings.KafkaListeners.FirstOrDefault()?.Advertised
+            ?? AddressOf(kafka.IsLoopback, advertised, context.PortOf("kafka")!.Value);
+    }
+
+    private Dictionary<string, string> AdvertisedListeners(HostContext context, string advertised) =>
+        settings.KafkaListeners.Count == 0 ? []
+            : context.Gateways.OfType<KafkaGateway>().SelectMany(static gateway => gateway.Listeners).ToDictionary(
+                static listener => listener.Name,
+                listener => listener.Advertised
+                    ?? AddressOf(IPAddress.IsLoopback(listener.Listen.Address), advertised, listener.Listen.Port));
+
+    private static string AddressOf(bool isLoopback, string advertised, int port)
+    {
+        var host = isLoopback ? IPAddress.Loopback.ToString() : advertised;
         return host.Contains(':', StringComparison.Ordinal) ? $"[{host}]:{port}" : $"{host}:{port}";
     }
 

@@ -27,6 +27,7 @@ internal sealed class BrokerCommandLine
     private readonly Option<bool> _standalone = new("--standalone") { Description = "The same as --flavour standalone." };
     private readonly Option<bool> _json = new("--json") { Description = "Print the ready line as JSON." };
     private readonly Dictionary<string, Option<string>> _settings = [];
+    private readonly Dictionary<string, Option<string[]>> _lists = [];
     private readonly RootCommand _root = new(Description);
 
     /// <summary>Builds the flags from the table of settings.</summary>
@@ -34,6 +35,13 @@ internal sealed class BrokerCommandLine
     {
         foreach (var setting in Settings.All)
         {
+            if (setting.IsList)
+            {
+                var list = new Option<string[]>(setting.Flag) { Description = setting.Help, HelpName = setting.ValueName };
+                _lists.Add(setting.Key, list);
+                _root.Options.Add(list);
+                continue;
+            }
             var option = new Option<string>(setting.Flag) { Description = setting.Help, HelpName = setting.ValueName };
             _settings.Add(setting.Key, option);
             _root.Options.Add(option);
@@ -61,6 +69,11 @@ internal sealed class BrokerCommandLine
         {
             if (result.GetValue(option) is { } value)
                 flags.Add(key, value);
+        }
+        foreach (var (key, option) in _lists)
+        {
+            if (result.GetValue(option) is { Length: > 0 } values)
+                flags.Add(key, string.Join(';', values));
         }
         if (result.GetValue(_standalone))
             AddStandalone(flags);

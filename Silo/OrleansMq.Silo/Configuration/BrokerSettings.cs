@@ -2,6 +2,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Groups;
 using OrleansMq.Replication;
 using OrleansMq.Security;
@@ -34,6 +35,8 @@ internal sealed record BrokerSettings
     public IReadOnlyList<string> HttpHosts { get; init; } = [];
     /// <summary>The address of the Kafka protocol; null to turn it off.</summary>
     public ListenAddress? Kafka { get; init; } = new(System.Net.IPAddress.Loopback, 9092);
+    /// <summary>The Kafka listeners, where they have names or protocols; empty: one in clear text at <see cref="Kafka"/>.</summary>
+    public IReadOnlyList<KafkaListenerSetting> KafkaListeners { get; init; } = [];
     /// <summary>The host and port that Kafka clients connect to; null for the address at which they reached the broker.</summary>
     public string? KafkaAdvertised { get; init; }
     /// <summary>Whether a missing topic is created when a Kafka client requests it.</summary>
@@ -58,6 +61,18 @@ internal sealed record BrokerSettings
     public ListenAddress? AmqpManagement { get; init; }
     /// <summary>The memory of AMQP's messages in bytes; 0: a part of what the process may use.</summary>
     public long AmqpMemory { get; init; }
+    /// <summary>The files of the certificates for all listeners with TLS.</summary>
+    public IReadOnlyList<string> TlsCertificates { get; init; } = [];
+    /// <summary>The files of their private keys; empty: in the certificates' files.</summary>
+    public IReadOnlyList<string> TlsKeys { get; init; } = [];
+    /// <summary>The password of the private keys: never logged.</summary>
+    public string? TlsPassword { get; init; }
+    /// <summary>Whether clients of the listeners with TLS have certificates.</summary>
+    public ClientAuthentication TlsClientAuth { get; init; }
+    /// <summary>The file of the authorities that issue the certificates of clients.</summary>
+    public string? TlsClientCa { get; init; }
+    /// <summary>How the subject of a client's certificate becomes its name.</summary>
+    public string TlsPrincipalMappingRules { get; init; } = PrincipalMapping.DefaultRules;
     /// <summary>When appended records become durable, for topics without a policy of their own.</summary>
     public FlushPolicy Flush { get; init; } = FlushPolicy.None;
     /// <summary>This broker's id.</summary>
@@ -146,6 +161,20 @@ internal sealed record BrokerSettings
 
     /// <summary>Omits the values, since one of them may be a password.</summary>
     public override string ToString() => nameof(BrokerSettings);
+
+    /// <summary>Whether a listener has TLS.</summary>
+    public bool UsesTls => Http.IsSecure || Amqp is { IsSecure: true } || AmqpManagement is { IsSecure: true }
+        || KafkaListeners.Any(static listener => listener.Protocol.UsesTls());
+
+    /// <summary>The certificates of the listeners with TLS; null where none has.</summary>
+    public TlsOptions? ToTls() => !UsesTls ? null : new TlsOptions
+    {
+        Certificates = [.. TlsCertificates.Select((file, index) =>
+            new TlsCertificate(file) { KeyFile = TlsKeys.ElementAtOrDefault(index), Password = TlsPassword })],
+        ClientAuthentication = TlsClientAuth,
+        ClientAuthorities = TlsClientCa,
+        PrincipalMappingRules = TlsPrincipalMappingRules,
+    };
 
     /// <summary>Converts the settings to the engine's options.</summary>
     public BrokerOptions ToOptions(EngineLog log, TimeProvider timeProvider) => new()

@@ -13,6 +13,9 @@ internal sealed record ListenAddress(IPAddress Address, int Port)
     public const string Expected =
         "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
 
+    /// <summary>Whether clients connect with TLS.</summary>
+    public bool IsSecure { get; init; }
+
     /// <summary>Whether only this machine can connect.</summary>
     public bool IsLoopback => IPAddress.IsLoopback(Address);
 
@@ -27,6 +30,23 @@ internal sealed record ListenAddress(IPAddress Address, int Port)
         if (ParseHost(host) is not { } ip)
             return false;
         address = new ListenAddress(ip, port);
+        return true;
+    }
+
+    /// <summary>Parses an address that may have a scheme in front, which decides whether clients connect with TLS.</summary>
+    /// <param name="text">Such as <c>8080</c> or <c>https://*:8443</c>.</param>
+    /// <param name="plain">The scheme without TLS, such as <c>http</c>: the default.</param>
+    /// <param name="secure">The scheme with TLS, such as <c>https</c>.</param>
+    /// <param name="address">The address.</param>
+    public static bool TryParse(string text, string plain, string secure, [NotNullWhen(true)] out ListenAddress? address)
+    {
+        var isSecure = text.StartsWith($"{secure}://", StringComparison.OrdinalIgnoreCase);
+        var scheme = isSecure ? secure : plain;
+        if (text.StartsWith($"{scheme}://", StringComparison.OrdinalIgnoreCase))
+            text = text[(scheme.Length + 3)..];
+        if (!TryParse(text, out address))
+            return false;
+        address = address with { IsSecure = isSecure };
         return true;
     }
 

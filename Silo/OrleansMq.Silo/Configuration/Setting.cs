@@ -9,9 +9,11 @@ namespace OrleansMq.Silo.Configuration;
 /// <param name="Help">Its effect, unit and default.</param>
 /// <param name="Apply">Returns the settings with this value, or null if the value is invalid.</param>
 /// <param name="IsSecret">Whether the value may hold a password, so that no error message repeats it.</param>
+/// <param name="IsList">Whether its flag may be given several times, and its key in the file may be an array: the values are joined by
+/// semicolons.</param>
 internal sealed record Setting(string Key, string ValueName, string Expected, string Help,
     Func<BrokerSettings, string, BrokerSettings?> Apply,
-    bool IsSecret = false)
+    bool IsSecret = false, bool IsList = false)
 {
     /// <summary>The flag, such as <c>--min-free-bytes</c>.</summary>
     public string Flag { get; } = "--" + Separate(Key, '-').ToLowerInvariant();

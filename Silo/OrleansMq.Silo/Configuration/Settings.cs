@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Alarms;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Security;
 using OrleansMq.Topics;
 
@@ -16,9 +17,9 @@ internal static class Settings
     [
         new("data", "DIR", "the path of a directory", "The data directory, created if missing. Default: ./data.",
             (s, text) => text.Length == 0 ? null : s with { DataDirectory = text }),
-        new("http", "[HOST:]PORT", ListenAddress.Expected,
-            "The address of the HTTP API; port 0 takes a free port. Default: 127.0.0.1:8080.",
-            (s, text) => ListenAddress.TryParse(text, out var address) ? s with { Http = address } : null),
+        new("http", "[https://][HOST:]PORT", ListenAddress.Expected + ", with https:// in front for TLS",
+            "The address of the HTTP API, with TLS after https://; port 0 takes a free port. Default: 127.0.0.1:8080.",
+            (s, text) => ListenAddress.TryParse(text, "http", "https", out var address) ? s with { Http = address } : null),
         new("httpHosts", "NAME[,NAME...]", "host names, such as broker-1.example.com, *.example.com for all below a domain, or * for all",
             "More host names by which requests may address the HTTP API and RabbitMQ's management API. They refuse others, since a web "
             + "page can have its own name resolve to the broker. Default: localhost, the machine's name, the advertised hosts and every IP "
@@ -28,15 +29,17 @@ internal static class Settings
             "The most connections of the HTTP API; further ones are closed. Kafka clients keep a part of what the process may open. 0: a "
             + "quarter of what its data leaves, all of it without Kafka, and at most 10000. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { HttpMaxConnections = (int)n } : null),
-        new("kafka", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
-            "The address of the Kafka protocol; port 0 takes a free port, off turns it off. Default: 127.0.0.1:9092.",
-            (s, text) => text == "off" ? s with { Kafka = null } : ListenAddress.TryParse(text, out var address)
-            ? s with { Kafka = address } : null),
+        new("kafka", "[NAME=][HOST:]PORT[,PROTOCOL[,ADVERTISED]]|off",
+            "off, " + ListenAddress.Expected + ", or " + KafkaListenerSetting.Expected,
+            "The address of the Kafka protocol; port 0 takes a free port, off turns it off. PROTOCOL is PLAINTEXT (the default), SSL, "
+            + "SASL_PLAINTEXT or SASL_SSL. Given several times, or separated by semicolons, or as an array in the file: several listeners. "
+            + "Each has a NAME, which is its protocol's by default, and ADVERTISED, the host and port that its clients are told to connect "
+            + "to. Clients are sent to the listeners of the same name on the other brokers. Default: 127.0.0.1:9092.",
+            Kafka, IsList: true),
         new("kafkaAdvertised", "HOST:PORT", "a host name or an IP address and a port from 1 to 65535, such as kafka.example.com:9092",
             "The address that Kafka clients are told to connect to. Default: the address they connected to; in a replicated cluster, the "
             + "advertised host and the listener's port.",
-            (s, text) => Gateways.Kafka.KafkaAddress.TryParse(text, out var host, out _) && IsHost(host) ? s with { KafkaAdvertised = text }
-            : null),
+            (s, text) => IsKafkaAddress(text) ? s with { KafkaAdvertised = text } : null),
         new("autoCreateTopics", "true|false", "true or false",
             "Create a missing topic when a Kafka client requests it. Default: true.",
             (s, text) => bool.TryParse(text, out var create) ? s with { AutoCreateTopics = create } : null),
@@ -69,15 +72,15 @@ internal static class Settings
             "How long a Kafka client's authentication is good for; then it authenticates again, or its connection is closed. 0: for ever. "
             + "Default: 0.",
             (s, text) => TryInterval(text, 0, out var interval) ? s with { KafkaMaxReauthentication = interval } : null),
-        new("amqp", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
-            "The address of AMQP 0-9-1, for RabbitMQ's clients; port 0 takes a free port, off turns it off. In a cluster the brokers serve "
-            + "the same virtual hosts and queues. Default: off.",
-            (s, text) => text == "off" ? s with { Amqp = null } : ListenAddress.TryParse(text, out var address)
+        new("amqp", "[amqps://][HOST:]PORT|off", "off, or " + ListenAddress.Expected + ", with amqps:// in front for TLS",
+            "The address of AMQP 0-9-1, for RabbitMQ's clients, with TLS after amqps://; port 0 takes a free port, off turns it off. "
+            + "In a cluster the brokers serve the same virtual hosts and queues. Default: off.",
+            (s, text) => text == "off" ? s with { Amqp = null } : ListenAddress.TryParse(text, "amqp", "amqps", out var address)
             ? s with { Amqp = address } : null),
-        new("amqpManagement", "[HOST:]PORT|off", "off, or " + ListenAddress.Expected,
-            "The address of RabbitMQ's management API over HTTP: users, virtual hosts, policies, definitions; port 0 takes a free port, "
-            + "off turns it off. Default: off.",
-            (s, text) => text == "off" ? s with { AmqpManagement = null } : ListenAddress.TryParse(text, out var address)
+        new("amqpManagement", "[https://][HOST:]PORT|off", "off, or " + ListenAddress.Expected + ", with https:// in front for TLS",
+            "The address of RabbitMQ's management API over HTTP, with TLS after https://: users, virtual hosts, policies, "
+            + "definitions; port 0 takes a free port, off turns it off. Default: off.",
+            (s, text) => text == "off" ? s with { AmqpManagement = null } : ListenAddress.TryParse(text, "http", "https", out var address)
             ? s with { AmqpManagement = address } : null),
         new("amqpMemory", "N", "0, or a whole number of bytes from 67108864",
             "The memory of AMQP's messages in bytes: those of queues in memory, on their way to the log, and incomplete. Above it "
@@ -85,6 +88,30 @@ internal static class Settings
             + "process may use. Default: 0.",
             (s, text) => TryNumber(text, 0, long.MaxValue, out var n) && n is 0 or >= MemoryBudget.LeastLimit
                 ? s with { AmqpMemory = n } : null),
+        new("tlsCertificate", "FILE[;FILE...]", "the path of a file, several separated by semicolons",
+            "The certificate of all listeners with TLS, PEM with its intermediate authorities behind it, or PKCS#12 (PFX). Of several, "
+            + "also by repeating the flag, a client gets the first whose names include the host that it asks for. Files that change are "
+            + "used for new connections within 10 seconds, without a restart. Default: none.",
+            (s, text) => Paths(text) is { } paths ? s with { TlsCertificates = paths } : null, IsList: true),
+        new("tlsKey", "FILE[;FILE...]", "the path of a file, several separated by semicolons",
+            "The private keys of the PEM certificates, PEM, in the same order. Default: in the certificates' files.",
+            (s, text) => Paths(text) is { } paths ? s with { TlsKeys = paths } : null, IsList: true),
+        new("tlsPassword", "PASSWORD", "a password",
+            "The password of the private keys or PKCS#12 files. Use the environment or the file to keep it out of the process list. "
+            + "Default: none.",
+            (s, text) => text.Length > 0 ? s with { TlsPassword = text } : null, IsSecret: true),
+        new("tlsClientAuth", "none|requested|required", "none, requested or required",
+            "Whether clients of the listeners with TLS have certificates. requested: they may; required: they must. The subject of a "
+            + "certificate is the client's name where it does not authenticate by SASL or a password. Default: none.",
+            (s, text) => TryChoose<ClientAuthentication>(text, out var clients) ? s with { TlsClientAuth = clients } : null),
+        new("tlsClientCa", "FILE", "the path of a file",
+            "The authorities that issue the certificates of clients, PEM. Default: none.",
+            (s, text) => text.Length > 0 ? s with { TlsClientCa = text } : null),
+        new("tlsPrincipalMappingRules", "RULE[,RULE...]", "rules such as RULE:^CN=(.*?),.*$/$1/L,DEFAULT",
+            "How the subject of a client's certificate becomes its name, as Kafka's ssl.principal.mapping.rules: "
+            + "RULE:pattern/replacement/[LU], where the pattern matches the whole subject, and DEFAULT, the subject itself. Default: "
+            + "DEFAULT.",
+            (s, text) => IsMapping(text) ? s with { TlsPrincipalMappingRules = text } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records become durable, unless the topic overrides it. none: when the operating system writes them; interval: every "
             + "second; sync: before they are acknowledged. Default: none.",
@@ -209,7 +236,41 @@ internal static class Settings
     private const string ClusterNames = "letters, digits, '.', '_' and '-', at most 64, not beginning with '-'";
     private const string Milliseconds = "a whole number of milliseconds from 1 to 2147483647";
 
-    private static bool IsName(string text, int longest) => text.Length > 0 && text.Length <= longest && text[0] != '-'
+    /// <summary>Whether the text is a host and a port that clients can be sent to.</summary>
+    internal static bool IsKafkaAddress(string text) =>
+        Gateways.Kafka.KafkaAddress.TryParse(text, out var host, out _) && IsHost(host);
+
+    private static BrokerSettings? Kafka(BrokerSettings settings, string text)
+    {
+        if (text == "off")
+            return settings with { Kafka = null, KafkaListeners = [] };
+        if (ListenAddress.TryParse(text, out var address))
+            return settings with { Kafka = address, KafkaListeners = [] };
+        return KafkaListenerSetting.TryParse(text) is { } listeners
+            ? settings with { Kafka = listeners[0].Listen, KafkaListeners = listeners } : null;
+    }
+
+    private static string[]? Paths(string text)
+    {
+        var paths = text.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return paths.Length > 0 ? paths : null;
+    }
+
+    private static bool IsMapping(string text)
+    {
+        try
+        {
+            PrincipalMapping.Parse(text);
+            return true;
+        }
+        catch (TlsConfigurationException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Whether the text is a name of letters, digits, '.', '_' and '-'.</summary>
+    internal static bool IsName(string text, int longest) => text.Length > 0 && text.Length <= longest && text[0] != '-'
         && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 
     private static bool IsHost(string text) => System.Net.IPAddress.TryParse(text, out var address)

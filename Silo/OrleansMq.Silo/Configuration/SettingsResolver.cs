@@ -1,4 +1,5 @@
 using System.Text.Json;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -52,12 +53,35 @@ internal static class SettingsResolver
                 + "cluster. Omit one of them.");
         if (settings.AmqpManagement is not null && settings.Amqp is null)
             throw new SettingsException("--amqp-management manages what AMQP clients use: add --amqp 5672, or omit --amqp-management.");
+        CheckTls(settings);
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
                 + $"{flag}.");
         if (settings.GroupConsumerSessionTimeout <= settings.GroupConsumerHeartbeatInterval)
             throw new SettingsException("--group-consumer-session-timeout-ms must be above --group-consumer-heartbeat-interval-ms: members "
                 + "would time out between two heartbeats.");
+    }
+
+    private static void CheckTls(BrokerSettings settings)
+    {
+        if (settings.KafkaListeners.Count > 0 && settings.KafkaAdvertised is not null)
+            throw new SettingsException("--kafka-advertised is the address of a single listener without a protocol: give it behind the "
+                + "protocol instead, such as --kafka \"0.0.0.0:9092,SSL,kafka.example.com:9092\".");
+        if (settings.UsesTls && settings.TlsCertificates.Count == 0)
+            throw new SettingsException("A listener with TLS needs a certificate: add --tls-certificate FILE, and --tls-key FILE unless "
+                + "the key is in the same file.");
+        if (!settings.UsesTls && (settings.TlsCertificates.Count > 0 || settings.TlsClientAuth != ClientAuthentication.None))
+            throw new SettingsException("--tls-certificate and --tls-client-auth apply only to listeners with TLS: give one, such as "
+                + "--http https://8443 or --kafka \"9092,SSL\", or omit them.");
+        if (settings.TlsKeys.Count > 0 && settings.TlsKeys.Count != settings.TlsCertificates.Count)
+            throw new SettingsException($"--tls-key names {settings.TlsKeys.Count} files, --tls-certificate "
+                + $"{settings.TlsCertificates.Count}: give one key for each certificate, in the same order.");
+        if (settings.TlsClientAuth != ClientAuthentication.None && settings.TlsClientCa is null)
+            throw new SettingsException("--tls-client-auth needs the authorities that issue the certificates of clients: add "
+                + "--tls-client-ca FILE.");
+        if (settings.TlsClientAuth == ClientAuthentication.None && settings.TlsClientCa is not null)
+            throw new SettingsException("--tls-client-ca has no effect without certificates of clients: add --tls-client-auth requested or "
+                + "required.");
     }
 
     // Settings without effect must not pass silently, such as a rack that no replica is ever spread over.
@@ -112,7 +136,7 @@ internal static class SettingsResolver
     {
         var setting = Settings.All.FirstOrDefault(s => s.Key == property.Name)
             ?? throw new SettingsException($"{path}: unknown key \"{property.Name}\"; allowed are {AllowedKeys()}.");
-        var text = Scalar(property.Value)
+        var text = (setting.IsList && property.Value.ValueKind == JsonValueKind.Array ? Joined(property.Value) : Scalar(property.Value))
             ?? throw new SettingsException($"{path}: \"{property.Name}\": expected {setting.Expected}.");
         return Apply(settings, setting, text, $"{path}: \"{property.Name}\": {Shown(setting, property.Value.GetRawText())}");
     }
@@ -135,6 +159,12 @@ internal static class SettingsResolver
         var checkedConfig = TopicConfigRules.Parse(defaults, TopicConfig.Default);
         return checkedConfig.IsAccepted
             ? defaults : throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": {checkedConfig.Message}");
+    }
+
+    private static string? Joined(JsonElement array)
+    {
+        var texts = array.EnumerateArray().Select(Scalar).ToArray();
+        return texts.Length > 0 && texts.All(static text => text is not null) ? string.Join(';', texts) : null;
     }
 
     private static string? Scalar(JsonElement value) => value.ValueKind switch

@@ -4,6 +4,8 @@ using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Http;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Logging;
@@ -69,7 +71,7 @@ internal sealed class BrokerServer : IAsyncDisposable
             settings.Amqp is not null);
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
             with { MaxOpenFiles = files.Data };
-        var server = new BrokerServer(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
+        var server = Create(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
         try
         {
             await server.StartAsync(cancellationToken);
@@ -90,6 +92,18 @@ internal sealed class BrokerServer : IAsyncDisposable
     {
         lock (_stopping)
             return new ValueTask(_stopped ??= StopAllAsync());
+    }
+
+    private static BrokerServer Create(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log)
+    {
+        try
+        {
+            return new BrokerServer(settings, files, host, log);
+        }
+        catch (TlsConfigurationException e)
+        {
+            throw new StartException($"--tls-certificate: {e.Message}", e);
+        }
     }
 
     private async Task StopAllAsync()
@@ -153,14 +167,26 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private void WarnOfOpenDoors()
     {
-        foreach (var gateway in _gateways.All.Where(static gateway => !IPAddress.IsLoopback(gateway.EndPoint.Address)))
+        foreach (var door in Doors().Where(static door => !IPAddress.IsLoopback(door.EndPoint.Address)))
         {
-            if (gateway.Name is AmqpGateway.GatewayName or ManagementGateway.GatewayName)
-                _logger.ClearText(gateway.EndPoint.ToString(), gateway.Name);
-            else
-                _logger.OpenDoor(gateway.EndPoint.ToString());
+            if (door.HasPasswords && !door.IsSecure)
+                _logger.ClearText(door.EndPoint.ToString(), door.Name);
+            else if (!door.HasPasswords && !(door.IsSecure && _settings.TlsClientAuth == ClientAuthentication.Required))
+                _logger.OpenDoor(door.EndPoint.ToString());
         }
     }
+
+    private IEnumerable<(string Name, IPEndPoint EndPoint, bool IsSecure, bool HasPasswords)> Doors() =>
+        _gateways.All.SelectMany(gateway => gateway is KafkaGateway kafka
+            ? kafka.Listeners.Select(one => (gateway.Name, one.Listen, one.Protocol.UsesTls(), one.Protocol.UsesSasl()))
+            : [(gateway.Name, gateway.EndPoint, IsSecure(gateway.Name), gateway is not HttpGateway)]);
+
+    private bool IsSecure(string gateway) => gateway switch
+    {
+        AmqpGateway.GatewayName => _settings.Amqp!.IsSecure,
+        ManagementGateway.GatewayName => _settings.AmqpManagement!.IsSecure,
+        _ => _settings.Http.IsSecure,
+    };
 
     /// <summary>The URL of AMQP's management API, with the port that was taken; null where it is off.</summary>
     public string? AmqpManagementAddress => AddressOf(ManagementGateway.GatewayName);

@@ -24,9 +24,11 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
     public ConfiguredGateways(BrokerSettings settings, OpenFiles files, string flavour, ILoggerFactory loggers)
     {
         _services = new ServiceCollection().AddSingleton(loggers).AddSingleton<IEnumerable<IGateway>>(_all).BuildServiceProvider();
+        var tls = settings.ToTls();
         this.AddHttp(options => options with
         {
             Listen = EndPointOf(settings.Http),
+            Tls = settings.Http.IsSecure ? tls : null,
             Hosts = HostsOf(settings),
             MaxConnections = files.Http,
             DrainTimeout = settings.DrainTimeout,
@@ -40,6 +42,14 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
             this.AddKafka(options => options with
             {
                 Listen = EndPointOf(kafka),
+                Listeners = [.. settings.KafkaListeners.Select(static one => new KafkaListener
+                {
+                    Name = one.Name,
+                    Listen = EndPointOf(one.Listen),
+                    Protocol = one.Protocol,
+                    Advertised = one.Advertised,
+                })],
+                Tls = settings.KafkaListeners.Any(static one => one.Protocol.UsesTls()) ? tls : null,
                 Advertised = settings.KafkaAdvertised,
                 AutoCreateTopics = settings.AutoCreateTopics,
                 MaxConnections = files.Kafka,
@@ -52,6 +62,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
             this.AddAmqp(options => options with
             {
                 Listen = EndPointOf(amqp),
+                Tls = amqp.IsSecure ? tls : null,
                 MaxConnections = files.Amqp,
                 MaxMemoryBytes = settings.AmqpMemory is > 0 and var memory ? memory : options.MaxMemoryBytes,
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
@@ -60,6 +71,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
             this.AddAmqpManagement(options => options with
             {
                 Listen = EndPointOf(management),
+                Tls = management.IsSecure ? tls : null,
                 Hosts = HostsOf(settings),
                 MaxConnections = MaxManagers,
                 Log = new EngineLogAdapter(loggers.CreateLogger(ManagementGateway.GatewayName)),
@@ -81,8 +93,9 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
 
     private static string[] HostsOf(BrokerSettings settings)
     {
-        var advertised = settings.KafkaAdvertised is { } kafka && KafkaAddress.TryParse(kafka, out var host, out _) ? host : null;
-        return [.. settings.HttpHosts, .. new[] { settings.AdvertisedHost, advertised }.OfType<string>()];
+        var advertised = settings.KafkaListeners.Select(static one => one.Advertised).Append(settings.KafkaAdvertised)
+            .Select(static kafka => kafka is not null && KafkaAddress.TryParse(kafka, out var host, out _) ? host : null);
+        return [.. settings.HttpHosts, .. advertised.Append(settings.AdvertisedHost).OfType<string>().Distinct()];
     }
 
     private static IPEndPoint EndPointOf(ListenAddress address) => new(address.Address, address.Port);

@@ -48,8 +48,6 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 
     public string Listener { get; set; } = "PLAINTEXT";
 
-    public string? CertificatePrincipal => null;
-
     public SaslSession? Sasl => null;
 
     public string Principal => BrokerSession.Anonymous;

@@ -53,8 +53,6 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     string IConnection.Listener => "PLAINTEXT";
 
-    string? IConnection.CertificatePrincipal => null;
-
     SaslSession? IConnection.Sasl => null;
 
     string IConnection.Principal => BrokerSession.Anonymous;

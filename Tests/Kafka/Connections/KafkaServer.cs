@@ -44,7 +44,7 @@ internal sealed class KafkaServer : IAsyncDisposable
     /// <summary>Starts a server. The given clock is the broker's; the gateway's is the system's unless its options are changed.</summary>
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
         string? directory = null, Func<IBroker, IBroker>? wrap = null, TimeProvider? time = null,
-        SecurityOptions? security = null)
+        SecurityOptions? security = null, IAuthorizer? authorizer = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
@@ -59,7 +59,8 @@ internal sealed class KafkaServer : IAsyncDisposable
         var options = new KafkaGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
         gateway.Listen();
-        var access = wrap is null ? broker.Access : new BrokerAccess(wrap(broker), broker);
+        var access = wrap is null && authorizer is null ? broker.Access
+            : new BrokerAccess(wrap?.Invoke(broker) ?? broker, broker, authorizer);
         gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, broker.Metadata, broker) { Security = broker.Security });
         return new KafkaServer(broker, gateway, log);
     }

@@ -4,11 +4,11 @@ using System.Net.Sockets;
 namespace OrleansMq.Tests.Kafka.Connections;
 
 /// <summary>Sends and receives frames.</summary>
-internal sealed class WireClient(TcpClient client) : IDisposable
+internal sealed class WireClient(TcpClient client, Stream? stream = null) : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    private readonly NetworkStream _stream = client.GetStream();
+    private readonly Stream _stream = stream ?? client.GetStream();
 
     /// <summary>Sends a frame with its length prefix.</summary>
     public async Task SendAsync(byte[] frame)
@@ -46,5 +46,9 @@ internal sealed class WireClient(TcpClient client) : IDisposable
     /// <summary>Resets the connection.</summary>
     public void BreakOff() => client.Client.Close(0);
 
-    public void Dispose() => client.Dispose();
+    public void Dispose()
+    {
+        _stream.Dispose();
+        client.Dispose();
+    }
 }

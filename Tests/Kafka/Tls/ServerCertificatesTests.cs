@@ -1,0 +1,178 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using OrleansMq.Gateways.Tls;
+using OrleansMq.Testing;
+using OrleansMq.Tests.Kafka.Codec;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Tls;
+
+/// <summary>Certificates in files: every form that is read, what is refused, and files that change.</summary>
+public sealed class ServerCertificatesTests : IDisposable
+{
+    private readonly TestCertificateFiles _files = new();
+    private readonly ManualTimeProvider _time = new(DateTimeOffset.UtcNow);
+    private readonly RecordedLog _log = new();
+
+    public void Dispose() => _files.Dispose();
+
+    [Fact]
+    public async Task Certificate_is_read_in_every_form()
+    {
+        var server = _files.Authority.IssueServer();
+        var chain = server.ExportCertificatePem() + "\n" + _files.Authority.Pem;
+        File.WriteAllBytes(_files.PathOf("plain.pfx"), server.Export(X509ContentType.Pfx));
+        File.WriteAllBytes(_files.PathOf("secret.pfx"), server.Export(X509ContentType.Pfx, "word"));
+        var encrypted = _files.Write("encrypted.key", TestCertificateFiles.EncryptedKeyOf(server, "word"));
+        TlsCertificate[] forms =
+        [
+            _files.Write(server),
+            new(_files.Write("both.pem", TestCertificateFiles.KeyOf(server) + "\n" + chain)),
+            // The certificate of the key need not be the first.
+            new(_files.Write("reverse.pem", _files.Authority.Pem + "\n" + server.ExportCertificatePem()))
+            {
+                KeyFile = _files.PathOf("server.key"),
+            },
+            new(_files.Write("chain.pem", chain)) { KeyFile = encrypted, Password = "word" },
+            new(_files.PathOf("plain.pfx")),
+            new(_files.PathOf("secret.pfx")) { Password = "word" },
+        ];
+        foreach (var form in forms)
+        {
+            await using var loaded = Load(form);
+            Assert.Equal(server.SerialNumber, ServedTo(loaded, null));
+        }
+    }
+
+    [Fact]
+    public void Certificate_of_an_RSA_key_is_read()
+    {
+        using var key = RSA.Create(2048);
+        var server = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddYears(1));
+        var source = new TlsCertificate(_files.Write("rsa.pem", server.ExportCertificatePem()))
+        {
+            KeyFile = _files.Write("rsa.key", key.ExportRSAPrivateKeyPem()),
+        };
+        Assert.Equal(server.SerialNumber, ServedTo(Load(source), null));
+    }
+
+    [Fact]
+    public void Files_that_cannot_be_used_are_refused_with_the_reason_and_without_the_password()
+    {
+        var server = _files.Write(_files.Authority.IssueServer());
+        var other = _files.Write(_files.Authority.IssueServer(), "other");
+        using var rsa = RSA.Create(2048);
+        File.WriteAllBytes(_files.PathOf("secret.pfx"), _files.Authority.IssueServer().Export(X509ContentType.Pfx, "word"));
+        _files.Write("encrypted.key", TestCertificateFiles.EncryptedKeyOf(_files.Authority.IssueServer(), "word"));
+        AssertRefused(server with { KeyFile = other.KeyFile }, "does not belong to the certificate");
+        AssertRefused(server with { KeyFile = _files.Write("rsa.key", rsa.ExportRSAPrivateKeyPem()) }, "does not belong to the");
+        AssertRefused(server with { KeyFile = null }, "has no private key: give the file");
+        AssertRefused(server with { KeyFile = server.File }, "has no private key");
+        AssertRefused(server with { File = server.KeyFile! }, "has no certificate");
+        AssertRefused(server with { File = _files.PathOf("missing.pem") }, "missing.pem' cannot be read");
+        AssertRefused(server with { File = _files.Write("empty.pem", "") }, "empty.pem' is not PEM");
+        AssertRefused(server with { KeyFile = _files.PathOf("encrypted.key") }, "give its password");
+        AssertRefused(server with { KeyFile = _files.PathOf("encrypted.key"), Password = "wrong-one" }, "Check its password");
+        AssertRefused(new TlsCertificate(_files.PathOf("secret.pfx")) { Password = "wrong-one" }, "Check its password");
+        AssertRefused(new TlsCertificate(_files.PathOf("secret.pfx")) { KeyFile = server.KeyFile, Password = "word" }, "omit");
+    }
+
+    [Fact]
+    public void Options_that_contradict_each_other_are_refused()
+    {
+        AssertRefused(new TlsOptions { Certificates = [] }, "needs a certificate");
+        AssertRefused(_files.Server() with { ClientAuthentication = ClientAuthentication.Required }, "authorities that issue them");
+        AssertRefused(_files.Server(ClientAuthentication.Required) with { ClientAuthorities = _files.Write("none.pem", "none") },
+            "none.pem' has no certificate");
+        AssertRefused(_files.Server() with { PrincipalMappingRules = "RULE:" }, "RULE:");
+    }
+
+    [Fact]
+    public async Task Certificate_is_chosen_by_the_host_that_the_client_asks_for()
+    {
+        var first = _files.Authority.IssueServer(["broker.example.com"]);
+        var second = _files.Authority.IssueServer(["*.internal", "10.0.0.1"]);
+        await using var loaded = Load(_files.Write(first, "first"), _files.Write(second, "second"));
+        Assert.Equal(first.SerialNumber, ServedTo(loaded, "broker.example.com"));
+        Assert.Equal(second.SerialNumber, ServedTo(loaded, "KAFKA.internal"));
+        Assert.Equal(first.SerialNumber, ServedTo(loaded, "a.kafka.internal"));
+        Assert.Equal(first.SerialNumber, ServedTo(loaded, "unknown"));
+        Assert.Equal(first.SerialNumber, ServedTo(loaded, null));
+        Assert.Equal(first.SerialNumber, ServedTo(loaded, "not a host\0"));
+    }
+
+    [Fact]
+    public async Task Replaced_files_are_used_without_a_restart()
+    {
+        await using var loaded = Load(_files.Write(_files.Authority.IssueServer()));
+        var next = _files.Authority.IssueServer();
+        _files.Write(next);
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.Equal(next.SerialNumber, ServedTo(loaded, null));
+        Assert.Contains("New Kafka certificates are loaded", Assert.Single(_log.Lines), StringComparison.Ordinal);
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.Single(_log.Lines);
+    }
+
+    [Fact]
+    public async Task Files_that_become_unusable_leave_the_old_certificate_and_are_reported_once()
+    {
+        var before = _files.Authority.IssueServer();
+        var source = _files.Write(before);
+        await using var loaded = Load(source);
+        var next = _files.Authority.IssueServer();
+        File.WriteAllText(source.File, next.ExportCertificatePem());
+        _time.Advance(ServerCertificates.CheckInterval);
+        // The key may be about to follow.
+        Assert.Empty(_log.Lines);
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.StartsWith("Error: The changed files of the Kafka certificates cannot be used; the old ones stay in use: The private key",
+            Assert.Single(_log.Lines), StringComparison.Ordinal);
+        _time.Advance(3 * ServerCertificates.CheckInterval);
+        Assert.Single(_log.Lines);
+        Assert.Equal(before.SerialNumber, ServedTo(loaded, null));
+        File.Delete(source.File);
+        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.Contains("cannot be read", _log.Lines[1], StringComparison.Ordinal);
+        _files.Write(next);
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.Equal(next.SerialNumber, ServedTo(loaded, null));
+    }
+
+    [Fact]
+    public async Task Certificate_is_warned_of_once_a_day_before_and_after_its_end()
+    {
+        var end = _time.GetUtcNow() + ServerCertificates.WarningTime + TimeSpan.FromSeconds(30);
+        await using var loaded = Load(_files.Write(_files.Authority.IssueServer(["localhost"], end)));
+        Assert.InRange(Assert.Single(loaded.SecondsLeft).Seconds, 30 * 86400, 30 * 86400 + 30);
+        Assert.Empty(_log.Lines);
+        _time.Advance(TimeSpan.FromDays(1));
+        Assert.Matches("^Warning: The Kafka certificate in '.*server.pem' ends on .* in 29 days.", Assert.Single(_log.Lines));
+        _time.Advance(TimeSpan.FromHours(12));
+        Assert.Single(_log.Lines);
+        _time.Advance(TimeSpan.FromHours(12));
+        Assert.Equal(2, _log.Lines.Count);
+        _files.Write(_files.Authority.IssueServer(["localhost"], _time.GetUtcNow().AddSeconds(5)));
+        _time.Advance(ServerCertificates.CheckInterval);
+        Assert.Matches("^Error: The Kafka certificate in '.*server.pem' ended on .*", _log.Lines[^1]);
+        Assert.True(Assert.Single(loaded.SecondsLeft).Seconds < 0);
+    }
+
+    private static string ServedTo(ServerCertificates certificates, string? host) =>
+        certificates.OptionsFor(host).ServerCertificateContext!.TargetCertificate.SerialNumber;
+
+    private ServerCertificates Load(params TlsCertificate[] sources) => Load(new TlsOptions { Certificates = sources });
+
+    private ServerCertificates Load(TlsOptions options) => ServerCertificates.Load(options, "Kafka", _time, _log);
+
+    private void AssertRefused(TlsCertificate source, string reason) => AssertRefused(new TlsOptions { Certificates = [source] }, reason);
+
+    private void AssertRefused(TlsOptions options, string reason)
+    {
+        var refused = Assert.Throws<TlsConfigurationException>(() => Load(options));
+        Assert.Contains(reason, refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("wrong-one", refused.ToString(), StringComparison.Ordinal);
+    }
+}
