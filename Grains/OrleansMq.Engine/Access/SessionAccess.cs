@@ -139,7 +139,8 @@ public sealed class SessionAccess
         !Allows(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)
             ? new(ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed,
                 RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)))
-        : TransactionDoor.Verifies(Session) ? _access.Transactions.AppendAsync(partition, topicId, producer, transaction, append)
+        : TransactionDoor.Verifies(Session) ? _access.Transactions.AppendAsync(partition, topicId,
+            _access.TryGet(partition, topicId, out var served) ? served : null, producer, transaction, append)
         : append(new VerifiedTransaction(transaction.Number));
 
     /// <summary>Refuses offsets of a transaction that a caller from outside names, and that the coordinator does not know so.</summary>

@@ -40,6 +40,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     private long _logStartOffset;
     private LogPosition _recoveryPoint;
     private StateKinds _snapshots;
+    private bool _hasTransactions;
     private LogPosition _flushedPoint;
     private LogPosition _securedPoint;
     private long _securedOffset;
@@ -109,7 +110,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     {
         Volatile.Write(ref _logStartOffset, logStartOffset);
         _recoveryPoint = recoveryPoint;
-        _snapshots = state.Snapshots;
+        (_snapshots, _hasTransactions) = (state.Snapshots, state.HasTransactions);
         _flushedPoint = state.FlushedPoint;
         NoteSecured(state.FlushedPoint);
     }
@@ -149,11 +150,17 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// <summary>Moves the recovery point, durably. Under <see cref="FlushLock"/>.</summary>
     /// <param name="position">The new recovery point; all before it is durable, indexes too.</param>
     /// <param name="snapshots">The snapshots for it.</param>
-    public void MoveRecoveryPoint(LogPosition position, StateKinds snapshots)
+    /// <param name="hasTransactions">See <see cref="CheckpointState.HasTransactions"/>; it stays until the log is emptied.</param>
+    public void MoveRecoveryPoint(LogPosition position, StateKinds snapshots, bool hasTransactions = false)
     {
-        Write(Describe() with { RecoveryPoint = position, Snapshots = snapshots });
-        (_recoveryPoint, _snapshots) = (position, snapshots);
+        hasTransactions |= _hasTransactions;
+        Write(Describe() with { RecoveryPoint = position, Snapshots = snapshots, HasTransactions = hasTransactions });
+        (_recoveryPoint, _snapshots, _hasTransactions) = (position, snapshots, hasTransactions);
     }
+
+    /// <summary>The log has transactions, as its files show: the next write says it. For checkpoints that were written before they could.
+    /// While the log is opened.</summary>
+    public void NoteTransactions() => _hasTransactions = true;
 
     /// <summary>Moves the log start offset up, durably.</summary>
     /// <returns>False if it is there already, or further.</returns>
@@ -208,7 +215,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     public void StartAt(LogPosition end)
     {
         _recoveryPoint = _flushedPoint = end;
-        _snapshots = StateKinds.None;
+        (_snapshots, _hasTransactions) = (StateKinds.None, false);
         Volatile.Write(ref _logStartOffset, end.Offset);
         WriteBothSlots();
         _intent = null;
@@ -305,7 +312,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         point.SegmentBase > cut.SegmentBase || (point.SegmentBase == cut.SegmentBase && point.Position > cut.Position);
 
     private CheckpointState Describe() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _snapshots,
-        Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) });
+        Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) }, HasTransactions: _hasTransactions);
 
     private void Store(in ReplicaMarks marks)
     {

@@ -92,7 +92,7 @@ internal sealed class LogFlusher(LogParts log)
         FlushFiles(target);
         FlushIndexes(target);
         log.State.Save(snapshot);
-        _points.MoveRecoveryPoint(target, snapshot.Kinds);
+        _points.MoveRecoveryPoint(target, snapshot.Kinds, snapshot.HasTransactions);
         if (snapshot.Kinds != StateKinds.None)
             log.State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
     }

@@ -81,14 +81,14 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         var first = segments[0].BaseOffset;
         var start = recoveryPoint.IsKnown ? recoveryPoint : new LogPosition(first, first, 0);
         log.State.Rebuild(segments, start, checkpoint.Snapshots, _ports.Now);
-        OpenAborted(segments, aborted, start);
+        OpenAborted(segments, aborted, start, checkpoint.HasTransactions);
         return start;
     }
 
     // Of the segments from the start on, recovery finds the aborted transactions again.
-    private void OpenAborted(Segment[] segments, List<long> aborted, LogPosition start)
+    private void OpenAborted(Segment[] segments, List<long> aborted, LogPosition start, bool hasTransactions)
     {
-        if (aborted.Count > 0)
+        if (aborted.Count > 0 || hasTransactions)
             log.State.Transactions.NoteAborted();
         if (!log.State.Transactions.IsUsed)
             return;
@@ -103,6 +103,7 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
             lost.Add(segment);
         }
         log.State.Transactions.NoteAborted();
+        log.Points.NoteTransactions();
         if (lost.Count == 0)
             return;
         TransactionIndexRebuild.Run(segments, lost, start.Offset);

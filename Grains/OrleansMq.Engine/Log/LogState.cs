@@ -222,7 +222,8 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
 
     private StateSnapshot PrepareSnapshot(bool withDedupe) => new(Producers.EndOffset,
         Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers, Transactions.Ended()) : null,
-        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.Capture(Producers.EndOffset) : null);
+        Cursors.IsUsed ? Cursors.EncodeSnapshot() : null, withDedupe && Dedupe.IsUsed ? Dedupe.Capture(Producers.EndOffset) : null,
+        Transactions.IsUsed);
 
     /// <summary>Writes prepared snapshots; durable when it returns. Under the flush lock. A roll at their offset may come
     /// meanwhile.</summary>

@@ -13,8 +13,11 @@ namespace OrleansMq.Log;
 /// <param name="IsBeingEmptied">Whether the log is being emptied and will start at the log start offset: all existing segment files must
 /// go.</param>
 /// <param name="Replica">What replication stores beside the log.</param>
+/// <param name="HasTransactions">Whether the log has, or had, a transaction: each segment below the recovery point has an index of aborted
+/// ones, and one that lacks it has lost it.</param>
 internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint,
-    StateKinds Snapshots, bool IsBeingEmptied = false, ReplicaMarks Replica = default)
+    StateKinds Snapshots, bool IsBeingEmptied = false, ReplicaMarks Replica = default,
+    bool HasTransactions = false)
 {
     /// <summary>The state of a partition without a checkpoint.</summary>
     public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, StateKinds.All);
@@ -26,7 +29,7 @@ internal readonly record struct CheckpointState(long LogStartOffset, LogPosition
 /// <code>
 ///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers,
 ///     1: is being emptied, 2: counted only flushed, 3: has cursors,
-///     4: has message ids)
+///     4: has message ids, 5: has transactions)
 ///  12 zero i32 | 16 sequence i64, the higher one counts
 ///  24 log start offset i64
 ///  32 recovery point: offset i64 | 40 segment base i64 | 48 position i64          (-1 each: not known)
@@ -47,6 +50,7 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     private const short CountedOnlyFlushedFlag = 4;
     private const short HasCursorsFlag = 8;
     private const short HasDedupeFlag = 16;
+    private const short HasTransactionsFlag = 32;
 
     private readonly byte[] _slot = new byte[SlotBytes];
     private long _sequence;
@@ -148,12 +152,13 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         return new CheckpointState(BinaryPrimitives.ReadInt64BigEndian(slot[24..]), ReadPosition(slot[32..]), ReadPosition(slot[56..]),
             ((flags & HasProducersFlag) != 0 ? StateKinds.Producers : 0) | ((flags & HasCursorsFlag) != 0 ? StateKinds.Cursors : 0)
                 | ((flags & HasDedupeFlag) != 0 ? StateKinds.Dedupe : 0),
-            (flags & IsBeingEmptiedFlag) != 0, replica);
+            (flags & IsBeingEmptiedFlag) != 0, replica, (flags & HasTransactionsFlag) != 0);
     }
 
     private static short FlagsOf(in CheckpointState state) => (short)(((state.Snapshots & StateKinds.Producers) != 0 ? HasProducersFlag : 0)
         | ((state.Snapshots & StateKinds.Cursors) != 0 ? HasCursorsFlag : 0)
         | ((state.Snapshots & StateKinds.Dedupe) != 0 ? HasDedupeFlag : 0)
+        | (state.HasTransactions ? HasTransactionsFlag : 0)
         | (state.IsBeingEmptied ? IsBeingEmptiedFlag : 0) | (state.Replica.CountedOnlyFlushed ? CountedOnlyFlushedFlag : 0));
 
     private static void WritePosition(Span<byte> bytes, LogPosition position)

@@ -23,7 +23,8 @@ internal enum StateKinds
 /// <param name="Producers">The producers; null if none is known.</param>
 /// <param name="Cursors">The cursors; null if there never was one.</param>
 /// <param name="Dedupe">The message ids; null if there never was one.</param>
-internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors, DedupeCapture? Dedupe)
+/// <param name="HasTransactions">Whether the log has, or had, a transaction. They have no snapshot of their own.</param>
+internal sealed record StateSnapshot(long Offset, PreparedSnapshot? Producers, byte[]? Cursors, DedupeCapture? Dedupe, bool HasTransactions)
 {
     /// <summary>What it has.</summary>
     public StateKinds Kinds => (Producers is null ? 0 : StateKinds.Producers) | (Cursors is null ? 0 : StateKinds.Cursors)

@@ -240,7 +240,8 @@ internal sealed partial class Cursor
     private void On(Advance advance)
     {
         _highWatermark = Math.Max(_highWatermark, advance.HighWatermark);
-        _readableEnd = Math.Max(_readableEnd, _rules.ReadableEnd(_highWatermark, advance.ReadableEnd));
+        // It goes back where the cursor no longer reads the records of open transactions.
+        _readableEnd = _rules.ReadableEnd(_highWatermark, advance.ReadableEnd);
         if (_writing is not null && _writtenAt >= 0 && _rules.IsInForce(_writtenAt, _highWatermark))
             PutInForce(_writing);
         // After a reset that just came into force, so that its own batch is among them.

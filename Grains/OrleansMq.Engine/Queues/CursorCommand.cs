@@ -7,7 +7,8 @@ internal abstract record CursorCommand;
 
 /// <summary>The log moved on.</summary>
 /// <param name="HighWatermark">Transitions below it are in force.</param>
-/// <param name="ReadableEnd">Records below it may be handed out: the high watermark, or the last stable offset.</param>
+/// <param name="ReadableEnd">Records below it may be handed out: the high watermark, or the last stable offset. It goes back where the
+/// cursor no longer reads the records of open transactions.</param>
 /// <param name="Naturals">Offsets that settle by nature: control, aborted and missing ones. Any below the high watermark may be named, also
 /// acquired ones, and again. Those that are far ahead of delivery are forgotten; name them when their read finds them.</param>
 internal sealed record Advance(long HighWatermark, long ReadableEnd, IReadOnlyList<OffsetRange> Naturals) : CursorCommand;

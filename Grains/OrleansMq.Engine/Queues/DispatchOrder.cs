@@ -50,8 +50,9 @@ internal sealed class LogOrder(long from, Func<long, long, long> nextAvailable, 
         if (_next < readableEnd)
             _next = nextAvailable(_next, readableEnd);
         var hasFresh = _next < readableEnd;
-        offset = !_returned.IsEmpty && (returnedFirst || !hasFresh) ? _returned.Min : _next;
-        return hasFresh || !_returned.IsEmpty;
+        var hasReturned = !_returned.IsEmpty && _returned.Min < readableEnd;
+        offset = hasReturned && (returnedFirst || !hasFresh) ? _returned.Min : _next;
+        return hasFresh || hasReturned;
     }
 
     public override void Take(long offset)

@@ -16,8 +16,8 @@ internal static class AcquiredBatches
     /// <param name="partition">The partition.</param>
     /// <param name="wanted">The records, by offset.</param>
     /// <param name="maxBytes">The bytes at which no further batch is read.</param>
-    /// <param name="isCommitted">Whether the records of aborted transactions are none. The wanted ones are below the last stable
-    /// offset.</param>
+    /// <param name="isCommitted">Whether the records of aborted transactions are none. Those at or above the last stable offset are not
+    /// read: they were acquired before the group's configuration was changed.</param>
     /// <param name="weight">The size of records, which tells how much is read at once; it learns from what was read.</param>
     /// <param name="batches">Receives the batches, in parts; the caller disposes them.</param>
     /// <param name="naturals">Receives the offsets without a record, as far as batches tell.</param>
@@ -30,12 +30,15 @@ internal static class AcquiredBatches
         while (next < wanted.Count && (bytes == 0 || bytes < maxBytes))
         {
             var from = wanted[next].Offset;
+            var end = isCommitted ? partition.LastStableOffset : partition.HighWatermark;
+            if (isCommitted && from >= end && from < partition.HighWatermark)
+                break;
             var run = RunAt(wanted, next);
             var atOnce = run == 1 ? 1 : (int)Math.Min(weight.BytesOf(run), Math.Clamp(maxBytes - bytes, 1, BytesAtOnce));
             var aborted = AbortedRecords.None;
             var read = from < log.LogStartOffset ? null
-                : isCommitted ? log.Read(from, partition.LastStableOffset, atOnce, out aborted)
-                : log.Read(from, partition.HighWatermark, atOnce);
+                : isCommitted ? log.Read(from, end, atOnce, out aborted)
+                : log.Read(from, end, atOnce);
             if (read is not { } buffer)
             {
                 naturals.Add(OffsetRange.Of(from));

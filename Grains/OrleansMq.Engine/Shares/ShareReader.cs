@@ -91,7 +91,8 @@ internal sealed class ShareReader
         else if (facts.Configuration != configuration)
             await DoAsync(partition, partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
         return new ShareReader(partition, groupId, await partition.Cursors.AttachAsync(configuration.Name,
-            new AttachOptions { LockDuration = config.LockDuration }).ConfigureAwait(false), config);
+            new AttachOptions { LockDuration = config.LockDuration, ReadsUncommitted = !config.IsReadCommitted })
+            .ConfigureAwait(false), config);
     }
 
     /// <summary>Takes over a configuration that was changed. Locks that have begun end when they would have.</summary>
@@ -105,6 +106,7 @@ internal sealed class ShareReader
         if (facts.Configuration != configuration)
             await DoAsync(_partition, _partition.Cursors.ConfigureAsync(configuration)).ConfigureAwait(false);
         _attachment.SetLockDuration(config.LockDuration);
+        _attachment.SetReadsUncommitted(!config.IsReadCommitted);
         lock (_gate)
             _locks.Most = Math.Max(_locks.Most, MostLocks(config));
         _config = config;

@@ -94,13 +94,9 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
             var (partition, producer) = (opening.Partition, TransactionDoor.ProducerOf(bytes.Span));
             return await door.Clients.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
                 new BatchTransaction(transactionalId, transaction), async verified =>
-                    // Not asked for nothing, since an append that is refused is counted.
-                    verified.Number > 0 || transaction <= 0 || partition.IsInTransaction(producer.ProducerId, producer.ProducerEpoch)
-                        ? await partition.AppendAsync(bytes, Acks.All, verified: verified) : NotOpen);
+                    await partition.AppendAsync(bytes, Acks.All, verified: verified));
         }
     }
-
-    private static ProduceResult NotOpen { get; } = ProduceResult.Failed(ErrorCode.TransactionAbortable, "");
 
     private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst,
         VerifiedTransaction verified = default)

@@ -91,6 +91,69 @@ public sealed class ForgedTransactionTests : IAsyncLifetime
         Assert.Equal(["0", "1", "2", "3", "4"], await TestTransactions.ReadAllAsync(_outside, Topic, 0, IsolationLevel.ReadCommitted));
     }
 
+    /// <summary>Where another broker leads the partition, the door cannot see what is open there.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Batch_is_offered_to_its_partition_once(bool isServedHere)
+    {
+        var outside = isServedHere ? ServedHere() : _outside;
+        var producer = await TestTransactions.InitAsync(outside, "other");
+        for (var transaction = 0; transaction < 2; transaction++)
+        {
+            var number = await producer.AddAsync(Topic, 0);
+            _calls.Clear();
+            for (var batch = 0; batch < 3; batch++)
+                await producer.SendAsync(Topic, 0, number, transaction * 3 + batch, "a");
+            Assert.Equal(3, _calls.Count(static call => call == nameof(IBroker.ProduceInTransactionAsync)));
+            Assert.Equal(1, _calls.Count(static call => call == nameof(ITransactionCoordinator.SendAsync)));
+            await producer.EndAsync(isCommit: transaction == 0);
+        }
+        Assert.Equal(["a", "a", "a"], await TestTransactions.ReadAllAsync(outside, Topic, 0, IsolationLevel.ReadCommitted));
+    }
+
+    [Fact]
+    public async Task Batches_that_waited_for_the_first_are_appended_together()
+    {
+        var number = await _producer.AddAsync(Topic, 0);
+        var (isAsked, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _coordinator.Before = () =>
+        {
+            isAsked.TrySetResult();
+            return answer.Task;
+        };
+        // Each append but the first ends when all have begun.
+        var (begun, all) = (0, new TaskCompletionSource());
+        _coordinator.Appended = () =>
+        {
+            if (Interlocked.Increment(ref begun) == 4)
+                all.SetResult();
+            return Volatile.Read(ref begun) == 1 ? Task.CompletedTask : all.Task;
+        };
+        var first = _producer.TrySendFirstAsync(Topic, 0, number, 0, "0");
+        await isAsked.Task;
+        Task<ProduceResult>[] sent = [first, .. Enumerable.Range(1, 3).Select(sequence =>
+            _producer.TrySendFirstAsync(Topic, 0, number, sequence, $"{sequence}"))];
+        answer.SetResult();
+        Assert.All(await Task.WhenAll(sent).WaitAsync(TimeSpan.FromSeconds(30)),
+            static result => Assert.Equal(ErrorCode.None, result.Error));
+        await _producer.EndAsync(isCommit: true);
+        Assert.Equal(["0", "1", "2", "3"], await TestTransactions.ReadAllAsync(_outside, Topic, 0, IsolationLevel.ReadCommitted));
+    }
+
+    [Fact]
+    public async Task Late_batches_of_an_ended_transaction_are_refused()
+    {
+        var producer = _producer.Over(ServedHere());
+        var number = await producer.AddAsync(Topic, 0);
+        await producer.SendAsync(Topic, 0, number, 0, "0");
+        await producer.EndAsync(isCommit: true, raisesEpoch: false);
+        var late = await Task.WhenAll(Enumerable.Range(1, 3).Select(sequence =>
+            producer.TrySendFirstAsync(Topic, 0, number, sequence, $"{sequence}")));
+        Assert.All(late, static result => Assert.Equal(ErrorCode.TransactionAbortable, result.Error));
+        Assert.Equal(["0"], await TestTransactions.ReadAllAsync(_outside, Topic, 0, IsolationLevel.ReadCommitted));
+    }
+
     [Fact]
     public async Task Offsets_with_a_made_up_transaction_are_refused_and_leave_nothing_pending()
     {
@@ -131,6 +194,10 @@ public sealed class ForgedTransactionTests : IAsyncLifetime
         }
     }
 
+    // The door of the broker that leads the partitions.
+    private IBroker ServedHere() => new BrokerAccess(_coordinator, _local).Open(new BrokerSession(BrokerSession.Anonymous, "", "", "",
+        SessionProtocol.Orleans)).Broker;
+
     /// <summary>A broker whose coordinator of transactions can be held.</summary>
     private sealed class HeldCoordinator(IBroker inner) : ForwardingBroker(inner), ITransactionCoordinator
     {
@@ -139,7 +206,18 @@ public sealed class ForgedTransactionTests : IAsyncLifetime
         /// <summary>Awaited before each request.</summary>
         public Func<Task> Before { get; set; } = static () => Task.CompletedTask;
 
+        /// <summary>Awaited after each append of a transaction.</summary>
+        public Func<Task> Appended { get; set; } = static () => Task.CompletedTask;
+
         public override ITransactionCoordinator Transactions => this;
+
+        public override async ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch,
+            BatchTransaction transaction, CancellationToken cancellationToken = default)
+        {
+            var result = await base.ProduceInTransactionAsync(partition, batch, transaction, cancellationToken);
+            await Appended();
+            return result;
+        }
 
         public async ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken)
         {

@@ -205,6 +205,19 @@ public sealed class DurablePointsTests
             (next.LogStartOffset, next.RecoveryPoint, next.FlushedPoint, next.SecuredOffset, next.Marks));
     }
 
+    [Fact]
+    public void Transactions_are_remembered_until_the_log_is_emptied()
+    {
+        _points.MoveRecoveryPoint(Middle, StateKinds.None, hasTransactions: true);
+        Assert.True(Stored().HasTransactions);
+        _points.MoveRecoveryPoint(End, StateKinds.None);
+        _points.Lower(Middle, StateKinds.None);
+        AssertInBothSlots(static state => state.HasTransactions);
+        _points.BeginEmptying(1000);
+        _points.StartAt(new LogPosition(1000, 1000, 0));
+        AssertInBothSlots(static state => !state.HasTransactions);
+    }
+
     private void AssertInBothSlots(Predicate<CheckpointState> expected)
     {
         Assert.True(expected(Stored()), $"{Stored()}");

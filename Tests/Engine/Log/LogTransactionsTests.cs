@@ -153,6 +153,54 @@ public sealed class LogTransactionsTests
         }
     }
 
+    /// <summary>Neither a producer nor another index tells that there were transactions: the checkpoint does.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Lost_index_of_expired_producers_is_found_again_in_the_log(bool isClean)
+    {
+        var test = new TestLog(new MemoryFileSystem(), Small);
+        Replicate(test, Data(0, 7, 0, transactional: true));
+        Replicate(test, Marker(1, 7, isCommit: false));
+        test.Log.MoveRecoveryPoint();
+        // A restart between keeps what the checkpoint says.
+        for (var restart = 0; restart < 2; restart++)
+        {
+            test = new TestLog(((MemoryFileSystem)test.Disk).ProcessKill(), Small);
+            test.Log.State.RemoveExpired(long.MaxValue, TimeSpan.Zero, 0);
+            Assert.Equal(0, test.Log.State.Producers.Count);
+            Replicate(test, Data(test.Log.LogEndOffset, -1, -1, transactional: false));
+            test.Log.MoveRecoveryPoint();
+        }
+        var disk = ((MemoryFileSystem)test.Disk).ProcessKill();
+        var path = Path.Combine(TestLog.Directory, LogFiles.Name(0, LogFiles.TransactionIndex));
+        disk.DeleteFile(path);
+        test = new TestLog(disk, Small, clean: isClean);
+        Assert.Equal([(7L, 0L, 1L)], test.Log.FindAborted(test.Log.Segments, 0, test.Log.LogEndOffset)!
+            .Select(static aborted => (aborted.ProducerId, aborted.First, aborted.Last)));
+        Assert.Equal(TransactionIndex.EntrySize, disk.GetLength(path));
+    }
+
+    [Fact]
+    public void Index_of_a_log_whose_checkpoint_lacks_the_flag_is_noted_in_the_next_checkpoint()
+    {
+        var test = new TestLog(new MemoryFileSystem(), Small);
+        Replicate(test, Data(0, 7, 0, transactional: true));
+        Replicate(test, Marker(1, 7, isCommit: false));
+        test.Log.MoveRecoveryPoint();
+        var disk = ((MemoryFileSystem)test.Disk).ProcessKill();
+        var checkpoint = new PartitionCheckpoint(disk, TestLog.Directory);
+        Assert.True(checkpoint.TryRead(out var state) && state.HasTransactions);
+        // As brokers wrote it before the flag.
+        checkpoint.Create(state with { HasTransactions = false });
+        test = new TestLog(disk, Small);
+        Assert.Equal([(7L, 0L, 1L)], test.Log.FindAborted(test.Log.Segments, 0, 2)!
+            .Select(static aborted => (aborted.ProducerId, aborted.First, aborted.Last)));
+        Replicate(test, Data(2, -1, -1, transactional: false));
+        test.Log.Flush();
+        Assert.True(new PartitionCheckpoint(disk, TestLog.Directory).TryRead(out state) && state.HasTransactions);
+    }
+
     [Fact]
     public void Removed_segment_takes_its_index_along()
     {
@@ -176,6 +224,7 @@ public sealed class LogTransactionsTests
         for (var i = 0; i < 20; i++)
             Replicate(test, Data(test.Log.LogEndOffset, 1, i, transactional: false));
         test.Log.MoveRecoveryPoint();
+        Assert.True(new PartitionCheckpoint(test.Disk, TestLog.Directory).TryRead(out var checkpoint) && !checkpoint.HasTransactions);
         Assert.DoesNotContain(test.Disk.ListFiles(TestLog.Directory), static name => name.Contains("txnindex", StringComparison.Ordinal));
         Assert.Equal(20, test.Log.State.Transactions.StableOffset(20));
         var companion = test.Disk.ListFiles(TestLog.Directory).First(static name => name.EndsWith(LogFiles.Producers));

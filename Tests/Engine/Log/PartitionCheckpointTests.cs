@@ -20,7 +20,7 @@ public sealed class PartitionCheckpointTests
         Assert.Equal(State, Read(files));
         for (var i = 0; i < 5; i++)
         {
-            var next = State with { LogStartOffset = i, Snapshots = (StateKinds)(i % 4) };
+            var next = State with { LogStartOffset = i, Snapshots = (StateKinds)(i % 4), HasTransactions = i % 2 == 1 };
             Write(files, checkpoint, next);
             Assert.Equal(next, Read(files));
         }
@@ -48,13 +48,14 @@ public sealed class PartitionCheckpointTests
         var state = State with
         {
             IsBeingEmptied = true,
+            HasTransactions = true,
             Replica = new ReplicaMarks(new Guid("00112233-4455-6677-8899-aabbccddeeff"), new Guid("a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf"),
                 6, true, 42),
         };
         new PartitionCheckpoint(files, Directory).Create(state);
         Assert.Equal(state, Read(files));
         var bytes = AtomicFile.TryRead(files, Path.Combine(Directory, LogFiles.Checkpoint))!;
-        Assert.Equal("0007", Convert.ToHexString(bytes[10..12]));
+        Assert.Equal("0027", Convert.ToHexString(bytes[10..12]));
         Assert.Equal("00112233445566778899AABBCCDDEEFF" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "00000006" + "00000000" + "000000000000002A",
             Convert.ToHexString(bytes[80..128]));
         Assert.All(bytes[128..512], b => Assert.Equal(0, b));

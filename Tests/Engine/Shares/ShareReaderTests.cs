@@ -118,6 +118,59 @@ public sealed class ShareReaderTests
     }
 
     [Fact]
+    public async Task Record_of_an_open_transaction_is_delivered_by_groups_that_read_uncommitted_ones()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 7, 0, "open");
+        await rig.AppendAsync("a");
+        var reader = await OpenAsync(rig, New(1));
+        using var records = await AcquireAsync(rig, reader, 10);
+        Assert.Equal(["open", "a"], Values(records));
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(reader, (0, 1, ShareAcknowledgeType.Accept)));
+        // Those that follow do not wait, either.
+        var next = AcquireAsync(rig, reader, 10);
+        await rig.AppendAsync("b");
+        using var more = await next;
+        Assert.Equal(["b"], Values(more));
+    }
+
+    [Fact]
+    public async Task Group_that_reads_committed_records_from_now_on_waits_for_open_transactions()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        LoggedTransactions.Append(rig.Partition, rig.Clock.Now, 7, 0, "open");
+        await rig.AppendAsync("a");
+        var (one, two) = (await OpenAsync(rig, New(1)), await OpenAsync(rig, New(1)));
+        using (var first = await AcquireAsync(rig, one, 10))
+            Assert.Equal(["open", "a"], Values(first));
+        // Acquired before the change, and read after it.
+        Assert.Equal(ErrorCode.None, await AcknowledgeAsync(one, (0, 1, ShareAcknowledgeType.Release)));
+        var acquisition = one.Acquire(10);
+        await acquisition.Arrived.WaitAsync(Patience);
+        foreach (var reader in (ShareReader[])[one, two])
+            await reader.ConfigureAsync(Earliest with { IsReadCommitted = true }).WaitAsync(Patience);
+        using (var none = await one.FinishAsync(acquisition, 1 << 20, isStrict: true).WaitAsync(Patience))
+            Assert.Empty(none.Acquired);
+        // Nothing is handed out until the transaction has ended, and nothing is lost.
+        var waiting = two.Acquire(10);
+        await rig.AppendAsync("b");
+        // The turn of the first one has ended when the second one is answered.
+        for (var turn = 0; turn < 2; turn++)
+            await rig.Partition.Cursors.DescribeAsync(ShareReader.CursorOf("g"));
+        Assert.False(waiting.Arrived.IsCompleted);
+        await LoggedTransactions.EndAsync(rig.Partition, 7, isCommit: true, 1);
+        await waiting.Arrived.WaitAsync(Patience);
+        using var second = await two.FinishAsync(waiting, 1 << 20, isStrict: true).WaitAsync(Patience);
+        var read = new List<string>(Values(second));
+        for (; read.Count < 3;)
+        {
+            using var rest = await AcquireAsync(rig, two, 10);
+            read.AddRange(Values(rest));
+        }
+        Assert.Equal(["open", "a", "b"], read);
+    }
+
+    [Fact]
     public async Task Rest_of_the_last_batch_is_acquired_with_it_unless_the_number_is_strict()
     {
         await using var rig = await PartitionRig.StartAsync();

@@ -14,6 +14,8 @@ internal sealed record AttachOptions
     public TimeSpan LockDuration { get; init; }
     /// <summary>The most records of one key that come at once.</summary>
     public int KeyRun { get; init; } = 1;
+    /// <summary>Whether the cursor's records are handed out while their transaction is open.</summary>
+    public bool ReadsUncommitted { get; init; }
 }
 
 /// <summary>A consumer of a cursor, attached at the partition's leader. It ends with the leadership or the cursor: attach again then.
@@ -47,6 +49,7 @@ internal sealed partial class CursorAttachment
     {
         (_owner, _cursor, Number, _isPull, _hasRuns) = (owner, cursor, number, options.Prefetch == 0, options.KeyRun > 1);
         cursor.Attachments.Add(number, this);
+        cursor.SetReadsUncommitted(options.ReadsUncommitted);
         cursor.Handle(new Attach(number, options.Priority, IsWindow: !_isPull, (long)options.LockDuration.TotalMilliseconds,
             IsBuffered: true)
         {
@@ -147,6 +150,13 @@ internal sealed partial class CursorAttachment
     /// <summary>Holds what is taken or renewed from now on for another time.</summary>
     public void SetLockDuration(TimeSpan duration) =>
         _owner.Post(() => _cursor.Handle(new SetLockDuration(Number, (long)duration.TotalMilliseconds)));
+
+    /// <summary>Changes whether the cursor's records are handed out while their transaction is open, for all of its consumers.</summary>
+    public void SetReadsUncommitted(bool readsUncommitted) => _owner.Post(() =>
+    {
+        if (_ended == CursorOutcome.Unknown)
+            _cursor.SetReadsUncommitted(readsUncommitted);
+    });
 
     /// <summary>Ends the attachment; what it holds is returned. Answered when that is in force.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>

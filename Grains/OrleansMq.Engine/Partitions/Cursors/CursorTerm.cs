@@ -42,7 +42,7 @@ internal sealed class CursorTerm
     public long ClockTime => _owner.ClockTime;
     /// <summary>The high watermark that the cursors know.</summary>
     public long HighWatermark { get; private set; } = -1;
-    /// <summary>Records below it may be delivered.</summary>
+    /// <summary>No transaction that has a record below it is open: cursors that read committed records deliver those below.</summary>
     public long ReadableEnd { get; private set; } = -1;
     /// <summary>The log's start that the cursors know.</summary>
     public long LogStart => _logStart;
@@ -89,7 +89,7 @@ internal sealed class CursorTerm
         var cursor = new HostedCursor(this, id, name, state: null);
         _cursors.Add(id, cursor);
         cursor.Handle(new ExtendLease(_leaseUntil));
-        cursor.Handle(new Advance(HighWatermark, ReadableEnd, []));
+        cursor.HandleNaturals([]);
         return cursor;
     }
 
@@ -160,7 +160,8 @@ internal sealed class CursorTerm
         _logStart = logStart;
         while (_controls.TryPeek(out var control) && control < HighWatermark)
             naturals.Add(OffsetRange.Of(_controls.Dequeue()));
-        HandleAll(new Advance(HighWatermark, ReadableEnd, naturals));
+        foreach (var cursor in _cursors.Values)
+            cursor.HandleNaturals(naturals);
     }
 
     /// <summary>Asks the cursors to repeat statements below an offset.</summary>

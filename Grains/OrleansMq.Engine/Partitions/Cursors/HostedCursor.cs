@@ -42,6 +42,10 @@ internal sealed class HostedCursor
     public long WakeAt { get; private set; } = long.MaxValue;
     /// <summary>The offsets without a record that are not settled, for descriptions.</summary>
     public PacedCount UnsettledNaturals { get; } = new();
+    /// <summary>Whether records are handed out while their transaction is open, as the consumer said that attached last.</summary>
+    public bool ReadsUncommitted { get; private set; }
+    /// <summary>Records below it may be delivered.</summary>
+    public long ReadableEnd => ReadsUncommitted ? Term.HighWatermark : Term.ReadableEnd;
     /// <summary>Whether its length limit refuses further records.</summary>
     public bool IsFull { get; private set; }
 
@@ -124,7 +128,17 @@ internal sealed class HostedCursor
 
     /// <summary>Names offsets without a record that consumers found.</summary>
     public void HandleNaturals(IReadOnlyList<OffsetRange> naturals) =>
-        Handle(new Advance(Term.HighWatermark, Term.ReadableEnd, naturals));
+        Handle(new Advance(Term.HighWatermark, ReadableEnd, naturals));
+
+    /// <summary>Changes whether records are handed out while their transaction is open. Those that are held stay with their
+    /// consumers.</summary>
+    public void SetReadsUncommitted(bool readsUncommitted)
+    {
+        if (ReadsUncommitted == readsUncommitted)
+            return;
+        ReadsUncommitted = readsUncommitted;
+        HandleNaturals([]);
+    }
 
     /// <summary>Gives back what the lock of a delivery still holds; completes when that is in force. On any thread.</summary>
     public Task<Answer> ReleaseAllAsync(PartitionCursors owner, Deliver delivery, bool isFailure) => owner.SendAsync(this, id =>

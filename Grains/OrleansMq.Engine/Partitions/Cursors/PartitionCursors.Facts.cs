@@ -16,9 +16,9 @@ internal sealed partial class PartitionCursors
     public Task<(bool IsLed, CursorFacts? Facts)> DescribeAsync(string name)
     {
         var described = new TaskCompletionSource<(bool, CursorFacts?)>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(() => described.TrySetResult((_term is not null, _term?.Find(name)?.Cursor.State is { } state
+        Post(() => described.TrySetResult((_term is not null, _term?.Find(name) is { Cursor.State: { } state } cursor
             ? new CursorFacts(state.Incarnation, state.Configuration, state.Floor,
-                Math.Max(_term.ReadableEnd - state.Floor - state.Settled.Count, 0)) : null)));
+                Math.Max(cursor.ReadableEnd - state.Floor - state.Settled.Count, 0)) : null)));
         return described.Task;
     }
 }

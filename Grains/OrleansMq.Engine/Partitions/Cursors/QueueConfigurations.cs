@@ -172,7 +172,7 @@ internal static class QueueConfigurations
     /// <summary>Describes a share group's cursor: without the offsets that are known to have no record. In a turn.</summary>
     public static QueueDescription DescribeShare(HostedCursor cursor, string groupId)
     {
-        var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
+        var (state, end) = (cursor.Cursor.State!, cursor.ReadableEnd);
         return new QueueDescription(groupId, state.Incarnation, new QueueOptions
         {
             MaxFailures = state.Configuration.MaxDeliveries,

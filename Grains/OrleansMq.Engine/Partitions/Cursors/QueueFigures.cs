@@ -50,7 +50,7 @@ internal sealed class QueueFigures(PartitionCursors cursors)
     /// <summary>Describes a queue. In a turn.</summary>
     public QueueFigure Describe(HostedCursor cursor)
     {
-        var (state, end) = (cursor.Cursor.State!, cursor.Term.ReadableEnd);
+        var (state, end) = (cursor.Cursor.State!, cursor.ReadableEnd);
         var unsettled = Math.Max(0, end - state.Floor - state.Settled.Count);
         if (state.Configuration.Filter is not null || cursor.Cursor.IsCounted)
             unsettled = Math.Max(0, unsettled - cursor.Cursor.KnownNaturals);
