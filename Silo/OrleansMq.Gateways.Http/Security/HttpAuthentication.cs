@@ -7,9 +7,8 @@ namespace OrleansMq.Gateways.Http.Security;
 
 /// <summary>
 /// Who sends a request: the user of its <c>Authorization: Basic</c> header, else the name in its certificate, else nobody. A connection
-/// remembers what it has verified, so that a password is verified once for a connection, and again when users have changed. Where access control is switched off,
-/// the header
-/// counts for nothing.
+/// remembers what it has verified, so that a password is verified once for a connection, and again when users have changed. Where access
+/// control is switched off, the header counts for nothing.
 /// </summary>
 internal static class HttpAuthentication
 {

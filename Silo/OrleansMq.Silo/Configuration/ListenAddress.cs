@@ -9,7 +9,7 @@ namespace OrleansMq.Silo.Configuration;
 /// <param name="Port">0 to 65,535; 0 takes any free port.</param>
 internal sealed record ListenAddress(IPAddress Address, int Port)
 {
-    /// <summary>The form that <see cref="TryParse"/> accepts, for error messages.</summary>
+    /// <summary>The form that <see cref="TryParse(string, out ListenAddress?)"/> accepts, for error messages.</summary>
     public const string Expected =
         "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
 
