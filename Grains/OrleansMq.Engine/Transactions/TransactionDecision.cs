@@ -152,7 +152,8 @@ internal static class TransactionDecision
         if (producer != state.Producer && !isRepeated)
             return Refused(state, request, ErrorCode.ProducerFenced, Fenced(state, producer));
         if (request.Number != 0 && request.Number != state.Number)
-            return Refused(state, request, ErrorCode.InvalidTxnState, NotTheLast(state, request.TransactionalId, request.Number));
+            return IsEndOfLast(state, request) ? new(state, new EndTransactionResult(ErrorCode.None, producer))
+                : Refused(state, request, ErrorCode.InvalidTxnState, NotTheLast(state, request.TransactionalId, request.Number));
         switch (state.Phase)
         {
             case TransactionPhase.Ongoing when isRepeated:
@@ -221,6 +222,8 @@ internal static class TransactionDecision
             NextProducerId = state.IsExhausted ? freshId : -1,
             Connection = default,
             UpdatedAt = now,
+            EndedNumber = state.Number,
+            IsEndedByCommit = false,
             LastEnd = Said(now, $"transaction {state.Number} was aborted: {reason}"),
             LastFence = Said(now, reason),
         };
@@ -260,6 +263,8 @@ internal static class TransactionDecision
             RaisesEpoch = request.RaisesEpoch,
             LastEpoch = -1,
             UpdatedAt = now,
+            EndedNumber = state.Number,
+            IsEndedByCommit = request.IsCommit,
             LastEnd = Said(now, $"{request.Caller.Name} {(request.IsCommit ? "committed" : "aborted")} transaction {state.Number}"),
         };
         if (request.RaisesEpoch)
@@ -286,6 +291,11 @@ internal static class TransactionDecision
         }, freshId), now);
         return new(next, new EndTransactionResult(ErrorCode.None, next.Producer));
     }
+
+    // A repetition that comes when the next transaction has begun: all partitions and groups know of this one. Where the end raises the
+    // epoch, the old one is fenced by then.
+    private static bool IsEndOfLast(TransactionState state, EndTransaction request) => !request.RaisesEpoch
+        && request.Number == state.EndedNumber && request.IsCommit == state.IsEndedByCommit;
 
     private static string NotTheLast(TransactionState state, string transactionalId, long number) =>
         $"Transaction {number} of '{transactionalId}' is not its last one, {state.Number}, which is left as it is: "

@@ -45,6 +45,12 @@ internal sealed record TransactionDocument : IOwnedDocument
     /// <summary>See <see cref="TransactionState.Number"/>.</summary>
     public long Number { get; init; }
 
+    /// <summary>See <see cref="TransactionState.EndedNumber"/>; null for none, or where an earlier version wrote the document.</summary>
+    public long? EndedNumber { get; init; }
+
+    /// <summary>See <see cref="TransactionState.IsEndedByCommit"/>; null for none.</summary>
+    public bool? IsEndedByCommit { get; init; }
+
     /// <summary>See <see cref="TransactionState.RaisesEpoch"/>.</summary>
     public bool RaisesEpoch { get; init; }
 
@@ -87,6 +93,8 @@ internal sealed record TransactionDocument : IOwnedDocument
         NextProducerId = state.NextProducerId < 0 ? null : state.NextProducerId,
         TimeoutMs = (long)state.Timeout.TotalMilliseconds,
         Number = state.Number,
+        EndedNumber = state.EndedNumber == 0 ? null : state.EndedNumber,
+        IsEndedByCommit = state.EndedNumber == 0 ? null : state.IsEndedByCommit,
         RaisesEpoch = state.RaisesEpoch,
         Connection = state.Connection.Number > 0 ? state.Connection : null,
         StartedAt = state.StartedAt?.ToUnixTimeMilliseconds(),
@@ -110,6 +118,8 @@ internal sealed record TransactionDocument : IOwnedDocument
         NextProducerId = NextProducerId ?? -1,
         Timeout = TimeSpan.FromMilliseconds(TimeoutMs),
         Number = Number,
+        EndedNumber = EndedNumber ?? 0,
+        IsEndedByCommit = IsEndedByCommit ?? false,
         RaisesEpoch = RaisesEpoch,
         Connection = Connection ?? default,
         StartedAt = StartedAt is { } started ? DateTimeOffset.FromUnixTimeMilliseconds(started) : null,

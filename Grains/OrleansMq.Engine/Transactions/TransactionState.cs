@@ -54,6 +54,11 @@ internal sealed record TransactionState
     /// <summary>The number of the open or last transaction; 0: there was none. It rises also where the document is restored to an earlier
     /// time, since it is at least the time of the transaction's begin.</summary>
     public long Number { get; init; }
+    /// <summary>The number of the transaction that was decided last, to recognize a repetition of its end when the next one has begun; 0
+    /// for none.</summary>
+    public long EndedNumber { get; init; }
+    /// <summary>Whether that one was committed.</summary>
+    public bool IsEndedByCommit { get; init; }
     /// <summary>In a Prepare phase, whether the epoch of the markers is above that of the transaction's batches.</summary>
     public bool RaisesEpoch { get; init; }
     /// <summary>The partitions of the open transaction, or of the one that is being ended.</summary>

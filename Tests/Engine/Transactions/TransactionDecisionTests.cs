@@ -1,5 +1,6 @@
 using System.Globalization;
 using OrleansMq.Api;
+using OrleansMq.Coordination;
 using OrleansMq.Transactions;
 
 namespace OrleansMq.Tests.Engine.Transactions;
@@ -196,6 +197,48 @@ public sealed class TransactionDecisionTests
             End(producer, isCommit: true) with { RaisesEpoch = true }, freshId, Now));
         AssertOutcome(state, abort, aborted, state => TransactionDecision.End(state,
             End(producer, isCommit: false) with { RaisesEpoch = true }, freshId, Now));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void EndTxn_with_the_number_of_the_last_ended_transaction_is_a_repetition_also_when_the_next_has_begun(bool isCommit)
+    {
+        var end = End("7/3", isCommit) with { Number = 4 };
+        var first = TransactionDecision.End(State("Ongoing 7/3"), end, -1, Now);
+        var ended = TransactionDecision.Complete(Stored(first.Next!), Now);
+        var open = Stored(TransactionDecision.Add(Stored(ended), Add("7/3", First), Options, Now).Next!);
+        Assert.True(open.Number > 4);
+        var again = TransactionDecision.End(open, end, -1, Now);
+        Assert.Equal(Text(first), Text(again));
+        Assert.Same(open, again.Next);
+        Refuses(ErrorCode.InvalidTxnState, open, end with { IsCommit = !isCommit });
+        Refuses(ErrorCode.InvalidTxnState, open, end with { Number = 3 });
+        Refuses(ErrorCode.InvalidTxnState, open, end with { RaisesEpoch = true });
+        // A new instance has fenced this one.
+        var raised = TransactionDecision.Complete(TransactionDecision.Fence(open, -1, Now, "", -1)!, Now);
+        Refuses(ErrorCode.ProducerFenced, Stored(raised), end);
+        // The outcome of the fenced one replaces it.
+        Refuses(ErrorCode.InvalidTxnState, Stored(raised), end with { Producer = raised.Producer });
+
+        static TransactionState Stored(TransactionState state) =>
+            TransactionDocument.Parse(TransactionDocument.Of(new CoordinatorClaim(1, Guid.Empty), state).ToBytes()).ToState();
+
+        static void Refuses(ErrorCode error, TransactionState state, EndTransaction end)
+        {
+            var refused = TransactionDecision.End(state, end, -1, Now);
+            Assert.Same(state, refused.Next);
+            Assert.Equal(error, ((EndTransactionResult)refused.Answer!).Error);
+        }
+    }
+
+    [Fact]
+    public void Fence_is_the_end_of_its_transaction()
+    {
+        var fenced = TransactionDecision.Complete(TransactionDecision.Fence(State("Ongoing 7/3")!, -1, Now, "", 3)!, Now);
+        var open = TransactionDecision.Add(fenced, Add("7/4", First), Options, Now).Next!;
+        Assert.Equal("None 7/4", Text(TransactionDecision.End(open, End("7/4", isCommit: false) with { Number = 4 }, -1, Now)));
+        Assert.Equal("InvalidTxnState", Text(TransactionDecision.End(open, End("7/4", isCommit: true) with { Number = 4 }, -1, Now)));
     }
 
     [Fact]
