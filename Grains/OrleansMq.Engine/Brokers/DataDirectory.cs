@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OrleansMq.State;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Brokers;
@@ -20,8 +21,11 @@ namespace OrleansMq.Brokers;
 /// </summary>
 internal sealed class DataDirectory : IDisposable
 {
-    /// <summary>The layout this program writes, and the newest it reads.</summary>
-    public const int FormatVersion = 1;
+    /// <summary>The newest layout that this program reads: one with a journal of state documents.</summary>
+    public const int FormatVersion = 2;
+
+    /// <summary>The layout without a journal, as a clean stop leaves it. Earlier programs read it, too.</summary>
+    public const int FormatWithoutJournal = 1;
 
     private const string MetaFile = "meta.json";
     private const string LockFile = ".lock";
@@ -29,11 +33,13 @@ internal sealed class DataDirectory : IDisposable
 
     private readonly IFileSystem _files;
     private readonly IDisposable _lock;
+    private DataDirectoryMeta _meta;
 
     private DataDirectory(IFileSystem files, string path, IDisposable @lock, DataDirectoryMeta meta)
     {
         _files = files;
         _lock = @lock;
+        _meta = meta;
         Path = path;
         ClusterId = meta.ClusterId;
         BrokerId = new BrokerId(meta.BrokerId);
@@ -103,9 +109,41 @@ internal sealed class DataDirectory : IDisposable
         }
     }
 
-    /// <summary>Unlocks it.</summary>
+    /// <summary>The journal begins: until it is empty, programs that would not read it refuse the directory.</summary>
+    /// <exception cref="IOException">The format version cannot be written.</exception>
+    public void NoteJournal()
+    {
+        try
+        {
+            WriteFormat(FormatVersion);
+        }
+        catch (DiskFullException)
+        {
+            // A change may give room, and is not refused for the sake of earlier programs. The next file of the journal tries again.
+        }
+    }
+
+    private void WriteFormat(int version)
+    {
+        if (_meta.FormatVersion == version)
+            return;
+        var meta = _meta with { FormatVersion = version };
+        Write(_files, Path, meta);
+        _meta = meta;
+    }
+
+    /// <summary>Unlocks it. Where the journal is empty, earlier programs may open it.</summary>
     public void Dispose()
     {
+        try
+        {
+            if (StateJournal.IsEmpty(_files, StateJournalPath))
+                WriteFormat(FormatWithoutJournal);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // This program opens it all the same.
+        }
         try
         {
             _files.DeleteFile(System.IO.Path.Combine(Path, ProcessIdFile));
@@ -147,10 +185,14 @@ internal sealed class DataDirectory : IDisposable
         if (files.DirectoryExists(LogsPathOf(path)) && files.ListDirectories(LogsPathOf(path)).Count > 0)
             throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a "
                 + "backup, or choose another --data.");
-        var meta = new DataDirectoryMeta(FormatVersion, clusterId ?? NewClusterId(), brokerId.Value, Replicated: clusterId is not null);
-        AtomicFile.Write(files, metaPath, JsonSerializer.SerializeToUtf8Bytes(meta, DataDirectoryJson.Default.DataDirectoryMeta));
+        var meta = new DataDirectoryMeta(FormatWithoutJournal, clusterId ?? NewClusterId(), brokerId.Value,
+            Replicated: clusterId is not null);
+        Write(files, path, meta);
         return meta;
     }
+
+    private static void Write(IFileSystem files, string path, DataDirectoryMeta meta) => AtomicFile.Write(files,
+        System.IO.Path.Combine(path, MetaFile), JsonSerializer.SerializeToUtf8Bytes(meta, DataDirectoryJson.Default.DataDirectoryMeta));
 
     private static DataDirectoryMeta Parse(byte[] bytes, string metaPath)
     {

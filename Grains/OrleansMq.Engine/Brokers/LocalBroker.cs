@@ -113,8 +113,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         try
         {
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
-            journaled = await Task.Run(() => JournaledStateStore.Open(files, directory.StateJournalPath, state, options.Log),
-                cancellationToken).ConfigureAwait(false);
+            journaled = await Task.Run(() => JournaledStateStore.Open(files, directory.StateJournalPath, state, options.Log,
+                begins: directory.NoteJournal), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
                 .ConfigureAwait(false);

@@ -35,10 +35,10 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private IOException? _fault;
     private Task _checkpoint = Task.CompletedTask;
 
-    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, EngineLog log)
+    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, EngineLog log, Action? begins)
     {
         (_files, _directory, _store, _limit, _log) = (files, directory, store, limit, log);
-        _journal = StateJournal.Open(files, directory, change => Install(change, number: -1));
+        _journal = StateJournal.Open(files, directory, change => Install(change, number: -1), begins);
         if (!_latest.IsEmpty)
             BeginCheckpoint(_journal.Number);
         _run = Task.Run(RunToTheEndAsync);
@@ -50,10 +50,11 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     /// <param name="store">The documents' files.</param>
     /// <param name="log">Hears of files that cannot be written.</param>
     /// <param name="limit">The bytes of a journal after which the documents' files follow.</param>
+    /// <param name="begins">Called before a file of the journal is made, and where there is one already.</param>
     /// <exception cref="CorruptStateException">The journal is damaged before its end.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static JournaledStateStore Open(IFileSystem files, string directory, FileStateStore store, EngineLog log,
-        int limit = DefaultLimit) => new(files, directory, store, limit, log);
+        int limit = DefaultLimit, Action? begins = null) => new(files, directory, store, limit, log, begins);
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>

@@ -37,6 +37,7 @@ internal sealed class StateJournal : IDisposable
 
     private readonly IFileSystem _files;
     private readonly string _directory;
+    private readonly Action? _begins;
     private readonly ArrayBufferWriter<byte> _frame = new(4096);
     private IFile? _file;
     private long _position;
@@ -44,9 +45,9 @@ internal sealed class StateJournal : IDisposable
     private long _frames;
     private IOException? _broken;
 
-    private StateJournal(IFileSystem files, string directory, long number, long frames)
+    private StateJournal(IFileSystem files, string directory, long number, long frames, Action? begins)
     {
-        (_files, _directory) = (files, directory);
+        (_files, _directory, _begins) = (files, directory, begins);
         (Number, _frames) = (number, frames);
     }
 
@@ -63,9 +64,10 @@ internal sealed class StateJournal : IDisposable
     /// <param name="files">The disk.</param>
     /// <param name="directory">Where; it need not exist.</param>
     /// <param name="replay">Called with each change, in order.</param>
+    /// <param name="begins">Called before each new file, and where there are files already.</param>
     /// <exception cref="CorruptStateException">A file is damaged before its end, or one is missing.</exception>
     /// <exception cref="IOException">A file cannot be read, or not be flushed.</exception>
-    public static StateJournal Open(IFileSystem files, string directory, Action<JournaledChange> replay)
+    public static StateJournal Open(IFileSystem files, string directory, Action<JournaledChange> replay, Action? begins = null)
     {
         var number = 0L;
         long? frames = null;
@@ -79,7 +81,9 @@ internal sealed class StateJournal : IDisposable
             files.FlushDirectory(directory);
             files.FlushDirectory(Path.GetDirectoryName(directory)!);
         }
-        return new StateJournal(files, directory, number, frames ?? 0);
+        if (number > 0)
+            begins?.Invoke();
+        return new StateJournal(files, directory, number, frames ?? 0, begins);
     }
 
     /// <summary>Appends changes. They are durable when this returns.</summary>
@@ -134,6 +138,10 @@ internal sealed class StateJournal : IDisposable
         }
     }
 
+    /// <summary>Whether a directory has no file of a journal.</summary>
+    public static bool IsEmpty(IFileSystem files, string directory) =>
+        !files.DirectoryExists(directory) || Numbers(files, directory).Length == 0;
+
     public void Dispose() => _file?.Dispose();
 
     private static long[] Numbers(IFileSystem files, string directory) => [.. files.ListFiles(directory)
@@ -176,6 +184,7 @@ internal sealed class StateJournal : IDisposable
         var isNew = _file is null;
         if (isNew)
         {
+            _begins?.Invoke();
             DurableDirectory.Create(_files, _directory);
             _file = _files.Open(PathOf(_directory, Number), FileOpening.CreateOrTruncate);
         }

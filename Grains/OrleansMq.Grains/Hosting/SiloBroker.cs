@@ -198,8 +198,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
                 return;
             }
             _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
-            _journaled = await Task.Run(() => JournaledStateStore.Open(_files, _directory.StateJournalPath, _state, Options.Log),
-                cancellationToken);
+            _journaled = await Task.Run(() => JournaledStateStore.Open(_files, _directory.StateJournalPath, _state, Options.Log,
+                begins: _directory.NoteJournal), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, stored.Lists, cancellationToken);
             await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);

@@ -1,6 +1,8 @@
 using System.Text;
 using OrleansMq.Brokers;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
@@ -115,9 +117,72 @@ public sealed class DataDirectoryTests
         Write(Root + "/meta.json", """{"formatVersion":7,"clusterId":"abcdefghijklmnopqrstuv","brokerId":0,"later":true}""");
         var message = Refused();
         Assert.Contains("format version 7", message);
-        Assert.Contains("up to 1", message);
+        Assert.Contains("up to 2", message);
         Assert.Contains("newer version", message);
     }
+
+    [Fact]
+    public async Task Earlier_versions_refuse_the_directory_while_the_journal_has_changes()
+    {
+        Assert.Equal(1, await ChangeAsync(_files, isKilled: false, change: false));
+        Assert.Equal(1, await ChangeAsync(_files, isKilled: false, change: true));
+        var killed = new MemoryFileSystem[1];
+        Assert.Equal(2, await ChangeAsync(_files, isKilled: true, change: true, killed));
+        // What the killed one left keeps them out until a clean stop; this one opens it.
+        Assert.Equal(2, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
+        Assert.Equal(1, await ChangeAsync(killed[0], isKilled: false, change: false));
+    }
+
+    [Fact]
+    public async Task Journal_of_a_version_that_did_not_say_so_is_noted_when_it_is_opened()
+    {
+        var killed = new MemoryFileSystem[1];
+        await ChangeAsync(_files, isKilled: true, change: true, killed);
+        var meta = Encoding.UTF8.GetString(AtomicFile.TryRead(killed[0], Root + "/meta.json")!);
+        AtomicFile.Write(killed[0], Root + "/meta.json", Encoding.UTF8.GetBytes(meta.Replace("\"formatVersion\": 2",
+            "\"formatVersion\": 1", StringComparison.Ordinal)));
+        Assert.Equal(1, FormatOf(killed[0]));
+        Assert.Equal(2, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
+    }
+
+    [Fact]
+    public void Journal_begins_also_where_the_disk_has_no_room_for_the_format()
+    {
+        var isFull = true;
+        var files = new FaultyFiles(_files)
+        {
+            OnWrite = (path, _, _) =>
+            {
+                if (isFull && path.Contains("meta.json", StringComparison.Ordinal))
+                    throw new DiskFullException(path);
+            },
+        };
+        Open().Dispose();
+        using var directory = Open(files: files);
+        directory.NoteJournal();
+        Assert.Equal(1, FormatOf(_files));
+        isFull = false;
+        directory.NoteJournal();
+        Assert.Equal(2, FormatOf(_files));
+    }
+
+    // Returns the format that the directory has then.
+    private static async Task<int> ChangeAsync(MemoryFileSystem files, bool isKilled, bool change, MemoryFileSystem[]? killed = null)
+    {
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = Root, FileSystem = files });
+        await using (broker)
+        {
+            if (change)
+                await TestTransactions.InitAsync(broker, "id");
+            if (isKilled)
+                killed![0] = files.ProcessKill();
+        }
+        return FormatOf(isKilled ? killed![0] : files);
+    }
+
+    private static int FormatOf(MemoryFileSystem files) => int.Parse(System.Text.RegularExpressions.Regex.Match(
+        Encoding.UTF8.GetString(AtomicFile.TryRead(files, Root + "/meta.json")!), "\"formatVersion\": ([0-9]+)").Groups[1].Value,
+        System.Globalization.CultureInfo.InvariantCulture);
 
     [Fact]
     public void Directory_of_another_broker_is_refused()
