@@ -116,11 +116,7 @@ public sealed class OrleansMqClient
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(handle);
         options.Validate();
-        if (consumer.GroupId is null)
-        {
-            throw new ArgumentException("ConsumerOptions.GroupId has to be set: the group keeps the offsets of what was handled.",
-                nameof(consumer));
-        }
+        RequireGroup(consumer);
         var consuming = consumer with
         {
             AutoCommit = false,
@@ -134,6 +130,17 @@ public sealed class OrleansMqClient
             _loggers.CreateLogger("OrleansMq.Client.TransactionalProcessor"));
         await using (processor.ConfigureAwait(false))
             await processor.RunAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Refuses a loop of transactions without a group.</summary>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    internal static void RequireGroup(ConsumerOptions consumer)
+    {
+        if (consumer.GroupId is null)
+        {
+            throw new ArgumentException("ConsumerOptions.GroupId has to be set: the group keeps the offsets of what was handled.",
+                nameof(consumer));
+        }
     }
 
     private TransactionSequence CreateTransactions(string transactionalId, TransactionalProducerOptions? options)

@@ -61,6 +61,8 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
     /// <summary>Answers a fetch; null returns the log.</summary>
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>>? OnFetch { get; set; }
     public Func<TopicPartition, OffsetSpec, OffsetResult>? OnFindOffset { get; set; }
+    /// <summary>The time that records get with their append; -1: they keep their own.</summary>
+    public long LogAppendTime { get; set; } = -1;
 
     public int Calls => Volatile.Read(ref _calls);
     public int ProducerIdsGiven => (int)Volatile.Read(ref _nextProducerId);
@@ -84,7 +86,7 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
             var before = batch.ToArray();
             var reaction = OnProduce(call);
             await reaction.Before;
-            var result = reaction.Appends ? log.Append(batch) : default;
+            var result = reaction.Appends ? log.Append(batch) with { LogAppendTime = LogAppendTime } : default;
             await reaction.After;
             // The broker owns the memory until it answers; it must be unchanged.
             Assert.True(before.AsSpan().SequenceEqual(batch.Span), "The batch changed while the broker had it.");

@@ -8,7 +8,7 @@ namespace OrleansMq.Client;
 /// cancellation; the first one wins. It returns to its pool when its result was taken and the producer is done with it too, which is never
 /// the case after a cancellation.
 /// </summary>
-internal sealed class Delivery : IValueTaskSource<DeliveryReport>
+internal sealed class Delivery : IValueTaskSource<DeliveryReport>, IValueTaskSource<StampedReport>
 {
     // One pool per process, bounded: further objects are garbage collected.
     private const int MaxPooled = 8192;
@@ -20,6 +20,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     private ManualResetValueTaskSourceCore<DeliveryReport> _core = new() { RunContinuationsAsynchronously = true };
     private int _state;
+    private bool _isAppendTime;
     private bool _cancelled;
     private CancellationToken _token;
     private CancellationTokenRegistration _registration;
@@ -35,6 +36,9 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     public ValueTask<DeliveryReport> Task => new(this, _core.Version);
 
+    /// <summary>The same with where the report's time is from. One of the two is awaited.</summary>
+    public ValueTask<StampedReport> Stamped => new(this, _core.Version);
+
     /// <summary>From here on the token can cancel the wait. <paramref name="pending"/> is the record to withdraw if it waits for
     /// room.</summary>
     public void ObserveCancellation(CancellationToken token, PendingRecord? pending)
@@ -47,22 +51,29 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
     }
 
     /// <summary>Completes the wait with a report. Called once, by the producer.</summary>
-    public void Complete(in DeliveryReport report)
+    /// <param name="report">The report.</param>
+    /// <param name="isAppendTime">Whether its time is that of the append.</param>
+    public void Complete(in DeliveryReport report, bool isAppendTime)
     {
         if (Interlocked.Exchange(ref _state, Ended) != Waiting)
             return;
+        _isAppendTime = isAppendTime;
         if (report.Error is { } error)
             _core.SetException(error);
         else
             _core.SetResult(report);
     }
 
-    DeliveryReport IValueTaskSource<DeliveryReport>.GetResult(short token)
+    DeliveryReport IValueTaskSource<DeliveryReport>.GetResult(short token) => GetResult(token).Report;
+
+    StampedReport IValueTaskSource<StampedReport>.GetResult(short token) => GetResult(token);
+
+    private StampedReport GetResult(short token)
     {
         var version = _core.Version;
         try
         {
-            return _core.GetResult(token);
+            return new StampedReport(_core.GetResult(token), _isAppendTime);
         }
         finally
         {
@@ -72,10 +83,11 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
         }
     }
 
-    ValueTaskSourceStatus IValueTaskSource<DeliveryReport>.GetStatus(short token) => _core.GetStatus(token);
+    /// <inheritdoc/>
+    public ValueTaskSourceStatus GetStatus(short token) => _core.GetStatus(token);
 
-    void IValueTaskSource<DeliveryReport>.OnCompleted(Action<object?> continuation, object? state, short token,
-        ValueTaskSourceOnCompletedFlags flags) =>
+    /// <inheritdoc/>
+    public void OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
     private void OnCancelled()

@@ -119,7 +119,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     private async Task<DeliveryReport[]> SendBatchAsync(ProducerRecord<TKey, TValue>[] records, CancellationToken cancellationToken)
     {
         var delivery = Delivery.Rent();
-        var task = delivery.Task;
+        var task = delivery.Stamped;
         var copies = new List<PendingRecord>(records.Length);
         foreach (var record in records)
             Accept(record, new Recipient(copies.Count == 0 ? delivery : null), wantsAcceptance: false, copies);
@@ -132,9 +132,7 @@ internal sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
             _core.Target.OnFailed(e);
             throw;
         }
-        var first = await task.ConfigureAwait(false);
-        // The topic may give them the time of their append.
-        var isAppendTime = first.Timestamp != copies[0].Data.Timestamp;
+        var (first, isAppendTime) = await task.ConfigureAwait(false);
         return [.. copies.Select((copy, at) => new DeliveryReport(first.TopicPartition, first.Offset < 0 ? -1 : first.Offset + at,
             isAppendTime ? first.Timestamp : copy.Data.Timestamp))];
     }

@@ -84,7 +84,7 @@ internal sealed partial class ProducerCore
         foreach (ref readonly var entry in batch.Entries)
         {
             Tell(entry.Target, new DeliveryReport(topicPartition, baseOffset < 0 ? -1 : baseOffset + entry.Index,
-                appendTime >= 0 ? appendTime : entry.Timestamp));
+                appendTime >= 0 ? appendTime : entry.Timestamp), isAppendTime: appendTime >= 0);
         }
     }
 
@@ -132,11 +132,11 @@ internal sealed partial class ProducerCore
         }
     }
 
-    private void Tell(object target, in DeliveryReport report)
+    private void Tell(object target, in DeliveryReport report, bool isAppendTime = false)
     {
         if (target is Delivery delivery)
         {
-            delivery.Complete(report);
+            delivery.Complete(report, isAppendTime);
             return;
         }
         try

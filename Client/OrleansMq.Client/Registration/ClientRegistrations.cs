@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
@@ -10,6 +11,7 @@ namespace OrleansMq.Client;
 internal sealed class ClientRegistrations
 {
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _transactionalIds = new(StringComparer.Ordinal);
 
     /// <summary>The JSON formats registered so far.</summary>
     public List<JsonSerializerContext> Json { get; } = [];
@@ -30,6 +32,17 @@ internal sealed class ClientRegistrations
         for (var number = 2; !_names.Add(name); number++)
             name = $"{handler.Name}-{number}";
         return name;
+    }
+
+    /// <summary>Takes a transactional id for one registration: two with the same would fence each other.</summary>
+    /// <exception cref="ArgumentException">It is not valid, or taken.</exception>
+    public void TakeTransactionalId(string transactionalId)
+    {
+        if (TransactionalId.FindProblem(transactionalId) is { } problem)
+            throw new ArgumentException(problem, nameof(transactionalId));
+        if (!_transactionalIds.Add(transactionalId))
+            throw new ArgumentException($"The transactional id '{transactionalId}' is registered already. Two with the same id fence each "
+                + "other: give each its own.", nameof(transactionalId));
     }
 
     /// <summary>Refuses a type that has no format, unless one is given.</summary>

@@ -37,6 +37,20 @@ public class ProducerTogetherTests : ProducerFixture
         Assert.Equal([7L, 9L], reports.Select(report => report.Timestamp));
     }
 
+    /// <summary>The append may have the time that a record has already.</summary>
+    [Theory]
+    [InlineData(7)]
+    [InlineData(8)]
+    [InlineData(9)]
+    public async Task Reports_have_the_time_of_the_append_where_the_topic_stamps_it(long time)
+    {
+        Broker.LogAppendTime = time;
+        await using var producer = NewProducer();
+        var reports = await producer.SendTogetherAsync([Record("a") with { Timestamp = DateTimeOffset.FromUnixTimeMilliseconds(7) },
+            Record("b") with { Timestamp = DateTimeOffset.FromUnixTimeMilliseconds(9) }]).SoonAsync();
+        Assert.Equal([time, time], reports.Select(report => report.Timestamp));
+    }
+
     [Fact]
     public async Task Batch_that_the_topic_refuses_as_too_large_is_not_split()
     {

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
@@ -25,6 +27,9 @@ public sealed class TransactionExamples : IAsyncLifetime
             "<!-- transactions: from TransactionExamples.cs -->", "<!-- end of transactions -->");
         ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{ReadmeSection.Code("processing")}\n```\n",
             "<!-- processing: from TransactionExamples.cs -->", "<!-- end of processing -->");
+        ReadmeSection.AssertIs("Client/README.md",
+            $"```csharp\n{ReadmeSection.Code("invoicing")}\n\n{ReadmeSection.Code("registration")}\n```\n",
+            "<!-- registered transactions: from TransactionExamples.cs -->", "<!-- end of registered transactions -->");
     }
 
     [Fact]
@@ -67,6 +72,41 @@ public sealed class TransactionExamples : IAsyncLifetime
             // end of processing
         }
     }
+
+    [Fact]
+    public async Task Host_runs_the_loop_and_injects_the_producer()
+    {
+        var broker = _broker.Broker;
+        var builder = Host.CreateApplicationBuilder();
+        var services = builder.Services;
+        // registration
+        services.AddOrleansMqClient().UseBroker(broker)         // or UseHttp(...)
+            .AddTransactionalProducer<string, string>("billing-audit-1")
+            .AddTransactionalHandler<string, string, string, string, Invoicing>(
+                new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
+                new() { Topics = ["orders"], TransactionalId = "billing-1" });
+        // end of registration
+        using var host = builder.Build();
+        await host.StartAsync().SoonAsync();
+        await using (var transaction = await host.Services.GetRequiredService<ITransactionalProducer<string, string>>()
+            .BeginTransactionAsync().SoonAsync())
+        {
+            await transaction.EnqueueAsync(new("orders", "customer-7", "two apples"));
+            await transaction.CommitAsync().SoonAsync();
+        }
+        Assert.Equal("invoice for two apples", await FirstAsync(_broker.Client, "invoices"));
+        await host.StopAsync().SoonAsync();
+        Assert.Equal(1, (await _broker.Client.Admin.Groups.GetLagAsync("billing")).Sum(static lag => lag.Committed ?? 0));
+    }
+
+    // invoicing
+    internal sealed class Invoicing : ITransactionalHandler<string, string, string, string>
+    {
+        public ValueTask<IEnumerable<ProducerRecord<string, string>>> HandleAsync(ConsumeResult<string, string> order,
+            CancellationToken cancellationToken) =>
+            new([new("invoices", order.Key, $"invoice for {order.Value}")]);
+    }
+    // end of invoicing
 
     private static async Task<string> FirstAsync(OrleansMqClient client, string topic)
     {
