@@ -107,6 +107,31 @@ internal sealed class ServerCertificates : IAsyncDisposable
         return options;
     }
 
+    /// <summary>Returns the options of a handshake with another holder of such a certificate, as its client: its certificate is of the same
+    /// authorities. The names in it are not compared.</summary>
+    public SslClientAuthenticationOptions OptionsOfClient()
+    {
+        var loaded = _loaded;
+        var policy = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+            DisableCertificateDownloads = true,
+        };
+        if (loaded.Authorities is { } authorities)
+            policy.CustomTrustStore.AddRange(authorities);
+        return new SslClientAuthenticationOptions
+        {
+            ClientCertificateContext = loaded.Certificates[0].Context,
+            EnabledSslProtocols = _options.Protocols,
+            AllowRenegotiation = false,
+            CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
+            CertificateChainPolicy = policy,
+            RemoteCertificateValidationCallback = static (_, certificate, _, errors) =>
+                certificate is not null && (errors & ~SslPolicyErrors.RemoteCertificateNameMismatch) == SslPolicyErrors.None,
+        };
+    }
+
     /// <summary>Returns the name of a client, such as <c>User:CN=alice,O=Example</c>; null for a client without a certificate.</summary>
     /// <exception cref="TlsConfigurationException">No rule matches its subject.</exception>
     public string? PrincipalOf(X509Certificate? certificate)

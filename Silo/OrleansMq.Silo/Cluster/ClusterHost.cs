@@ -1,12 +1,14 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
 using OrleansMq.Hosting;
 using OrleansMq.Replication;
+using OrleansMq.Silo.Cluster.Tls;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 
@@ -28,6 +30,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     private static readonly TimeSpan JoinTime = TimeSpan.FromSeconds(15);
 
     private IHost? _silo;
+    private ClusterTls? _tls;
     private SiloBroker? _broker;
     private bool _isStarted;
 
@@ -43,6 +46,17 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         var log = context.Loggers;
         var cluster = settings.PostgreSql is null ? null : await DescribeAsync(context, cancellationToken);
         var endpoints = cluster?.Endpoints ?? Alone();
+        if (settings.ToClusterTls() is { } tls)
+        {
+            try
+            {
+                _tls = new ClusterTls(tls, new EngineLogAdapter(log.CreateLogger("cluster")));
+            }
+            catch (TlsConfigurationException fault)
+            {
+                throw new HostRefusedException($"--cluster-tls-certificate: {fault.Message}", fault);
+            }
+        }
         await ExplainAsync(log.CreateLogger("cluster"), cluster is not null, async () =>
         {
             _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
@@ -88,6 +102,19 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     /// <summary>Stops the silo (its grains complete their requests and deactivate), then closes the data directory.</summary>
     public async ValueTask DisposeAsync()
     {
+        try
+        {
+            await DisposeSiloAsync();
+        }
+        finally
+        {
+            if (_tls is not null)
+                await _tls.DisposeAsync();
+        }
+    }
+
+    private async ValueTask DisposeSiloAsync()
+    {
         if (Interlocked.Exchange(ref _silo, null) is not { } silo)
             return;
         // Orleans cannot stop a silo that has not started.
@@ -116,6 +143,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 
     private void Add(ISiloBuilder silo, SiloEndpoints endpoints, BrokerClusterOptions? cluster)
     {
+        _tls?.Configure(silo, () => _silo?.Services);
         if (cluster is null)
             silo.UseLocalhostClustering(endpoints.SiloPort, endpoints.GatewayPort).AddOrleansMq(_ => options);
         else
@@ -234,7 +262,9 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         log.Listening(silo, gateway);
         if (cluster is null)
             return;
-        if (!IPAddress.IsLoopback(endpoints.SiloListener!.Address) || !IPAddress.IsLoopback(endpoints.GatewayListener!.Address))
+        if (_tls is not null)
+            log.Encrypted();
+        else if (!IPAddress.IsLoopback(endpoints.SiloListener!.Address) || !IPAddress.IsLoopback(endpoints.GatewayListener!.Address))
             log.OpenDoor(endpoints.SiloListener.ToString(), endpoints.GatewayListener!.ToString());
         Member = new ClusterMemberEndpoints(cluster.ClusterId, silo, gateway);
     }

@@ -12,6 +12,10 @@ internal static partial class ClusterLog
         + "firewall in front that admits only its brokers and services.")]
     public static partial void OpenDoor(this ILogger logger, string silo, string gateway);
 
+    [LoggerMessage(EventId = 35, Level = LogLevel.Information,
+        Message = "Silos and Orleans clients connect by TLS, with certificates of the cluster's authority")]
+    public static partial void Encrypted(this ILogger logger);
+
     [LoggerMessage(EventId = 32, Level = LogLevel.Debug, Message = "The broker could not join its cluster")]
     public static partial void NotJoined(this ILogger logger, Exception failure);
 

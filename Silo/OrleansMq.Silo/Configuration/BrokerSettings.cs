@@ -41,6 +41,12 @@ internal sealed record BrokerSettings
     public string? KafkaAdvertised { get; init; }
     /// <summary>Whether a missing topic is created when a Kafka client requests it.</summary>
     public bool AutoCreateTopics { get; init; } = true;
+    /// <summary>The certificate of this broker for the silos and Orleans clients of its cluster; null: they connect without TLS.</summary>
+    public string? ClusterTlsCertificate { get; init; }
+    /// <summary>The certificate's private key; null: it is in the certificate's file.</summary>
+    public string? ClusterTlsKey { get; init; }
+    /// <summary>The authorities of the cluster's certificates.</summary>
+    public string? ClusterTlsCa { get; init; }
     /// <summary>Whether rules of access control are enforced; null: where <see cref="SuperUsers"/> or <see cref="AdminPassword"/> is
     /// given.</summary>
     public AuthorizationMode? Authorization { get; init; }
@@ -155,6 +161,14 @@ internal sealed record BrokerSettings
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
     /// <summary>Default topic configuration, which overrides <see cref="Flush"/>.</summary>
     public IReadOnlyDictionary<string, string> TopicDefaults { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>TLS between the silos of a cluster; null for none.</summary>
+    public TlsOptions? ToClusterTls() => ClusterTlsCertificate is null ? null : new TlsOptions
+    {
+        Certificates = [new TlsCertificate(ClusterTlsCertificate) { KeyFile = ClusterTlsKey, Password = TlsPassword }],
+        ClientAuthentication = ClientAuthentication.Required,
+        ClientAuthorities = ClusterTlsCa,
+    };
 
     /// <summary>The user that <see cref="AdminPassword"/> creates.</summary>
     public const string AdminUser = "admin";

@@ -50,6 +50,17 @@ internal static class Settings
         new("kafkaMaxConnectionsPerAddress", "N", "a whole number from 0 to 1000000",
             "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
+        new("clusterTlsCertificate", "FILE", "the path of a file",
+            "In a cluster: this broker's certificate for other brokers and Orleans clients, PEM or PKCS#12. With it, they connect by TLS, "
+            + "and need a certificate of --cluster-tls-ca themselves. All brokers of the cluster have it, or none. Default: none.",
+            (s, text) => text.Length > 0 ? s with { ClusterTlsCertificate = text } : null),
+        new("clusterTlsKey", "FILE", "the path of a file",
+            "The private key of --cluster-tls-certificate; its password is --tls-password. Default: it is in the certificate's file.",
+            (s, text) => text.Length > 0 ? s with { ClusterTlsKey = text } : null),
+        new("clusterTlsCa", "FILE", "the path of a file",
+            "The authority that issues the certificates of the cluster's brokers and Orleans clients, PEM. Whoever has a certificate of it "
+            + "is let in: use one of the cluster's own. Needed with --cluster-tls-certificate. Default: none.",
+            (s, text) => text.Length > 0 ? s with { ClusterTlsCa = text } : null),
         new("authorization", "off|warn|enforce", "off, warn or enforce",
             "Whether clients may only do what rules allow (omq acl). warn: everything is allowed; what rules would refuse is logged and "
             + "counted. Default: enforce with --super-users or --admin-password, else off.",

@@ -64,6 +64,13 @@ internal static class SettingsResolver
 
     private static void CheckTls(BrokerSettings settings)
     {
+        if ((settings.ClusterTlsCertificate is null) != (settings.ClusterTlsCa is null))
+            throw new SettingsException("--cluster-tls-certificate and --cluster-tls-ca are given both, or neither: a broker shows its "
+                + "certificate, and checks those of others.");
+        if (settings.ClusterTlsKey is not null && settings.ClusterTlsCertificate is null)
+            throw new SettingsException("--cluster-tls-key is given without --cluster-tls-certificate: give that, too.");
+        if (settings.ClusterTlsCertificate is not null && settings.Flavour == Flavour.Standalone)
+            throw new SettingsException("--cluster-tls-certificate: a standalone broker has no cluster. Leave it out.");
         if (settings.KafkaListeners.Count > 0 && settings.KafkaAdvertised is not null)
             throw new SettingsException("--kafka-advertised is the address of a single listener without a protocol: give it behind the "
                 + "protocol instead, such as --kafka \"0.0.0.0:9092,SSL,kafka.example.com:9092\".");

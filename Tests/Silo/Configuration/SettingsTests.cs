@@ -66,6 +66,9 @@ public sealed class SettingsTests
         { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
         { "amqp", "on" }, { "amqpManagement", "on" }, { "amqpMemory", "1000" }, { "maxQueuesPerPartition", "0" },
         { "maxGroups", "0" }, { "maxMessageIds", "0" },
+        { "authorization", "on" }, { "superUsers", "admin" }, { "superUsers", "User:admin;bob" },
+        { "adminPassword", new string('x', 1_025) }, { "allowEveryoneIfNoAclFound", "yes" }, { "openMetrics", "yes" },
+        { "kafkaMaxReauthenticationMs", "-1" }, { "clusterTlsCertificate", "" }, { "clusterTlsKey", "" }, { "clusterTlsCa", "" },
     };
 
     [Theory]
