@@ -1,7 +1,6 @@
 using System.Net;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;

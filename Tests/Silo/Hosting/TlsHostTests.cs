@@ -46,7 +46,7 @@ public sealed class TlsHostTests : IDisposable
             static (_, options) => new StandaloneHost(options));
         using var http = Client();
         Assert.StartsWith("https://127.0.0.1:", server.Address, StringComparison.Ordinal);
-        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri(server.Address + "/health/live"))).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri(server.Address + "/healthz"))).StatusCode);
         Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync(new Uri(server.AmqpManagementAddress! + "/api/whoami"))).StatusCode);
         var metrics = await http.GetStringAsync(new Uri(server.Address + "/metrics"));
         foreach (var protocol in new[] { "http", "kafka", "amqp" })
