@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using System.Net;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Tests.Kafka.Connections;
@@ -19,15 +21,14 @@ public sealed class ListenerTests : IDisposable
     [Fact]
     public async Task Clients_are_sent_to_the_listeners_of_the_same_name()
     {
-        await using var server = await StartAsync();
-        // Others know this broker by its registration; broker 3 has no listener for clients outside.
-        Register(server, new BrokerRegistration { BrokerId = 0, Kafka = "10.0.0.0:9092",
-            KafkaListeners = "inside=10.0.0.0:9092,OUTSIDE=kafka-0.example.com:443" });
-        Register(server, new BrokerRegistration { BrokerId = 1, Kafka = "10.0.0.1:9092",
-            KafkaListeners = "OUTSIDE=kafka-1.example.com:444,inside=10.0.0.1:9092" });
-        Register(server, new BrokerRegistration { BrokerId = 3, Kafka = "10.0.0.3:9092", KafkaListeners = "inside=10.0.0.3:9092" });
-        // A broker of an earlier version, or with one listener.
-        Register(server, new BrokerRegistration { BrokerId = 4, Kafka = "10.0.0.4:9092" });
+        // Others know this broker by its registration; broker 3 has no listener for clients outside, and broker 4 is of an earlier version.
+        await using var server = await StartAsync(metadata: new FixedImage(
+            new BrokerRegistration { BrokerId = 0, Kafka = "10.0.0.0:9092",
+                KafkaListeners = "inside=10.0.0.0:9092,OUTSIDE=kafka-0.example.com:443" },
+            new BrokerRegistration { BrokerId = 1, Kafka = "10.0.0.1:9092",
+                KafkaListeners = "OUTSIDE=kafka-1.example.com:444,inside=10.0.0.1:9092" },
+            new BrokerRegistration { BrokerId = 3, Kafka = "10.0.0.3:9092", KafkaListeners = "inside=10.0.0.3:9092" },
+            new BrokerRegistration { BrokerId = 4, Kafka = "10.0.0.4:9092" }));
         var inside = await AskAsync(server, 0);
         Assert.All(new[] { "10.0.0.0:9092", "10.0.0.1:9092", "10.0.0.3:9092", "10.0.0.4:9092" },
             address => Assert.Contains(address, inside[Metadata], StringComparison.Ordinal));
@@ -81,7 +82,7 @@ public sealed class ListenerTests : IDisposable
         Assert.Equal("SSL=a:1", ListenerAddresses.Format([new("SSL", "a:1")]));
     }
 
-    private async Task<KafkaServer> StartAsync(string? advertised = "here.example.com:9093") =>
+    private async Task<KafkaServer> StartAsync(string? advertised = "here.example.com:9093", IClusterMetadata? metadata = null) =>
         await KafkaServer.StartAsync(options => options with
         {
             Tls = _files.Server(),
@@ -91,9 +92,7 @@ public sealed class ListenerTests : IDisposable
                 new KafkaListener { Name = "outside", Listen = new IPEndPoint(IPAddress.Loopback, 0), Protocol = SecurityProtocol.Ssl,
                     Advertised = advertised },
             ],
-        });
-
-    private static void Register(KafkaServer server, BrokerRegistration registration) => server.Broker.Metadata.Register(registration);
+        }, metadata: metadata);
 
     // The answers as text, with each host and its port joined.
     private async Task<Dictionary<short, string>> AskAsync(KafkaServer server, int listener)
@@ -111,5 +110,26 @@ public sealed class ListenerTests : IDisposable
             answers[key] = System.Text.RegularExpressions.Regex.Replace(text, "Host: \"([^\"]*)\"\\s*Port: ", "$1:");
         }
         return answers;
+    }
+
+    /// <summary>A cluster of live brokers that does not change.</summary>
+    private sealed class FixedImage(params BrokerRegistration[] brokers) : IClusterMetadata
+    {
+        public ClusterImage Image { get; } = ClusterImage.Empty with
+        {
+            Version = 1,
+            Brokers = brokers.ToImmutableSortedDictionary(static one => one.BrokerId, static one => new ImageBroker(one, IsAlive: true)),
+        };
+
+        public event Action<ClusterImage>? Changed
+        {
+            add { }
+            remove { }
+        }
+
+        public ClusterDescription Describe() => throw new NotSupportedException();
+
+        public Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken) =>
+            Task.Delay(Timeout.Infinite, cancellationToken).ContinueWith(_ => Image, TaskScheduler.Default);
     }
 }
