@@ -48,7 +48,8 @@ internal sealed class KafkaGateway : IGateway
     public string Protocol => _server.Protocol;
 
     /// <inheritdoc/>
-    public IPEndPoint EndPoint => EndPointOf(0);
+    /// <remarks>That of the first listener; while the ports are being taken, that of the next: the one that a failure is about.</remarks>
+    public IPEndPoint EndPoint => EndPointOf(_ports.Count < _listeners.Count ? _ports.Count : 0);
 
     /// <summary>The gateway's metrics.</summary>
     public KafkaMetrics Metrics { get; }

@@ -24,13 +24,15 @@ internal sealed class ServerOption
 
     private UserOption User { get; init; } = null!;
 
+    private TlsFileOptions Tls { get; init; } = null!;
+
     /// <summary>The option.</summary>
     public Option<IReadOnlyList<Uri>> Option { get; }
 
     /// <summary>Creates the option and adds it to a command.</summary>
     public static ServerOption AddTo(Command command)
     {
-        var server = new ServerOption { User = UserOption.AddTo(command) };
+        var server = new ServerOption { User = UserOption.AddTo(command), Tls = TlsFileOptions.AddTo(command) };
         command.Options.Add(server.Option);
         return server;
     }
@@ -43,7 +45,7 @@ internal sealed class ServerOption
     {
         var addresses = Addresses(parsed);
         var user = User.Find(parsed);
-        return new HttpBroker(addresses, new HttpBrokerOptions
+        return Tls.Connect(parsed, addresses, new HttpBrokerOptions
         {
             ClientName = "omq",
             RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero,

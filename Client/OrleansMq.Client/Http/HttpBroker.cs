@@ -29,11 +29,13 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly ConcurrentDictionary<TopicPartition, SemaphoreSlim> _turns = new();
 
     /// <summary>Creates a broker for an address such as <c>http://127.0.0.1:8080</c>. Sends nothing yet.</summary>
-    /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
+    /// <exception cref="ArgumentException">The address is not an absolute http or https URL, or a file of certificates cannot be
+    /// read.</exception>
     public HttpBroker(Uri baseAddress, HttpBrokerOptions? options = null) : this([baseAddress], options) { }
 
     /// <summary>Creates a broker for a cluster, given the addresses of some or all of its brokers. Sends nothing yet.</summary>
-    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
+    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL, or a file of certificates
+    /// cannot be read.</exception>
     public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null) : this(new Witness(), addresses, options) { }
 
     /// <summary>Creates a broker over the caller's HTTP client, which is not disposed.</summary>
@@ -164,6 +166,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
             witness.HasConnected = true;
             return new ValueTask<Stream>(connection.PlaintextStream);
         },
+        SslOptions = HttpBrokerTls.Create(options),
         ConnectTimeout = options.ConnectTimeout,
         MaxConnectionsPerServer = options.MaxConnections,
         PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2),

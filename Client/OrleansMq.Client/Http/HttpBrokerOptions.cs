@@ -34,9 +34,23 @@ public sealed record HttpBrokerOptions
     /// <summary>The user's password.</summary>
     public string? Password { get; init; }
 
+    /// <summary>The file with the authorities that the certificates of https brokers are trusted by, PEM; null: those of the machine. It is
+    /// read when the broker is created.</summary>
+    public string? CertificateAuthorities { get; init; }
+
+    /// <summary>The file with this client's certificate for https brokers, PEM with its intermediate authorities behind it; null for none.
+    /// It is read again for each new connection, so that a certificate may be replaced.</summary>
+    public string? ClientCertificate { get; init; }
+
+    /// <summary>The file with the private key of <see cref="ClientCertificate"/>, PEM; null: it is in the same file.</summary>
+    public string? ClientKey { get; init; }
+
+    /// <summary>The password of the private key; null: it has none.</summary>
+    public string? ClientKeyPassword { get; init; }
+
     /// <summary>The clock of the time limits.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
-    /// <summary>Omits the password.</summary>
+    /// <summary>Omits the passwords.</summary>
     public override string ToString() => nameof(HttpBrokerOptions);
 }

@@ -63,8 +63,8 @@ internal sealed class Handshakes(string protocol, ConnectionMetrics metrics, Tim
 
     private void Fail(RareLine line, AcceptedClient client, string reason)
     {
-        metrics.HandshakeFailed();
         var listener = client.Listener.Length > 0 ? $" to listener {client.Listener}" : "";
         line.Write(EngineLogLevel.Warning, $"The {protocol} connection from {client.Remote}{listener} is closed: {reason.TrimEnd('.')}.");
+        metrics.HandshakeFailed();
     }
 }

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Compression;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
@@ -44,7 +45,8 @@ internal sealed class KafkaServer : IAsyncDisposable
     /// <summary>Starts a server. The given clock is the broker's; the gateway's is the system's unless its options are changed.</summary>
     public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
         string? directory = null, Func<IBroker, IBroker>? wrap = null, TimeProvider? time = null,
-        SecurityOptions? security = null, IAuthorizer? authorizer = null)
+        SecurityOptions? security = null, IAuthorizer? authorizer = null,
+        IClusterMetadata? metadata = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
@@ -61,7 +63,10 @@ internal sealed class KafkaServer : IAsyncDisposable
         gateway.Listen();
         var access = wrap is null && authorizer is null ? broker.Access
             : new BrokerAccess(wrap?.Invoke(broker) ?? broker, broker, authorizer);
-        gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, broker.Metadata, broker) { Security = broker.Security });
+        gateway.Open(new HostedBroker(0, broker.ClusterId, access, broker, metadata ?? broker.Metadata, broker)
+        {
+            Security = broker.Security,
+        });
         return new KafkaServer(broker, gateway, log);
     }
 

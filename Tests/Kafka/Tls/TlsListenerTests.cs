@@ -197,8 +197,8 @@ public sealed class TlsListenerTests : IDisposable
             await AssertClosedAsync(client.GetStream());
             client.Dispose();
         }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.FailedHandshakes == 50);
         Assert.Contains("the TLS handshake was not complete after 10 s", Assert.Single(server.Log.Lines), StringComparison.Ordinal);
-        Assert.Equal(50, server.Gateway.Metrics.FailedHandshakes);
         await AssertServedAsync(server);
     }
 
@@ -223,6 +223,7 @@ public sealed class TlsListenerTests : IDisposable
             await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
             Assert.Null(await client.ReceiveAsync());
         }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.FailedHandshakes == 1);
         var line = Assert.Single(server.Log.Lines);
         Assert.StartsWith("Warning: The Kafka connection from 127.0.0.1:", line, StringComparison.Ordinal);
         Assert.Contains("to listener SSL is closed: the client does not speak TLS", line, StringComparison.Ordinal);

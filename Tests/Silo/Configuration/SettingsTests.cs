@@ -1,4 +1,6 @@
 using System.Net;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Topics;
 
@@ -69,6 +71,10 @@ public sealed class SettingsTests
         { "authorization", "on" }, { "superUsers", "admin" }, { "superUsers", "User:admin;bob" },
         { "adminPassword", new string('x', 1_025) }, { "allowEveryoneIfNoAclFound", "yes" }, { "openMetrics", "yes" },
         { "kafkaMaxReauthenticationMs", "-1" }, { "clusterTlsCertificate", "" }, { "clusterTlsKey", "" }, { "clusterTlsCa", "" },
+        { "http", "amqps://1" }, { "kafka", "9092,TLS" }, { "kafka", "a=1,SSL;A=2,SSL" }, { "kafka", "1,SSL;2,SSL" },
+        { "kafka", "1,SSL,example.com" }, { "kafka", "=1,SSL" }, { "kafka", "1,SSL,a:1,b:2" }, { "kafka", ";" },
+        { "amqp", "https://1" }, { "tlsCertificate", ";" }, { "tlsKey", ";" }, { "tlsPassword", "" }, { "tlsClientAuth", "maybe" },
+        { "tlsClientCa", "" }, { "tlsPrincipalMappingRules", "RULE:" },
     };
 
     [Theory]
@@ -129,6 +135,56 @@ public sealed class SettingsTests
         Assert.Equal((7000, 600, 3000), (groups.ConsumerSessionTimeout.TotalMilliseconds,
             groups.ConsumerHeartbeatInterval.TotalMilliseconds, groups.InitialRebalanceDelay.TotalMilliseconds));
     }
+
+    [Fact]
+    public void Kafka_listeners_are_parsed_from_every_source()
+    {
+        var flags = new BrokerCommandLine().Parse(["--kafka", "client=*:9093,sasl_ssl,kafka.example.com:443", "--kafka",
+            "127.0.0.1:9092,PLAINTEXT", "--tls-certificate", "a.pem", "--tls-certificate", "b.pem"]).Flags;
+        var settings = Resolve(flags: new(flags));
+        Assert.Equal(
+        [
+            new KafkaListenerSetting("client", new ListenAddress(IPAddress.IPv6Any, 9093), SecurityProtocol.SaslSsl,
+                "kafka.example.com:443"),
+            new KafkaListenerSetting("PLAINTEXT", new ListenAddress(IPAddress.Loopback, 9092), SecurityProtocol.Plaintext, null),
+        ], settings.KafkaListeners);
+        Assert.Equal(settings.KafkaListeners[0].Listen, settings.Kafka);
+        Assert.Equal(["a.pem", "b.pem"], settings.TlsCertificates);
+        const string text = """{"kafka": ["a=1,SSL", "b=2,PLAINTEXT"], "tlsCertificate": ["a.pem"]}""";
+        Assert.Equal(["a", "b"], Resolve(text).KafkaListeners.Select(static one => one.Name));
+        var environment = new Dictionary<string, string> { ["OMQ_KAFKA"] = "a=1,PLAINTEXT; b=2,PLAINTEXT" };
+        Assert.Equal(["a", "b"], Resolve(environment: environment).KafkaListeners.Select(static one => one.Name));
+        // A later source replaces all of them.
+        Assert.Empty(Resolve(environment: environment, flags: new() { ["kafka"] = "9094" }).KafkaListeners);
+        Assert.Null(Resolve(environment: environment, flags: new() { ["kafka"] = "off" }).Kafka);
+    }
+
+    [Fact]
+    public void Tls_settings_become_the_options_of_all_listeners()
+    {
+        var settings = Resolve(flags: new() { ["http"] = "https://*:8443", ["tlsCertificate"] = "a.pem;b.pfx", ["tlsKey"] = "a.key;b.key",
+            ["tlsPassword"] = "word", ["tlsClientAuth"] = "required", ["tlsClientCa"] = "ca.pem" });
+        Assert.Equal(new ListenAddress(IPAddress.IPv6Any, 8443) { IsSecure = true }, settings.Http);
+        var tls = settings.ToTls()!;
+        Assert.Equal([new TlsCertificate("a.pem") { KeyFile = "a.key", Password = "word" },
+            new TlsCertificate("b.pfx") { KeyFile = "b.key", Password = "word" }], tls.Certificates);
+        Assert.Equal((ClientAuthentication.Required, "ca.pem", "DEFAULT"),
+            (tls.ClientAuthentication, tls.ClientAuthorities, tls.PrincipalMappingRules));
+        Assert.DoesNotContain("word", settings.ToString(), StringComparison.Ordinal);
+        Assert.False(Resolve(flags: new() { ["http"] = "http://8080" }).UsesTls);
+    }
+
+    [Theory]
+    [InlineData("needs a certificate", "http=https://1")]
+    [InlineData("needs a certificate", "kafka=1,SSL")]
+    [InlineData("apply only to listeners with TLS", "tlsCertificate=a")]
+    [InlineData("--tls-key names 2 files, --tls-certificate 1", "http=https://1", "tlsCertificate=a", "tlsKey=a;b")]
+    [InlineData("add --tls-client-ca", "http=https://1", "tlsCertificate=a", "tlsClientAuth=required")]
+    [InlineData("add --tls-client-auth", "http=https://1", "tlsCertificate=a", "tlsClientCa=a")]
+    [InlineData("--kafka-advertised is the address of a single listener", "kafka=1,PLAINTEXT", "kafkaAdvertised=a:1")]
+    public void Settings_of_TLS_that_contradict_each_other_are_refused(string reason, params string[] flags) =>
+        AssertRefused([reason], () => Resolve(flags: flags.ToDictionary(static flag => flag.Split('=', 2)[0],
+            static flag => flag.Split('=', 2)[1])));
 
     [Fact]
     public void Topic_defaults_include_the_flush_policy()
