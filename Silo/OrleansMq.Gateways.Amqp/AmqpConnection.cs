@@ -455,7 +455,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     {
         try
         {
-            _socket.Socket.Shutdown(_ending);
+            _socket.Shutdown(_ending);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {

@@ -37,6 +37,11 @@ internal abstract class ClientSocket(Socket socket) : IDisposable
     /// <exception cref="ObjectDisposedException">The socket was closed.</exception>
     public abstract ValueTask<int> SendAsync(List<ArraySegment<byte>> pieces);
 
+    /// <summary>Shuts a side of the connection down; the last word of the protocol below is sent before.</summary>
+    /// <exception cref="SocketException">The connection has ended already.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was closed.</exception>
+    public virtual void Shutdown(SocketShutdown side) => Socket.Shutdown(side);
+
     /// <summary>Says that nothing follows, where the protocol below has a word for it. Called once, when nothing is sent any
     /// more.</summary>
     public virtual ValueTask EndAsync() => default;

@@ -1,7 +1,6 @@
 using System.ComponentModel;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using System.Security.Cryptography;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Connections;
 
@@ -48,8 +47,7 @@ internal sealed class Handshakes(string protocol, ConnectionMetrics metrics, Tim
         {
             Fail(_failed, client, $"the TLS handshake failed: {fault.Message}");
         }
-        catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or Win32Exception
-            or CryptographicException)
+        catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or Win32Exception)
         {
             // A program that only looks whether the port is open sends nothing.
             if (socket.HasReceived)

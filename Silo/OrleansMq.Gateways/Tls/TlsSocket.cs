@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using OrleansMq.Gateways.Connections;
 
 namespace OrleansMq.Gateways.Tls;
@@ -21,6 +22,7 @@ internal sealed class TlsSocket : ClientSocket
     // Whether more is likely to have arrived.
     private bool _isMoreLikely;
     private bool _isOpen;
+    private int _hasEnded;
 
     /// <param name="socket">The socket, which this object owns.</param>
     /// <param name="certificates">The port's certificates.</param>
@@ -53,7 +55,7 @@ internal sealed class TlsSocket : ClientSocket
         string? refusal = null;
         _transport.BeginHandshake();
         // Ends what is pending on the socket. To cancel it would leave .NET to wait for the socket's next event when it is closed.
-        await using var abandon = cancellationToken.UnsafeRegister(static self => ((TlsSocket)self!).Abandon(), this);
+        await using var abandon = cancellationToken.UnsafeRegister(static self => ((TlsSocket)self!).ShutSocketDown(SocketShutdown.Both), this);
         try
         {
             await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
@@ -70,7 +72,7 @@ internal sealed class TlsSocket : ClientSocket
         {
             throw new AuthenticationException(refusal ?? fault.GetBaseException().Message, fault);
         }
-        catch (TlsConfigurationException unmapped)
+        catch (Exception unmapped) when (unmapped is TlsConfigurationException or CryptographicException)
         {
             throw new AuthenticationException(unmapped.Message, unmapped);
         }
@@ -143,30 +145,48 @@ internal sealed class TlsSocket : ClientSocket
     }
 
     /// <inheritdoc/>
+    public override void Shutdown(SocketShutdown side)
+    {
+        if (side == SocketShutdown.Receive)
+            Socket.Shutdown(side);
+        else
+            _ = EndSendingAsync(side);
+    }
+
+    /// <inheritdoc/>
     public override async ValueTask EndAsync()
     {
+        await SendEndAsync().ConfigureAwait(false);
+        // Not in Dispose, which cuts a connection that is sending.
+        await _stream.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async Task EndSendingAsync(SocketShutdown side)
+    {
+        await SendEndAsync().ConfigureAwait(false);
+        ShutSocketDown(side);
+    }
+
+    private async Task SendEndAsync()
+    {
+        if (!_isOpen || Interlocked.Exchange(ref _hasEnded, 1) != 0)
+            return;
         try
         {
-            if (_isOpen)
-                await _stream.ShutdownAsync().WaitAsync(EndTime).ConfigureAwait(false);
+            await _stream.ShutdownAsync().WaitAsync(EndTime).ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException or InvalidOperationException
             or TimeoutException or AuthenticationException)
         {
             // The client has gone, or receives nothing.
         }
-        finally
-        {
-            // Not in Dispose, which cuts a connection that is sending.
-            await _stream.DisposeAsync().ConfigureAwait(false);
-        }
     }
 
-    private void Abandon()
+    private void ShutSocketDown(SocketShutdown side)
     {
         try
         {
-            Socket.Shutdown(SocketShutdown.Both);
+            Socket.Shutdown(side);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {

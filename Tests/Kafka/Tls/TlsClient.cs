@@ -19,7 +19,14 @@ internal static class TlsClient
     {
         var client = new TcpClient { NoDelay = true };
         await client.ConnectAsync(endPoint);
-        var stream = new SslStream(client.GetStream());
+        return await ShakeHandsAsync(client.GetStream(), authority, certificate, host);
+    }
+
+    /// <summary>Shakes hands over a connection.</summary>
+    public static async Task<SslStream> ShakeHandsAsync(Stream connection, X509Certificate2 authority, X509Certificate2? certificate = null,
+        string host = "localhost")
+    {
+        var stream = new SslStream(connection);
         using var patience = new CancellationTokenSource(KafkaServer.Patience);
         try
         {

@@ -271,12 +271,18 @@ public sealed class TlsListenerTests : IDisposable
     [Fact]
     public async Task Connection_ends_with_the_word_of_TLS_for_it()
     {
-        await using var server = await KafkaServer.StartAsync(options => options with { Tls = _files.Server() });
-        await using var client = await TlsClient.ConnectAsync(server.Gateway.EndPoint, _files.Authority.Certificate);
+        // Under TLS 1.3 the type of a record is encrypted.
+        await using var server = await KafkaServer.StartAsync(options =>
+            options with { Tls = _files.Server() with { Protocols = SslProtocols.Tls12 } });
+        using var tcp = new TcpClient();
+        await tcp.ConnectAsync(server.Gateway.EndPoint);
+        var recorded = new RecordingStream(tcp.GetStream());
+        await using var client = await TlsClient.ShakeHandsAsync(recorded, _files.Authority.Certificate);
         var stopping = server.Gateway.StopAsync(CancellationToken.None);
         using var patience = new CancellationTokenSource(KafkaServer.Patience);
         Assert.Equal(0, await client.ReadAsync(new byte[1], patience.Token));
         await stopping;
+        Assert.Equal(0x15, recorded.LastType); // An alert: close_notify.
     }
 
     [Fact]
