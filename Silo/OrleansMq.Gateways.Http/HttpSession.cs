@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.AspNetCore.Connections.Features;
 using OrleansMq.Access;
 using OrleansMq.Gateways.Http.Security;
@@ -27,6 +28,10 @@ internal static class HttpSession
     {
         var connection = http.Connection;
         return access.Open(new BrokerSession(HttpAuthentication.PrincipalOf(http), "",
-            $"{connection.LocalIpAddress}:{connection.LocalPort}", connection.RemoteIpAddress?.ToString() ?? "", SessionProtocol.Http));
+            $"{connection.LocalIpAddress}:{connection.LocalPort}", AddressOf(connection.RemoteIpAddress), SessionProtocol.Http));
     }
+
+    // As rules name it: a port for both families shows clients of the older one as addresses of the newer.
+    private static string AddressOf(IPAddress? address) =>
+        address is null ? "" : (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
 }

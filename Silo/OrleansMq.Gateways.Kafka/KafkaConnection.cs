@@ -96,11 +96,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         DecodedRequest request;
         try
         {
+            // Before anything is made of the body: a client that nobody knows yet takes little memory.
+            if (Sasl?.WhyNot((ApiKey)BinaryPrimitives.ReadInt16BigEndian(frame.Memory.Span)) is { } refusal)
+                throw new MalformedRequestException(refusal);
             request = ApiTable.Decode(frame.Memory);
             if (request.Outcome != DecodeOutcome.Decoded && !IsUnknownApiVersions(request))
                 throw new MalformedRequestException(request.Fault!);
-            if (Sasl?.WhyNot(request.Api!.Key) is { } refusal)
-                throw new MalformedRequestException(refusal);
             var isQuick = request.Body is { } body && request.Api!.IsQuick(_services, body);
             await LeaveLoopUnlessQuickAsync(isQuick, frame.Length).ConfigureAwait(false);
             var mayOvertake = request.Api!.RunsAhead && _runsAhead;

@@ -13,6 +13,8 @@ public enum SessionProtocol
     Kafka = 3,
     /// <summary>Calls to the public grains.</summary>
     Orleans = 4,
+    /// <summary>AMQP 0-9-1, where it reads and writes topics. Its queues and exchanges have RabbitMQ's permissions alone.</summary>
+    Amqp = 5,
 }
 
 /// <summary>The caller of a request, as authorization sees it. Each door makes one for a connection or a request.</summary>

@@ -22,6 +22,9 @@ public sealed class SessionAccess
     // A session that names more topics starts over: it decides again, which costs a look at the authorizer's memory.
     private const int MaxGrants = 10_000;
 
+    // The name under which rules stand for every topic.
+    private const string EveryTopic = "*";
+
     private readonly BrokerAccess _access;
     // Only topics that exist: made-up names take no memory.
     private readonly ConcurrentDictionary<string, TopicGrant> _grants = new(concurrencyLevel: 1, capacity: 7, StringComparer.Ordinal);
@@ -165,6 +168,14 @@ public sealed class SessionAccess
             && !Allows(AccessOperation.Write, ResourceType.TransactionalId, id))
             return request.Refuse(ErrorCode.TransactionalIdAuthorizationFailed,
                 RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, id));
+        // The coordinator finds and assigns topics on the member's behalf.
+        if (request is ConsumerGroupHeartbeat { SubscribedTopicNames: { } names }
+            && names.FirstOrDefault(name => !Allows(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
+            return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
+        if (request is ConsumerGroupHeartbeat { SubscribedTopicRegex.Length: > 0 }
+            && !Allows(AccessOperation.Describe, ResourceType.Topic, EveryTopic))
+            return request.Refuse(ErrorCode.TopicAuthorizationFailed, $"{Session.Principal} may not subscribe by a regular expression, "
+                + "since that needs Describe on every topic. Subscribe by names, or have Describe on Topic '*' allowed.");
         // The broker writes there from then on.
         return request is AlterShareGroup { DeadLetterTopic: { } letters } && !Allows(AccessOperation.Write, ResourceType.Topic, letters)
             ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;

@@ -13,10 +13,12 @@ internal sealed class SessionGroups(BrokerAccess access, SessionAccess session) 
             return request.Answer(refusal);
         if (await session.RefusesAsync(request, request.GroupId, cancellationToken).ConfigureAwait(false) is { } unverified)
             return request.Answer(unverified);
+        var topics = new GroupTopics(session);
+        var sent = topics.Narrow(request);
         var started = Stopwatch.GetTimestamp();
-        var result = await access.Broker.Groups.SendAsync(request, cancellationToken).ConfigureAwait(false);
-        access.Count(request, result!, Stopwatch.GetElapsedTime(started));
-        return result;
+        var result = await access.Broker.Groups.SendAsync((IGroupRequest<TResult>)sent, cancellationToken).ConfigureAwait(false);
+        access.Count(sent, result!, Stopwatch.GetElapsedTime(started));
+        return request.Answer(topics.Complete(request, sent, result!));
     }
 
     /// <inheritdoc/>

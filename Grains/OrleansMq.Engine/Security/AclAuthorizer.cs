@@ -12,6 +12,7 @@ internal sealed class AclAuthorizer : IAuthorizer
     private readonly SecurityOptions _options;
     private readonly RareLine _wouldRefuse;
     private volatile AclImage _image = AclImage.Empty;
+    private volatile bool _isRead;
     private int _version;
     private long _warned;
 
@@ -30,13 +31,16 @@ internal sealed class AclAuthorizer : IAuthorizer
     /// <summary>The operations so far that a dry run would have refused.</summary>
     public long Warned => Interlocked.Read(ref _warned);
 
+    /// <summary>Whether the rules are known. Before, only super users may do anything.</summary>
+    public bool IsRead => _isRead;
+
     /// <summary>The rules in force.</summary>
     public AclImage Image
     {
         get => _image;
         set
         {
-            _image = value;
+            (_image, _isRead) = (value, true);
             Interlocked.Increment(ref _version);
         }
     }
@@ -57,7 +61,8 @@ internal sealed class AclAuthorizer : IAuthorizer
     /// <inheritdoc/>
     public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) =>
         session.Protocol == SessionProtocol.InProcess || _options.Authorization != AuthorizationMode.Enforce
-        || _options.SuperUsers.Contains(session.Principal) || _options.AllowEveryoneIfNoAclFound
+        || _options.SuperUsers.Contains(session.Principal)
+        || (_options.AllowEveryoneIfNoAclFound && _isRead && !_image.DeniesEvery(session.Principal, session.Host, operation, type))
         || _image.AllowsAny(session.Principal, session.Host, operation, type);
 
     /// <summary>Decides, and tells why.</summary>
@@ -66,7 +71,7 @@ internal sealed class AclAuthorizer : IAuthorizer
         if (_options.SuperUsers.Contains(principal))
             return new AclDecision(true, AclReason.SuperUser);
         var decision = _image.Decide(principal, host, operation, type, name);
-        return decision.Reason == AclReason.NoRules && _options.AllowEveryoneIfNoAclFound
+        return decision.Reason == AclReason.NoRules && _options.AllowEveryoneIfNoAclFound && _isRead
             ? decision with { IsAllowed = true } : decision;
     }
 }

@@ -59,6 +59,11 @@ internal sealed class AclImage
         return mine.Any(grant => grant.Permission == AclPermission.Allow && !denials.Any(denial => DeniesAll(denial, grant)));
     }
 
+    /// <summary>Whether a rule denies the operation on every resource of that type.</summary>
+    public bool DeniesEvery(string principal, string host, AccessOperation operation, ResourceType type) =>
+        _types.TryGetValue(type, out var index) && index.Rules.Any(rule => rule is { Permission: AclPermission.Deny,
+            Pattern: AclPattern.Literal, ResourceName: AclRule.Anything } && rule.IsAbout(principal, host) && rule.Decides(operation));
+
     // Whether a denial covers all that a grant covers.
     private static bool DeniesAll(AclRule denial, AclRule grant) =>
         denial is { Pattern: AclPattern.Literal, ResourceName: AclRule.Anything }

@@ -1,3 +1,4 @@
+using System.Net;
 using OrleansMq.Access;
 
 namespace OrleansMq.Security;
@@ -81,8 +82,8 @@ public sealed record AclRule(ResourceType ResourceType, AclPattern Pattern, stri
         : ResourceType == ResourceType.Cluster && ResourceName is not (ResourceTypes.Cluster or Anything)
             ? $"The cluster's resource name is '{ResourceTypes.Cluster}', not '{ResourceName}'."
         : PrincipalFault(Principal) is { } fault ? fault
-        : Host.Length is 0 or > MaxNameLength || Host.Any(char.IsWhiteSpace)
-            ? $"The host is '{Host}'; give an IP address, or * for all."
+        : Host != Anything && (!IPAddress.TryParse(Host, out var address) || address.ToString() != Host)
+            ? $"The host is '{Host}'; give an IP address in its usual form, such as 10.0.0.7 or 2001:db8::1, or * for all."
         : Operation is AccessOperation.Unknown or AccessOperation.Any || !Enum.IsDefined(Operation)
             ? $"The operation is {Operation}, which no rule can have."
         : Permission is not (AclPermission.Allow or AclPermission.Deny)

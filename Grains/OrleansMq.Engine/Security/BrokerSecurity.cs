@@ -26,6 +26,11 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     // Verifications of passwords at a time: each keeps a processor busy for milliseconds.
     private static readonly int Verifiers = Math.Max(Environment.ProcessorCount / 2, 1);
 
+    // Logins that wait for their turn: what the processors verify in a second or two.
+    private const int MaxWaiting = 256;
+    // Between two looks at the store, however often there is news.
+    private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(100);
+
     private readonly Func<IStateStore> _findStore;
     private readonly SecurityOptions _options;
     private readonly EngineLog _log;
@@ -40,6 +45,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         ScramCredential.Create(ScramMechanism.Sha256, Convert.ToHexString(RandomNumberGenerator.GetBytes(16))));
     private readonly RareLine _unreachable;
     private Task? _following;
+    private int _waiting;
     private volatile SecurityDocument _document = SecurityDocument.Empty;
     private volatile bool _isRead;
 
@@ -72,11 +78,17 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <summary>The version of what is in force here.</summary>
     public long Version => _document.Version;
 
-    /// <summary>A secret of this broker's run, for what users that do not exist are answered.</summary>
-    public ReadOnlySpan<byte> Decoy => _nobody.Value.StoredKey;
+    /// <summary>A secret of the cluster, for what users that do not exist are answered.</summary>
+    public ReadOnlySpan<byte> Decoy => _document.Secret is { Length: > 0 } secret ? secret : _nobody.Value.StoredKey;
 
     /// <summary>Whether a user exists, as far as this broker knows.</summary>
-    public bool Has(string user) => _document.Has(user);
+    public bool Has(string user) => _document.Users.ContainsKey(user);
+
+    /// <summary>The version that created a user; -1 where there is none. A later user of the same name has another.</summary>
+    public long CreatedAt(string user) => _document.Users.TryGetValue(user, out var entry) ? entry.CreatedAt : -1;
+
+    /// <summary>The version that changed a user's credentials last; -1 where there is none.</summary>
+    public long ChangedAt(string user) => _document.Users.TryGetValue(user, out var entry) ? entry.ChangedAt : -1;
 
     /// <summary>Reads users and rules. While the store does not answer, it goes on trying in the background.</summary>
     /// <param name="follows">Whether other brokers change them, too.</param>
@@ -120,11 +132,29 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public async ValueTask<bool> VerifiesAsync(string user, string password, CancellationToken cancellationToken)
     {
         var found = (await FindAsync(user, cancellationToken).ConfigureAwait(false)).Scram;
+        if (Interlocked.Increment(ref _waiting) > MaxWaiting)
+        {
+            Interlocked.Decrement(ref _waiting);
+            throw new IOException("Too many logins are verified at once.");
+        }
+        try
+        {
+            return await VerifiesAsync(found, password, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiting);
+        }
+    }
+
+    private async ValueTask<bool> VerifiesAsync(ImmutableArray<ScramCredential> found, string password,
+        CancellationToken cancellationToken)
+    {
         await _verifying.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            // As long for a user that does not exist.
-            var credential = found.IsEmpty ? _nobody.Value : found[0];
+            // The one that was set last is the password. It takes as long for a user that does not exist.
+            var credential = found.IsEmpty ? _nobody.Value : found[^1];
             return await Task.Run(() => credential.Verifies(password), cancellationToken).ConfigureAwait(false) && !found.IsEmpty;
         }
         finally
@@ -139,7 +169,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     {
         var document = await RefreshAsync(cancellationToken).ConfigureAwait(false);
         var described = new List<UserDescription>();
-        foreach (var user in document.Users.Where(user => names is null || names.Contains(user)))
+        foreach (var user in document.Users.Keys.Where(user => names is null || names.Contains(user)).Order(StringComparer.Ordinal))
         {
             var credentials = (await UseAsync(() => FindAsync(user, cancellationToken)).ConfigureAwait(false)).Scram;
             if (!credentials.IsEmpty)
@@ -168,7 +198,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     {
         // Read before the name goes: credentials that another change writes afterwards stay.
         var stored = await UseAsync(() => Store.ReadAsync(UserDocument.KeyOf(user), cancellationToken)).ConfigureAwait(false);
-        await ChangeAsync(document => document.Has(user) ? document.Without(user) : throw NotFound(user), cancellationToken)
+        await ChangeAsync(document => document.Users.ContainsKey(user) ? document.Without(user) : throw NotFound(user), cancellationToken)
             .ConfigureAwait(false);
         if (stored is not null)
             await RemoveLeftAsync(user, stored.ETag).ConfigureAwait(false);
@@ -189,7 +219,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
             return added.Length == 0 ? document
                 : known.Count > _options.MaxAcls ? throw new BrokerException(ErrorCode.PolicyViolation,
                     $"The cluster would have {known.Count} rules; {_options.MaxAcls} are the most. Use prefixes, or delete some.")
-                : document with { Version = document.Version + 1, Rules = document.Rules.AddRange(added) };
+                : document.With(document.Rules.AddRange(added));
         }, cancellationToken).ConfigureAwait(false);
     }
 
@@ -202,8 +232,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         {
             deleted = [.. filters.Select(filter => (IReadOnlyList<AclRule>)[.. document.Rules.Where(filter.Selects)])];
             var gone = deleted.SelectMany(static rules => rules).ToHashSet();
-            return gone.Count == 0 ? document
-                : document with { Version = document.Version + 1, Rules = document.Rules.RemoveAll(gone.Contains) };
+            return gone.Count == 0 ? document : document.With(document.Rules.RemoveAll(gone.Contains));
         }, cancellationToken).ConfigureAwait(false);
         return deleted;
     }
@@ -231,11 +260,11 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     private async ValueTask<UserDocument> FindAsync(string user, CancellationToken cancellationToken)
     {
-        var document = _document;
-        if (!document.Has(user))
+        if (!_document.Users.TryGetValue(user, out var entry))
             return UserDocument.Empty;
-        var isKnown = _known.TryGetValue(user, out var known);
-        if (isKnown && known!.Version == document.Version && _clock.GetElapsedTime(known.ReadAt) < KnownFor)
+        // What was read at an earlier change may be a password that was taken back.
+        var isKnown = _known.TryGetValue(user, out var known) && known.Entry == entry;
+        if (isKnown && _clock.GetElapsedTime(known!.ReadAt) < KnownFor)
             return known.Document;
         try
         {
@@ -243,20 +272,23 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
             var read = stored is null ? UserDocument.Empty : Parse(user, stored);
             if (_known.Count >= MaxKnownUsers)
                 _known.Clear();
-            _known[user] = new KnownUser(read, document.Version, _clock.GetTimestamp());
+            _known[user] = new KnownUser(read, entry, _clock.GetTimestamp());
             return read;
         }
-        catch (IOException) when (isKnown)
+        catch (IOException failure)
         {
             // Users that have logged in before go on doing so while the store is away.
-            return known!.Document;
+            if (isKnown)
+                return known!.Document;
+            _unreachable.Write(EngineLogLevel.Warning, $"The credentials of a user could not be read: {failure.Message}", failure);
+            throw new IOException("The store of users does not answer.", failure);
         }
     }
 
     private async ValueTask<bool> TryAlterUserAsync(UserChange change, CancellationToken cancellationToken)
     {
         var document = await RefreshAsync(cancellationToken).ConfigureAwait(false);
-        var existed = document.Has(change.User);
+        var existed = document.Users.ContainsKey(change.User);
         var stored = await Store.ReadAsync(UserDocument.KeyOf(change.User), cancellationToken).ConfigureAwait(false);
         // Without the name, credentials are left over from an earlier user.
         var before = existed && stored is not null ? Parse(change.User, stored) : UserDocument.Empty;
@@ -267,14 +299,9 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         }
         var after = change.Set.Aggregate(change.Removed.Aggregate(before, static (user, mechanism) => user.Without(mechanism)),
             static (user, credential) => user.With(credential));
-        if (after.Scram.IsEmpty)
-        {
-            await DeleteUserAsync(change.User, cancellationToken).ConfigureAwait(false);
-            return true;
-        }
-        if (!existed && document.Users.Length >= _options.MaxUsers)
+        if (!existed && document.Users.Count >= _options.MaxUsers)
             throw new BrokerException(ErrorCode.PolicyViolation,
-                $"The cluster has {document.Users.Length} users, the most there may be.");
+                $"The cluster has {document.Users.Count} users, the most there may be.");
         try
         {
             await Store.WriteAsync(UserDocument.KeyOf(change.User), JsonSerializer.SerializeToUtf8Bytes(after,
@@ -288,7 +315,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         await ChangeAsync(current =>
         {
             // The user was deleted meanwhile: what was kept of it must not come back.
-            isStale = existed && !current.Has(change.User);
+            isStale = existed && !current.Users.ContainsKey(change.User);
             return isStale ? current : current.With(change.User);
         }, cancellationToken).ConfigureAwait(false);
         return !isStale;
@@ -377,7 +404,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     {
         var stored = await Store.ReadAsync(SecurityDocument.Key, cancellationToken).ConfigureAwait(false);
         if (stored is null)
-            return (SecurityDocument.Empty, null);
+            return _document.Version == 0 ? (SecurityDocument.Empty, null) : throw new IOException($"The document '{SecurityDocument.Key}' "
+                + "is gone, though this broker has read it. Restore it; or restart the brokers, which then begin without users and rules.");
         try
         {
             return (JsonSerializer.Deserialize(stored.Value.Span, SecurityJson.Default.SecurityDocument)
@@ -406,10 +434,10 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private void Take(SecurityDocument document)
     {
         var before = _document;
-        if (_isRead && before.Version == document.Version)
+        if (_isRead && before.Id == document.Id)
             return;
         (_document, _isRead) = (document, true);
-        if (!before.Rules.AsSpan().SequenceEqual(document.Rules.AsSpan()))
+        if (!Authorizer.IsRead || !before.Rules.AsSpan().SequenceEqual(document.Rules.AsSpan()))
             Authorizer.Image = new AclImage(document.Rules);
     }
 
@@ -422,6 +450,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
             {
                 await _wake.WaitAsync(_isRead ? Interval : pause, _stopped.Token).ConfigureAwait(false);
                 await TryRefreshAsync().ConfigureAwait(false);
+                await Task.Delay(LeastPause, _stopped.Token).ConfigureAwait(false);
                 pause = pause * 2 < Interval ? pause * 2 : Interval;
             }
         }
@@ -476,5 +505,5 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     private readonly record struct Change(long Version, bool IsNew);
 
-    private sealed record KnownUser(UserDocument Document, long Version, long ReadAt);
+    private sealed record KnownUser(UserDocument Document, UserEntry Entry, long ReadAt);
 }

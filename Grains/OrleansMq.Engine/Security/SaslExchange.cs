@@ -7,8 +7,9 @@ namespace OrleansMq.Security;
 /// <param name="Principal">The client, where it is authenticated now, such as <c>User:alice</c>; null otherwise.</param>
 /// <param name="Failure">Why it failed, for the client; null where it did not. It does not tell whether the user exists.</param>
 /// <param name="ExpiresAt">When the credentials expire; null: never.</param>
+/// <param name="CreatedAt">The version that created the user: another one of the same name has another.</param>
 internal readonly record struct SaslStep(byte[] Response, string? Principal = null, string? Failure = null,
-    DateTimeOffset? ExpiresAt = null)
+    DateTimeOffset? ExpiresAt = null, long CreatedAt = -1)
 {
     /// <summary>A failed step.</summary>
     public static SaslStep Failed(string mechanism) =>
@@ -57,8 +58,10 @@ internal sealed class PlainExchange(BrokerSecurity security) : SaslExchange
         var parts = message.Length <= MaxBytes ? Encoding.UTF8.GetString(message.Span).Split('\0') : [];
         if (parts.Length != 3 || parts[1].Length == 0 || parts[2].Length == 0 || (parts[0].Length > 0 && parts[0] != parts[1]))
             return SaslStep.Failed(Name);
+        // Read before: a user that is created in between is another one.
+        var createdAt = security.CreatedAt(parts[1]);
         return await security.VerifiesAsync(parts[1], parts[2], cancellationToken).ConfigureAwait(false)
-            ? new SaslStep([], BrokerSecurity.PrincipalOf(parts[1])) : SaslStep.Failed(Name);
+            ? new SaslStep([], BrokerSecurity.PrincipalOf(parts[1]), CreatedAt: createdAt) : SaslStep.Failed(Name);
     }
 }
 
@@ -67,15 +70,18 @@ internal sealed class ScramServerExchange(ScramMechanism mechanism, BrokerSecuri
 {
     private readonly ScramExchange _exchange = new(mechanism);
     private bool _isChallenged;
+    private long _createdAt;
 
     /// <inheritdoc/>
     public override async ValueTask<SaslStep> NextAsync(ReadOnlyMemory<byte> message, CancellationToken cancellationToken)
     {
         if (_isChallenged)
             return _exchange.TryFinish(message.Span, out var signature)
-                ? new SaslStep(signature, BrokerSecurity.PrincipalOf(_exchange.User)) : SaslStep.Failed(mechanism.Name());
+                ? new SaslStep(signature, BrokerSecurity.PrincipalOf(_exchange.User), CreatedAt: _createdAt)
+                : SaslStep.Failed(mechanism.Name());
         if (!_exchange.TryBegin(message.Span))
             return SaslStep.Failed(mechanism.Name());
+        _createdAt = security.CreatedAt(_exchange.User);
         var credential = await security.FindAsync(_exchange.User, mechanism, cancellationToken).ConfigureAwait(false);
         _isChallenged = true;
         return new SaslStep(_exchange.Challenge(credential, security.Decoy));

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using System.Text.Json.Serialization;
 
 namespace OrleansMq.Security;
@@ -10,29 +11,47 @@ namespace OrleansMq.Security;
 /// credentials without a name are left over from a change that did not complete, and count for nothing.</para>
 /// </summary>
 /// <param name="Version">Rises with each change.</param>
+/// <param name="Id">Another with each change. A document of before, as of a database that was restored, may go on with the same versions;
+/// it has other ids.</param>
+/// <param name="Secret">What users that do not exist are answered from, the same on every broker.</param>
 /// <param name="Rules">The rules, in the order in which they were created.</param>
-/// <param name="Users">The names, in ordinal order.</param>
-internal sealed record SecurityDocument(long Version, ImmutableArray<AclRule> Rules, ImmutableArray<string> Users)
+/// <param name="Users">The users, by name.</param>
+internal sealed record SecurityDocument(long Version, Guid Id, byte[] Secret, ImmutableArray<AclRule> Rules,
+    ImmutableDictionary<string, UserEntry> Users)
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "security/cluster";
 
     /// <summary>The document before the first change.</summary>
-    public static SecurityDocument Empty { get; } = new(0, [], []);
+    public static SecurityDocument Empty { get; } = new(0, Guid.Empty, [], [], ImmutableDictionary<string, UserEntry>.Empty);
 
-    /// <summary>Whether a user of that name exists.</summary>
-    public bool Has(string user) => Users.BinarySearch(user, StringComparer.Ordinal) >= 0;
+    /// <summary>The document of the next version, with other rules.</summary>
+    public SecurityDocument With(ImmutableArray<AclRule> rules) => Next() with { Rules = rules };
 
-    /// <summary>The document of the next version, with the user.</summary>
-    public SecurityDocument With(string user) => this with
+    /// <summary>The document of the next version, with the user: its credentials have changed.</summary>
+    public SecurityDocument With(string user) => Next() with
     {
-        Version = Version + 1,
-        Users = Users.BinarySearch(user, StringComparer.Ordinal) is < 0 and var at ? Users.Insert(~at, user) : Users,
+        Users = Users.SetItem(user, new UserEntry(Users.TryGetValue(user, out var known) ? known.CreatedAt : Version + 1, Version + 1)),
     };
 
     /// <summary>The document of the next version, without the user.</summary>
-    public SecurityDocument Without(string user) => this with { Version = Version + 1, Users = Users.Remove(user, StringComparer.Ordinal) };
+    public SecurityDocument Without(string user) => Next() with { Users = Users.Remove(user) };
+
+    /// <summary>Omits the secret.</summary>
+    public override string ToString() => $"{nameof(SecurityDocument)} {Version}";
+
+    private SecurityDocument Next() => this with
+    {
+        Version = Version + 1,
+        Id = Guid.NewGuid(),
+        Secret = Secret.Length > 0 ? Secret : RandomNumberGenerator.GetBytes(32),
+    };
 }
+
+/// <summary>A user's versions.</summary>
+/// <param name="CreatedAt">The version that created it.</param>
+/// <param name="ChangedAt">The version that changed its credentials last.</param>
+internal readonly record struct UserEntry(long CreatedAt, long ChangedAt);
 
 /// <summary>The credentials of one user.</summary>
 /// <param name="Scram">At most one for each mechanism.</param>

@@ -72,12 +72,22 @@ internal sealed class GrainDoor(BrokerAccess access)
             call.Result = unverified;
             return;
         }
+        if (request is not IGroupRequest whole)
+        {
+            await call.Invoke();
+            if (call.Result is TransactionDescription described)
+                call.Result = Clients.Seen(described);
+            return;
+        }
+        var topics = new GroupTopics(Clients);
+        var narrowed = topics.Narrow(whole);
+        call.Request.SetArgument(0, narrowed);
         var started = Stopwatch.GetTimestamp();
         await call.Invoke();
-        if (call.Result is TransactionDescription described)
-            call.Result = Clients.Seen(described);
-        if (request is IGroupRequest counted && call.Result is { } answer)
-            access.Count(counted, answer, Stopwatch.GetElapsedTime(started));
+        if (call.Result is not { } answer)
+            return;
+        access.Count(narrowed, answer, Stopwatch.GetElapsedTime(started));
+        call.Result = topics.Complete(whole, narrowed, answer);
     }
 
     private static string NameOf(IIncomingGrainCallContext call, GrainRuleAttribute rule) =>

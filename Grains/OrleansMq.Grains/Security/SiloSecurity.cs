@@ -49,7 +49,8 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IAsy
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(SiloSecurity), Stage, async _ =>
     {
-        _services.GetService<GatewayInbox>()?.Set(Inbox, message => Users.Hear(BinaryPrimitives.ReadInt64BigEndian(message.Span)));
+        _services.GetService<GatewayInbox>()?.Set(Inbox, message =>
+            message.Length == sizeof(long) && Users.Hear(BinaryPrimitives.ReadInt64BigEndian(message.Span)));
         await Users.OpenAsync(follows: _broker.Cluster is not null);
     }, async _ => await DisposeAsync());
 

@@ -141,7 +141,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <exception cref="AmqpException">There is no such topic or partition, or it is not to be read so.</exception>
     public async ValueTask<QueueEntry> OpenTopicAsync(string virtualHost, TopicStream stream, string user)
     {
-        var broker = _host.Access.Open(BrokerSession.InProcess with { Principal = $"User:{user}" }).Broker;
+        var broker = _host.Access.Open(SessionOf(user)).Broker;
         var partition = await stream.FindAsync(broker, virtualHost).ConfigureAwait(false);
         // It is no queue of a virtual host: its id is that of none.
         var state = new QueueState { Name = stream.Name, Id = 0, Type = QueueType.Stream, Durable = true };
@@ -155,8 +155,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <param name="user">The user, as whom it is written.</param>
     /// <exception cref="AmqpException">There is no such topic, or it is not to be written so.</exception>
     public Task<TopicPublisher> OpenPublisherAsync(string virtualHost, TopicStream stream, string user) => TopicPublisher.OpenAsync(stream,
-        virtualHost, _host.Access.Open(BrokerSession.InProcess with { Principal = $"User:{user}" }).Broker, _broker,
+        virtualHost, _host.Access.Open(SessionOf(user)).Broker, _broker,
         topic => _host.Metadata.Image.FindServed(topic)?.Partitions.Length, Time, Log);
+
+    // Rules of access control decide on topics, beside the permissions of virtual hosts.
+    private static BrokerSession SessionOf(string user) => new($"User:{user}", "", "", "", SessionProtocol.Amqp);
 
     /// <summary>Ends a queue that is deleted. Completes when its messages are gone.</summary>
     public Task EndAsync(string virtualHost, QueueState queue) =>

@@ -29,18 +29,17 @@ internal static class HttpAuthentication
         if (http.Request.Headers.Authorization is not [{ Length: > 0 } header] || api.Gate.Security is not { IsEnabled: true } security)
             return true;
         var items = http.Features.Get<IConnectionItemsFeature>()?.Items;
-        var version = security.Version;
-        if (items is not null && items.TryGetValue(Key, out var known) && known is Verified verified && verified.Version == version
-            && verified.Header == header)
+        if (items is not null && items.TryGetValue(Key, out var known) && known is Verified verified && verified.Header == header
+            && verified.ChangedAt == security.ChangedAt(verified.User))
         {
-            http.Items[Key] = verified.Principal;
+            http.Items[Key] = BrokerSecurity.PrincipalOf(verified.User);
             return true;
         }
-        if (await VerifyAsync(header, security, http.RequestAborted) is { } principal)
+        if (await VerifyAsync(header, security, http.RequestAborted) is { } user)
         {
             if (items is not null)
-                items[Key] = new Verified(header, principal, version);
-            http.Items[Key] = principal;
+                items[Key] = user;
+            http.Items[Key] = BrokerSecurity.PrincipalOf(user.User);
             return true;
         }
         await Task.Delay(FailureDelay, api.TimeProvider, http.RequestAborted);
@@ -49,7 +48,7 @@ internal static class HttpAuthentication
         return false;
     }
 
-    private static async ValueTask<string?> VerifyAsync(string header, BrokerSecurity security, CancellationToken cancellationToken)
+    private static async ValueTask<Verified?> VerifyAsync(string header, BrokerSecurity security, CancellationToken cancellationToken)
     {
         if (header.Length > MaxHeaderLength || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
             return null;
@@ -58,10 +57,14 @@ internal static class HttpAuthentication
             return null;
         var text = Encoding.UTF8.GetString(bytes, 0, count);
         var colon = text.IndexOf(':', StringComparison.Ordinal);
+        if (colon <= 0)
+            return null;
+        // Read before: a change that comes in between is verified by the next request.
+        var (user, changedAt) = (text[..colon], security.ChangedAt(text[..colon]));
         try
         {
-            return colon > 0 && await security.VerifiesAsync(text[..colon], text[(colon + 1)..], cancellationToken)
-                ? BrokerSecurity.PrincipalOf(text[..colon]) : null;
+            return await security.VerifiesAsync(user, text[(colon + 1)..], cancellationToken)
+                ? new Verified(header, user, changedAt) : null;
         }
         catch (IOException unreachable)
         {
@@ -70,7 +73,7 @@ internal static class HttpAuthentication
         }
     }
 
-    private sealed record Verified(string Header, string Principal, long Version)
+    private sealed record Verified(string Header, string User, long ChangedAt)
     {
         // The header is a password.
         public override string ToString() => nameof(Verified);

@@ -9,6 +9,8 @@ internal static class SecurityEndpoints
     private const string Users = "/api/users";
     private const string Acls = "/api/acls";
     private const int MaxPasswordLength = 1_024;
+    // Each is compared with every rule.
+    private const int MaxFilters = 100;
     private const string PasswordExample = """{"password": "..."}""";
     private const string Question = """{"principal": "User:alice", "operation": "Read", "resourceType": "Topic", """;
     private const string RuleExample = """{"rules": [""" + Question + """ "resourceName": "orders"}]}""";
@@ -92,6 +94,8 @@ internal static class SecurityEndpoints
     {
         _ = new QueryValues(http);
         var body = await JsonBodies.RequireAsync(http, JsonBodies.Security.AclFiltersBody, FilterExample);
+        if (body.Filters.Count > MaxFilters)
+            throw new RequestException($"The request has {body.Filters.Count} filters; allowed are {MaxFilters}.");
         AclFilter[] filters = [.. JsonBodies.Present(body.Filters, "filters").Select(static filter => filter.ToFilter())];
         return filters.FirstOrDefault(static filter => filter.HasUnknown) is { } unknown
             ? throw new RequestException($"The filter has an unknown value: {unknown}.") : filters;

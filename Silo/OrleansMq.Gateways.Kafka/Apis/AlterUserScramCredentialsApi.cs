@@ -31,14 +31,16 @@ internal sealed class AlterUserScramCredentialsApi()
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, AlterUserScramCredentialsRequest request,
         ResponseWriter response)
     {
-        var users = request.Removals.Select(static one => one.User).Concat(request.Settings.Select(static one => one.User)).Distinct()
-            .ToArray();
+        var (removals, settings) = (request.Removals.ToLookup(static one => one.User), request.Settings.ToLookup(static one => one.User));
+        string[] users = [.. removals.Select(static one => one.Key).Union(settings.Select(static one => one.Key))];
+        // Before anything is done for each: there may be many.
+        var isAllowed = context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster);
         response.WriteInt32(0);
         response.WriteLength(users.Length);
         foreach (var user in users)
         {
-            var (error, message) = await AlterAsync(context, user, [.. request.Removals.Where(one => one.User == user)],
-                [.. request.Settings.Where(one => one.User == user)]).ConfigureAwait(false);
+            var (error, message) = !isAllowed ? (ErrorCode.ClusterAuthorizationFailed, null)
+                : await AlterAsync(context, user, [.. removals[user]], [.. settings[user]]).ConfigureAwait(false);
             response.WriteString(user);
             response.WriteError(error);
             response.WriteString(message);
@@ -51,8 +53,7 @@ internal sealed class AlterUserScramCredentialsApi()
     private static async ValueTask<(ErrorCode Error, string? Message)> AlterAsync(RequestContext context, string user,
         ScramRemoval[] removals, ScramSetting[] settings)
     {
-        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
-            return (ErrorCode.ClusterAuthorizationFailed, context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Cluster));
+        context.Aborted.ThrowIfCancellationRequested();
         ScramMechanism[] named = [.. removals.Select(static one => one.Mechanism), .. settings.Select(static one => one.Mechanism)];
         if (named.Any(static one => one is not (ScramMechanism.Sha256 or ScramMechanism.Sha512)))
             return (ErrorCode.UnsupportedSaslMechanism, "The mechanism is SCRAM-SHA-256 (1) or SCRAM-SHA-512 (2).");

@@ -8,9 +8,14 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 31: deletes the rules that filters select (KIP-140, KIP-290).</summary>
 internal sealed class DeleteAclsApi() : KafkaApi<DeleteAclsRequest>(ApiKey.DeleteAcls, 1, 3, flexibleFrom: 2)
 {
+    // Each is compared with every rule.
+    private const int MaxFilters = 1_000;
+
     protected override DeleteAclsRequest Read(ref RequestReader reader, short version)
     {
         var filters = new AclFilter[reader.ReadArrayLength(7)];
+        if (filters.Length > MaxFilters)
+            return reader.Fail($"a request has more than {MaxFilters} filters", new DeleteAclsRequest([]));
         for (var index = 0; index < filters.Length; index++)
         {
             filters[index] = AclFields.ReadFilter(ref reader);

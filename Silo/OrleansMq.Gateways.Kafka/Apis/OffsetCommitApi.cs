@@ -45,7 +45,7 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
             [
                 .. from topic in request.Topics
                    from partition in topic.Partitions
-                   select new PartitionOffset(topic.Name, partition.Index,
+                   select new PartitionOffset(topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId), partition.Index,
                        new CommittedOffset(partition.Offset, partition.LeaderEpoch, partition.Metadata ?? ""), topic.TopicId),
             ],
         }, context.Aborted).ConfigureAwait(false);

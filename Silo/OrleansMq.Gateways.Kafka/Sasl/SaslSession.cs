@@ -40,7 +40,7 @@ internal sealed class SaslSession : IDisposable
     private string? _mechanism;
     private string? _user;
     private DateTimeOffset? _expiresAt;
-    private long _version;
+    private long _createdAt;
     private volatile bool _isDone;
     private int _isCounted;
 
@@ -51,12 +51,12 @@ internal sealed class SaslSession : IDisposable
     public SaslSession(GatewayServices services, BrokerSecurity security, string client, Action cut)
     {
         (_services, _security, _client) = (services, security, client);
-        _isCounted = services.Unauthenticated.TryEnter() ? 1 : 0;
+        _isCounted = services.Unauthenticated.TryEnter(client) ? 1 : 0;
         if (_isCounted == 0)
             Phase = SaslPhase.Failed;
         _deadline = services.Options.TimeProvider.CreateTimer(_ =>
         {
-            if (_isDone)
+            if (Phase == SaslPhase.Authenticated)
                 return;
             services.Unauthenticated.Failed(client, $"{services.Options.AuthenticationTimeout.TotalSeconds:0.#} s have passed.");
             cut();
@@ -79,16 +79,13 @@ internal sealed class SaslSession : IDisposable
     /// <summary>Returns why the connection may not send a request now; null where it may.</summary>
     public string? WhyNot(ApiKey key)
     {
-        if (key is ApiKey.SaslHandshake or ApiKey.SaslAuthenticate or ApiKey.ApiVersions)
+        if (key is ApiKey.SaslHandshake or ApiKey.SaslAuthenticate || (key == ApiKey.ApiVersions && !_isDone))
             return null;
         if (Phase != SaslPhase.Authenticated)
             return $"{key} was sent before the authentication; this listener requires SASL";
         if (_expiresAt is { } end && _services.Options.TimeProvider.GetUtcNow() > end)
             return "the authentication has expired, and the client did not repeat it";
-        if (_user is null || _version == _security.Version)
-            return null;
-        _version = _security.Version;
-        return _security.Has(_user) ? null : $"the user of {Principal} was deleted";
+        return _user is null || _security.CreatedAt(_user) == _createdAt ? null : $"the user of {Principal} was deleted";
     }
 
     /// <summary>Chooses a mechanism.</summary>
@@ -103,6 +100,8 @@ internal sealed class SaslSession : IDisposable
             return Fail($"The mechanism '{Shown(mechanism)}' is not offered.", ErrorCode.UnsupportedSaslMechanism);
         if (_isDone && mechanism != _mechanism)
             return Fail($"The mechanism changed from {_mechanism} to {mechanism}.", ErrorCode.IllegalSaslState);
+        if (_isDone)
+            _deadline.Change(_services.Options.AuthenticationTimeout, Timeout.InfiniteTimeSpan);
         (_exchange, _mechanism, TakesRawMessages, Phase) = (exchange, mechanism, isRaw, SaslPhase.Exchanging);
         return ErrorCode.None;
     }
@@ -145,7 +144,7 @@ internal sealed class SaslSession : IDisposable
     {
         (Principal, Phase, _exchange, TakesRawMessages) = (step.Principal, SaslPhase.Authenticated, null, false);
         _user = step.Principal!["User:".Length..];
-        _version = _security.Version;
+        _createdAt = step.CreatedAt;
         var now = _services.Options.TimeProvider.GetUtcNow();
         _expiresAt = step.ExpiresAt;
         if (_services.Options.MaxReauthentication > TimeSpan.Zero
@@ -172,7 +171,7 @@ internal sealed class SaslSession : IDisposable
     private void Leave()
     {
         if (Interlocked.Exchange(ref _isCounted, 0) == 1)
-            _services.Unauthenticated.Leave();
+            _services.Unauthenticated.Leave(_client);
     }
 
     private static string Shown(string text) =>

@@ -78,8 +78,76 @@ public sealed class BrokerSecurityTests
         await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync("bob", "secret", default));
         Assert.False(await broker.VerifiesAsync("carol", "secret", default));
         Assert.True(broker.Authorizer.Decide("User:alice", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
-        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateAclsAsync([Rule with { Host = "a" }]));
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, refused.Code);
+        await AssertCodeAsync(ErrorCode.CoordinatorNotAvailable, () => broker.CreateAclsAsync([Rule with { Host = "10.0.0.1" }]));
+    }
+
+    [Fact]
+    public async Task Password_that_was_taken_back_is_refused_while_the_store_is_away()
+    {
+        await using var first = await OpenAsync(isAlone: false);
+        await using var second = await OpenAsync(isAlone: false);
+        await first.AlterUserAsync(Password("alice", "leaked"));
+        await HearAsync(second, first);
+        Assert.True(await second.VerifiesAsync("alice", "leaked", default));
+        await first.AlterUserAsync(Password("alice", "new"));
+        await HearAsync(second, first);
+        _store.ReadsFail = true;
+        await Assert.ThrowsAsync<IOException>(async () => await second.VerifiesAsync("alice", "leaked", default));
+    }
+
+    [Fact]
+    public async Task Missing_document_leaves_a_broker_that_has_read_it_as_it_was()
+    {
+        await using var broker = await OpenAsync(new SecurityOptions { Authorization = AuthorizationMode.Enforce,
+            AllowEveryoneIfNoAclFound = true });
+        await broker.CreateAclsAsync([Rule with { Permission = AclPermission.Deny }]);
+        await _store.DeleteAsync(SecurityDocument.Key, (await _store.ReadAsync(SecurityDocument.Key))!.ETag);
+        await AssertCodeAsync(ErrorCode.CoordinatorNotAvailable, () => broker.CreateAclsAsync([Rule]));
+        Assert.False(broker.Authorizer.Decide("User:alice", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
+    }
+
+    [Fact]
+    public async Task Restored_document_of_the_same_version_comes_into_force()
+    {
+        await using var broker = await OpenAsync(isAlone: false);
+        var restored = _store.Copy();
+        await broker.CreateAclsAsync([Rule]);
+        await using var other = await OpenAsync(restored);
+        await other.CreateAclsAsync([Rule with { ResourceName = "other" }]);
+        Assert.Equal(broker.Version, other.Version);
+        var document = (await restored.ReadAsync(SecurityDocument.Key))!;
+        await _store.WriteAsync(SecurityDocument.Key, document.Value, (await _store.ReadAsync(SecurityDocument.Key))!.ETag);
+        Assert.Empty(await broker.DescribeUsersAsync(null));
+        Assert.Equal("other", Assert.Single(broker.ListAcls(new AclFilter())).ResourceName);
+    }
+
+    [Fact]
+    public async Task Nobody_is_let_in_by_default_before_the_rules_are_read()
+    {
+        _store.ReadsFail = true;
+        await using var broker = await OpenAsync(new SecurityOptions { Authorization = AuthorizationMode.Enforce,
+            AllowEveryoneIfNoAclFound = true });
+        var alice = new BrokerSession("User:alice", "", "", "", SessionProtocol.Kafka);
+        Assert.False(broker.Authorizer.Allows(alice, AccessOperation.Read, ResourceType.Topic, "orders"));
+        Assert.False(broker.Authorizer.AllowsAny(alice, AccessOperation.Write, ResourceType.Topic));
+    }
+
+    [Fact]
+    public async Task Credential_that_is_set_while_another_is_removed_stays()
+    {
+        await using var first = await OpenAsync(isAlone: false);
+        await using var second = await OpenAsync(isAlone: false);
+        for (var round = 0; round < 20; round++)
+        {
+            var user = $"u{round}";
+            await first.AlterUserAsync(new UserChange(user, [], [ScramCredential.Create(ScramMechanism.Sha256, "x")]));
+            await Task.WhenAll(
+                Task.Run(async () => await first.AlterUserAsync(new UserChange(user, [ScramMechanism.Sha256], []))),
+                Task.Run(async () => await second.AlterUserAsync(new UserChange(user, [],
+                    [ScramCredential.Create(ScramMechanism.Sha512, "y")]))));
+            Assert.Equal([new ScramDescription(ScramMechanism.Sha512, 4_096)],
+                Assert.Single(await second.DescribeUsersAsync([user])).Credentials);
+        }
     }
 
     [Fact]
@@ -162,15 +230,15 @@ public sealed class BrokerSecurityTests
             () => broker.AlterUserAsync(new UserChange("alice", [ScramMechanism.Sha256], [])));
         await broker.AlterUserAsync(new UserChange("alice", [ScramMechanism.Sha512], []));
         Assert.Equal([], await broker.DescribeUsersAsync(null));
-        Assert.False(broker.Has("alice"));
+        Assert.False(await broker.VerifiesAsync("alice", "x", default));
     }
 
     [Fact]
     public async Task Limits_and_malformed_changes_are_refused()
     {
         await using var broker = await OpenAsync(new SecurityOptions { MaxAcls = 2, MaxUsers = 1 });
-        await broker.CreateAclsAsync([Rule, Rule, Rule with { Host = "a" }]);
-        await AssertCodeAsync(ErrorCode.PolicyViolation, () => broker.CreateAclsAsync([Rule with { Host = "b" }]));
+        await broker.CreateAclsAsync([Rule, Rule, Rule with { Host = "10.0.0.1" }]);
+        await AssertCodeAsync(ErrorCode.PolicyViolation, () => broker.CreateAclsAsync([Rule with { Host = "10.0.0.2" }]));
         await AssertCodeAsync(ErrorCode.InvalidRequest, () => broker.CreateAclsAsync([Rule with { Principal = "alice" }]));
         await broker.AlterUserAsync(Password("alice", "x"));
         await AssertCodeAsync(ErrorCode.PolicyViolation, () => broker.AlterUserAsync(Password("bob", "x")));
@@ -221,6 +289,15 @@ public sealed class BrokerSecurityTests
         var broker = new BrokerSecurity(() => _store, options, new AclAuthorizer(options, EngineLog.Silent, TimeProvider.System),
             EngineLog.Silent, TimeProvider.System);
         await broker.OpenAsync(follows: !isAlone);
+        return broker;
+    }
+
+    private static async Task<BrokerSecurity> OpenAsync(MemoryStateStore store)
+    {
+        var options = new SecurityOptions();
+        var broker = new BrokerSecurity(() => store, options, new AclAuthorizer(options, EngineLog.Silent, TimeProvider.System),
+            EngineLog.Silent, TimeProvider.System);
+        await broker.OpenAsync(follows: false);
         return broker;
     }
 

@@ -1,0 +1,82 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Access;
+
+/// <summary>
+/// The topics that requests to groups name, as a session may use them: it commits and deletes offsets of topics that it may read, and
+/// fetches those of topics that it may describe. The others are answered with <see cref="ErrorCode.TopicAuthorizationFailed"/>; of a
+/// request for all, they are left out.
+/// </summary>
+/// <param name="session">The session.</param>
+internal readonly struct GroupTopics(SessionAccess session)
+{
+    // A topic that only an id names is every topic's: who may read all may read it.
+    private const string AnyTopic = "*";
+
+    /// <summary>Returns the request without the topics that the session may not use: the same object where it may use all.</summary>
+    public IGroupRequest Narrow(IGroupRequest request)
+    {
+        var self = this;
+        return request switch
+        {
+            OffsetCommit commit when !commit.Offsets.All(one => self.MayRead(one.Topic)) =>
+                commit with { Offsets = [.. commit.Offsets.Where(one => self.MayRead(one.Topic))] },
+            TransactionOffsetCommit commit when !commit.Offsets.All(one => self.MayRead(one.Topic)) =>
+                commit with { Offsets = [.. commit.Offsets.Where(one => self.MayRead(one.Topic))] },
+            OffsetDelete delete when !delete.Partitions.All(one => self.MayRead(one.Topic)) =>
+                delete with { Partitions = [.. delete.Partitions.Where(one => self.MayRead(one.Topic))] },
+            OffsetFetch { Partitions: { } partitions } fetch when !partitions.All(one => self.MayDescribe(one.Topic)) =>
+                fetch with { Partitions = [.. partitions.Where(one => self.MayDescribe(one.Topic))] },
+            _ => request,
+        };
+    }
+
+    /// <summary>Returns the answer to the whole request.</summary>
+    /// <param name="request">The whole request.</param>
+    /// <param name="sent">What <see cref="Narrow"/> made of it.</param>
+    /// <param name="answer">The answer to that.</param>
+    public object Complete(IGroupRequest request, IGroupRequest sent, object answer)
+    {
+        var self = this;
+        if (ReferenceEquals(request, sent))
+            return request is OffsetFetch { Partitions: null } && answer is OffsetFetchResult all
+                && !all.Partitions.All(one => self.MayDescribe(one.Partition.Topic))
+                ? all with { Partitions = [.. all.Partitions.Where(one => self.MayDescribe(one.Partition.Topic))] } : answer;
+        return (request, answer) switch
+        {
+            (OffsetCommit commit, OffsetCommitResult result) => result with { Partitions = self.Merge(commit.Offsets, result.Partitions) },
+            (TransactionOffsetCommit commit, OffsetCommitResult result) =>
+                result with { Partitions = self.Merge(commit.Offsets, result.Partitions) },
+            (OffsetDelete delete, OffsetDeleteResult { Error: ErrorCode.None } result) => result with
+            {
+                Partitions = self.Merge([.. delete.Partitions.Select(static one => new PartitionOffset(one.Topic, one.Partition, None))],
+                    result.Partitions),
+            },
+            (OffsetFetch { Partitions: { } partitions }, OffsetFetchResult { Error: ErrorCode.None } result) => result with
+            {
+                Partitions = [.. result.Partitions, .. partitions.Where(one => !self.MayDescribe(one.Topic)).Select(static one =>
+                    new FetchedOffset(one, Guid.Empty, null, ErrorCode.TopicAuthorizationFailed))],
+            },
+            _ => answer,
+        };
+    }
+
+    private static CommittedOffset None { get; } = new(-1);
+
+    // In the order of the request. The answer has those that were sent, in that order.
+    private List<PartitionError> Merge(IReadOnlyList<PartitionOffset> asked, IReadOnlyList<PartitionError> answered)
+    {
+        var merged = new List<PartitionError>(asked.Count);
+        var next = 0;
+        foreach (var one in asked)
+            merged.Add(!MayRead(one.Topic)
+                ? new PartitionError(one.Topic, one.Partition, ErrorCode.TopicAuthorizationFailed, one.TopicId)
+                : next < answered.Count ? answered[next++]
+                : new PartitionError(one.Topic, one.Partition, ErrorCode.UnknownServerError, one.TopicId));
+        return merged;
+    }
+
+    private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? AnyTopic);
+
+    private bool MayDescribe(string topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
+}
