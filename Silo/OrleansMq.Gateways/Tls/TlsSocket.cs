@@ -55,7 +55,8 @@ internal sealed class TlsSocket : ClientSocket
         string? refusal = null;
         _transport.BeginHandshake();
         // Ends what is pending on the socket. To cancel it would leave .NET to wait for the socket's next event when it is closed.
-        await using var abandon = cancellationToken.UnsafeRegister(static self => ((TlsSocket)self!).ShutSocketDown(SocketShutdown.Both), this);
+        await using var abandon = cancellationToken.UnsafeRegister(
+            static self => ((TlsSocket)self!).ShutSocketDown(SocketShutdown.Both), this);
         try
         {
             await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
