@@ -50,7 +50,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         {
             try
             {
-                _tls = new ClusterTls(tls, new EngineLogAdapter(log.CreateLogger("cluster")));
+                _tls = new ClusterTls(tls, new Gateways.Http.EngineLogAdapter(log.CreateLogger("cluster")));
             }
             catch (TlsConfigurationException fault)
             {
