@@ -21,4 +21,4 @@ public enum AclReason
 /// <param name="IsAllowed">Whether the operation is allowed.</param>
 /// <param name="Reason">Why.</param>
 /// <param name="Rule">The rule that decided; null where none did.</param>
-public sealed record AclDecision(bool IsAllowed, AclReason Reason, AclRule? Rule = null);
+internal sealed record AclDecision(bool IsAllowed, AclReason Reason, AclRule? Rule = null);

@@ -10,7 +10,7 @@ namespace OrleansMq.Security;
 /// <param name="Host">The host.</param>
 /// <param name="Operation">The operation; <see cref="AccessOperation.Any"/> for all.</param>
 /// <param name="Permission">The permission; <see cref="AclPermission.Any"/> for both.</param>
-public sealed record AclFilter(ResourceType ResourceType = ResourceType.Any, AclPattern Pattern = AclPattern.Any,
+internal sealed record AclFilter(ResourceType ResourceType = ResourceType.Any, AclPattern Pattern = AclPattern.Any,
     string? ResourceName = null, string? Principal = null, string? Host = null, AccessOperation Operation = AccessOperation.Any,
     AclPermission Permission = AclPermission.Any)
 {

@@ -39,7 +39,7 @@ public enum AclPermission : sbyte
 /// <param name="Host">The address that the client calls from; <see cref="Anything"/> for all.</param>
 /// <param name="Operation">The operation; <see cref="AccessOperation.All"/> for every one.</param>
 /// <param name="Permission"><see cref="AclPermission.Allow"/> or <see cref="AclPermission.Deny"/>.</param>
-public sealed record AclRule(ResourceType ResourceType, AclPattern Pattern, string ResourceName, string Principal, string Host,
+internal sealed record AclRule(ResourceType ResourceType, AclPattern Pattern, string ResourceName, string Principal, string Host,
     AccessOperation Operation, AclPermission Permission)
 {
     /// <summary>The name that stands for every resource, and the host that stands for every address.</summary>

@@ -14,7 +14,7 @@ public enum ScramMechanism : sbyte
 }
 
 /// <summary>Facts about mechanisms of SCRAM.</summary>
-public static class ScramMechanisms
+internal static class ScramMechanisms
 {
     /// <summary>The mechanism's name in SASL.</summary>
     public static string Name(this ScramMechanism mechanism) => mechanism == ScramMechanism.Sha256 ? "SCRAM-SHA-256" : "SCRAM-SHA-512";

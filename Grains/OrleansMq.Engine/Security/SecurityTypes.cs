@@ -3,12 +3,12 @@ namespace OrleansMq.Security;
 /// <summary>A user, without secrets.</summary>
 /// <param name="Name">The name; the principal is <c>User:</c> and the name.</param>
 /// <param name="Credentials">One for each mechanism.</param>
-public sealed record UserDescription(string Name, IReadOnlyList<ScramDescription> Credentials);
+internal sealed record UserDescription(string Name, IReadOnlyList<ScramDescription> Credentials);
 
 /// <summary>A credential of a user, without secrets.</summary>
 /// <param name="Mechanism">The mechanism.</param>
 /// <param name="Iterations">Iterations of its key derivation.</param>
-public sealed record ScramDescription(ScramMechanism Mechanism, int Iterations);
+internal sealed record ScramDescription(ScramMechanism Mechanism, int Iterations);
 
 /// <summary>Changes of one user's credentials: all apply, or none.</summary>
 /// <param name="User">The name.</param>
