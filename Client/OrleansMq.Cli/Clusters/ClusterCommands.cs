@@ -31,6 +31,9 @@ internal static class ClusterCommands
         var restart = new Option<bool>("--restart") { Description =
             "Restart processes that exit unexpectedly. Otherwise the exit is only reported." };
         var amqp = new Option<bool>("--amqp") { Description = "Serve AMQP 0-9-1, for RabbitMQ's clients, on every broker." };
+        var secure = new Option<bool>("--secure") { Description = "Secure it: TLS on every port with certificates of an authority of "
+            + "its own, the user admin with a password, and nothing allowed to others without a rule. A directory that was secured stays "
+            + "so." };
         var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
             "After '--': additional flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """
@@ -38,8 +41,9 @@ internal static class ClusterCommands
             It prints a line for each broker that serves; the brokers log to files. Ctrl-C stops all of them in order;
             where this process is killed, they stop too (on Linux).
             """.ReplaceLineEndings(" "),
-            "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up -- --flush sync")
-        { silos, data, postgres, racks, restart, amqp, flags };
+            "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up --secure",
+            "omq cluster up -- --flush sync")
+        { silos, data, postgres, racks, restart, amqp, secure, flags };
         var json = JsonOption.AddTo(command,
             "Write one JSON object per line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
         command.SetAction((parsed, cancellationToken) =>
@@ -53,6 +57,7 @@ internal static class ClusterCommands
                 Racks = RackNames(parsed.GetValue(racks)),
                 Restart = parsed.GetValue(restart),
                 Amqp = parsed.GetValue(amqp),
+                Secure = parsed.GetValue(secure),
                 BrokerFlags = Flags(parsed.GetValue(flags) ?? []),
             };
             return LocalCluster.RunAsync(options, new ClusterEvents(parsed.GetValue(json)), cancellationToken);

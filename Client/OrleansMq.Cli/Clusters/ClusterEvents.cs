@@ -8,7 +8,14 @@ namespace OrleansMq.Cli.Clusters;
 /// <param name="ClusterId">Its name in the database.</param>
 /// <param name="Data">Its directory.</param>
 /// <param name="Pid">The process that runs the cluster: when it ends, all others end.</param>
-internal sealed record ClusterLine(string ClusterId, string Data, int Pid);
+internal sealed record ClusterLine(string ClusterId, string Data, int Pid)
+{
+    /// <summary>The file with the authority that clients trust; null for a cluster that is not secured.</summary>
+    public string? CertificateAuthority { get; init; }
+
+    /// <summary>The file with the password of the user admin; null for a cluster that is not secured.</summary>
+    public string? PasswordFile { get; init; }
+}
 
 /// <summary>The database.</summary>
 /// <param name="Pid">The private server's process id; null for a given database.</param>
@@ -108,11 +115,19 @@ internal sealed class ClusterEvents(bool json)
     }
 
     /// <summary>Reports that all silos are ready.</summary>
-    public void AllReady(string clusterId, IReadOnlyList<BrokerLine> brokers)
+    /// <param name="clusterId">The cluster's name.</param>
+    /// <param name="brokers">Its brokers.</param>
+    /// <param name="security">Its certificates; null if it is not secured.</param>
+    public void AllReady(string clusterId, IReadOnlyList<BrokerLine> brokers, LocalSecurity? security = null)
     {
         if (json)
             return;
         var inOrder = brokers.OrderBy(broker => broker.BrokerId).ToList();
+        if (security is not null)
+        {
+            WriteText(Secured(inOrder, security));
+            return;
+        }
         WriteText($"""
 
             {brokers.Count} brokers run; Ctrl-C ends all of it. In another terminal:
@@ -120,6 +135,22 @@ internal sealed class ClusterEvents(bool json)
             Orleans clients: cluster {clusterId}, gateways {string.Join(',', inOrder.Select(broker => broker.Gateway))}
             """);
     }
+
+    private static string Secured(List<BrokerLine> brokers, LocalSecurity security) => $"""
+
+        {brokers.Count} brokers run, secured: TLS everywhere, and only {LocalSecurity.User} may do anything. Ctrl-C ends all of it.
+        In another terminal:
+          export OMQ_SERVER={string.Join(',', brokers.Select(static broker => broker.Http))}
+          export OMQ_CA={security.AuthorityFile} OMQ_USER={LocalSecurity.User} OMQ_PASSWORD="$(cat {security.PasswordFile})"
+          omq topic create orders
+          omq user add alice && omq acl add User:alice read,write topic:orders
+          curl --cacert "$OMQ_CA" -u "$OMQ_USER:$OMQ_PASSWORD" {brokers[0].Http}/api/topics
+          kcat -b {string.Join(',', brokers.Select(static broker => broker.Kafka))} -X security.protocol=SASL_SSL \
+            -X ssl.ca.location="$OMQ_CA" -X sasl.mechanisms=SCRAM-SHA-512 -X sasl.username="$OMQ_USER" \
+            -X sasl.password="$OMQ_PASSWORD" -L
+        .NET: new HttpBroker(addresses, new HttpBrokerOptions with CertificateAuthorities, User and Password)
+        Orleans clients connect by TLS with a certificate of the same authority, such as that of a broker beside it.
+        """;
 
     /// <summary>Formats a silo's line of text.</summary>
     public static string Describe(BrokerLine line)

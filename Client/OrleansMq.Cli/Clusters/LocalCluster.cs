@@ -34,6 +34,8 @@ internal sealed class LocalCluster : IDisposable
         (_options, _program, _events) = (options, program, events);
     }
 
+    private LocalSecurity? Security { get; init; }
+
     /// <summary>Runs a cluster until stopped, then stops it cleanly: silos first, the database last.</summary>
     /// <exception cref="CommandFailedException">The cluster cannot be started. All its processes are stopped.</exception>
     public static async Task RunAsync(LocalClusterOptions options, ClusterEvents events, CancellationToken stop)
@@ -41,14 +43,22 @@ internal sealed class LocalCluster : IDisposable
         var program = BrokerProgram.Words("A cluster's silos are started");
         using var directory = ClusterDirectory.Open(options.Directory);
         var roster = directory.ReadRoster().With(options.Silos, options.Racks);
-        events.Starting(new ClusterLine(roster.ClusterId, directory.Path, Environment.ProcessId), directory.IsTemporary);
+        var security = LocalSecurity.Open(directory.Path, options.Secure);
+        events.Starting(new ClusterLine(roster.ClusterId, directory.Path, Environment.ProcessId)
+        {
+            CertificateAuthority = security?.AuthorityFile,
+            PasswordFile = security?.PasswordFile,
+        }, directory.IsTemporary);
         using var stopDatabase = new CancellationTokenSource();
         await using var database = await LocalDatabase.OpenAsync(options.Postgres, directory.Postgres, stop).ConfigureAwait(false);
         var databaseRuns = database.RunAsync(events, options.Restart, stopDatabase.Token);
         try
         {
             directory.WriteRoster(roster);
-            using var cluster = new LocalCluster(directory, roster, database.ConnectionString, options, program, events);
+            using var cluster = new LocalCluster(directory, roster, database.ConnectionString, options, program, events)
+            {
+                Security = security,
+            };
             await cluster.RunAsync(stop).ConfigureAwait(false);
         }
         finally
@@ -69,7 +79,7 @@ internal sealed class LocalCluster : IDisposable
             using var control = ControlSocket.Listen(_directory.Path);
             var starting = _roster.Present.Select(Start).ToList();
             var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
-            _events.AllReady(_roster.ClusterId, ready);
+            _events.AllReady(_roster.ClusterId, ready, Security);
             await UnlessFailed(Task.WhenAll(control.RunAsync(order => AddAsync(order, stop), stop),
                 LookForRemovedAsync(stop))).ConfigureAwait(false);
         }
@@ -115,7 +125,7 @@ internal sealed class LocalCluster : IDisposable
             return;
         try
         {
-            using var broker = new HttpBroker(addresses, Looking);
+            using var broker = new HttpBroker(addresses, Security?.Secure(Looking) ?? Looking);
             var cluster = await broker.DescribeClusterAsync().ConfigureAwait(false);
             Change(roster => roster.WithoutRemoved(ended, [.. cluster.Brokers.Select(known => known.BrokerId)]));
         }
@@ -164,7 +174,7 @@ internal sealed class LocalCluster : IDisposable
     private SupervisedSilo Start(RosterEntry entry)
     {
         var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId),
-            _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags) { ServesAmqp = _options.Amqp };
+            _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags) { ServesAmqp = _options.Amqp, Security = Security };
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
         lock (_rosterLock)
             _silos.Add((silo, Task.Run(() => RunAsync(silo))));

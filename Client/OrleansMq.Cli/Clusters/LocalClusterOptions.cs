@@ -21,6 +21,9 @@ internal sealed record LocalClusterOptions
     /// <summary>Whether every broker serves AMQP.</summary>
     public bool Amqp { get; init; }
 
+    /// <summary>Whether the cluster is secured: TLS on every port, an administrator with a password, and rules.</summary>
+    public bool Secure { get; init; }
+
     /// <summary>Additional flags for each broker.</summary>
     public IReadOnlyList<string> BrokerFlags { get; init; } = [];
 }

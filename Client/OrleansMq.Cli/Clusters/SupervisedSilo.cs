@@ -16,6 +16,9 @@ internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Post
 {
     /// <summary>Whether it serves AMQP.</summary>
     public bool ServesAmqp { get; init; }
+
+    /// <summary>The cluster's certificates; null for a cluster that is not secured.</summary>
+    public LocalSecurity? Security { get; init; }
 }
 
 /// <summary>A silo of a local cluster, across the restarts of its process.</summary>
@@ -136,14 +139,32 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     private IEnumerable<string> Flags() =>
     [
         "--json", "--flavour", "cluster", "--cluster-id", spec.ClusterId, "--broker-id", BrokerId.ToString(CultureInfo.InvariantCulture),
-        "--data", spec.Data, "--http", $"127.0.0.1:{PortOf(_last?.Http)}", "--kafka", $"127.0.0.1:{PortOf(_last?.Kafka)}",
+        "--data", spec.Data, "--http", $"{Scheme("https")}127.0.0.1:{PortOf(_last?.Http)}",
+        "--kafka", $"127.0.0.1:{PortOf(_last?.Kafka)}{(spec.Security is null ? "" : ",SASL_SSL")}",
         "--orleans-port", PortOf(_last?.Orleans), "--gateway-port", PortOf(_last?.Gateway),
         .. spec.Entry.Rack is { } rack ? (string[])["--rack", rack] : [],
-        .. spec.ServesAmqp ? (string[])["--amqp", $"127.0.0.1:{PortOf(_last?.Amqp)}"] : [],
+        .. spec.ServesAmqp ? (string[])["--amqp", $"{Scheme("amqps")}127.0.0.1:{PortOf(_last?.Amqp)}"] : [],
+        .. spec.Security is { } security ? Secured(security) : [],
     ];
 
+    // A new certificate with each start: the former one may have ended.
+    private string[] Secured(LocalSecurity security)
+    {
+        var certificate = security.CertificateOf(BrokerId);
+        return ["--tls-certificate", certificate, "--cluster-tls-certificate", certificate,
+            "--cluster-tls-ca", security.AuthorityFile];
+    }
+
+    private string Scheme(string scheme) => spec.Security is null ? "" : scheme + "://";
+
     // In the environment, since command lines are visible to all users of a machine.
-    private Dictionary<string, string?> Environment() => new() { ["OMQ_POSTGRES"] = spec.Postgres, [BrokerProgram.Variable] = null };
+    private Dictionary<string, string?> Environment()
+    {
+        var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES"] = spec.Postgres, [BrokerProgram.Variable] = null };
+        if (spec.Security is { } security)
+            environment["OMQ_ADMIN_PASSWORD"] = security.Password;
+        return environment;
+    }
 
     /// <summary>A silo restarts on its previous ports, so that published addresses stay valid; 0 selects a free port.</summary>
     private static string PortOf(string? endpoint) => endpoint is null ? "0" : endpoint[(endpoint.LastIndexOf(':') + 1)..].TrimEnd('/');

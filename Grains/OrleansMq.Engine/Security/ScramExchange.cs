@@ -71,9 +71,10 @@ internal sealed class ScramExchange(ScramMechanism mechanism, string? nonce = nu
         if (!TryText(clientFinal, out var text) || text.LastIndexOf(",p=", StringComparison.Ordinal) is not (> 0 and var at))
             return false;
         var withoutProof = text[..at];
-        var expected = $"c={Convert.ToBase64String(Encoding.UTF8.GetBytes(_gs2))},r={_nonce}";
-        // Extensions may follow the nonce.
-        if (withoutProof != expected && !withoutProof.StartsWith(expected + ",", StringComparison.Ordinal))
+        // Extensions may follow the nonce. librdkafka before 2.10 writes its own part twice; what ends with the server's nonce is as fresh.
+        var fields = withoutProof.Split(',');
+        if (fields.Length < 2 || fields[0] != "c=" + Convert.ToBase64String(Encoding.UTF8.GetBytes(_gs2))
+            || !fields[1].StartsWith("r=", StringComparison.Ordinal) || !fields[1].EndsWith(_nonce, StringComparison.Ordinal))
             return false;
         var proof = new byte[mechanism.HashBytes() + 2];
         if (_credential is not { } credential || !Convert.TryFromBase64String(text[(at + 3)..], proof, out var written)

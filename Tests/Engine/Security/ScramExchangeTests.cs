@@ -97,6 +97,16 @@ public sealed class ScramExchangeTests
     }
 
     [Fact]
+    public void Nonce_of_the_client_may_come_twice()
+    {
+        var exchange = new ScramExchange(ScramMechanism.Sha256);
+        var client = new ScramClient(ScramMechanism.Sha256, "user", "pencil") { RepeatsNonce = true };
+        Assert.True(exchange.TryBegin(client.First()));
+        Assert.True(exchange.TryFinish(client.Final(exchange.Challenge(Pencil(), [])), out var signature));
+        Assert.True(client.Trusts(signature));
+    }
+
+    [Fact]
     public void Credential_shows_no_key()
     {
         var credential = ScramCredential.Create(ScramMechanism.Sha512, "password", 5_000);

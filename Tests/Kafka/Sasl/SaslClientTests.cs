@@ -56,6 +56,19 @@ public sealed class SaslClientTests : IAsyncLifetime
         Assert.Equal(KafkaErrorCode.GroupAuthorizationFailed, forbidden.Error.Code);
     }
 
+    // Debian's librdkafka is an older one, which sends its nonce twice.
+    [SkippableTheory]
+    [InlineData("PLAIN")]
+    [InlineData("SCRAM-SHA-256")]
+    [InlineData("SCRAM-SHA-512")]
+    public async Task Kcat_authenticates(string mechanism)
+    {
+        var listed = await ClientProgram.RunAsync(ClientProgram.Require("kcat"), ["-b", _server.Address, "-L",
+            "-X", "security.protocol=SASL_PLAINTEXT", "-X", $"sasl.mechanisms={mechanism}", "-X", "sasl.username=admin",
+            "-X", $"sasl.password={SaslServer.AdminPassword}"], "");
+        Assert.Contains($"at {_server.Address}", listed, StringComparison.Ordinal);
+    }
+
     [SkippableFact]
     public void Wrong_password_is_an_error_of_authentication()
     {
@@ -107,7 +120,7 @@ public sealed class SaslClientTests : IAsyncLifetime
 
         await admin.AlterUserScramCredentialsAsync([new UserScramCredentialDeletion { User = "bob",
             Mechanism = KafkaMechanism.ScramSha256 }]);
-        Assert.False(_server.Broker.Security.Has("bob"));
+        Assert.Empty(await _server.Broker.Security.DescribeUsersAsync(["bob"]));
     }
 
     [SkippableTheory]

@@ -11,6 +11,9 @@ internal sealed class ScramClient(ScramMechanism mechanism, string user, string 
     private readonly string _nonce = Convert.ToHexString(RandomNumberGenerator.GetBytes(12));
     private byte[] _expected = [];
 
+    /// <summary>Whether the last message has the client's nonce twice, as older versions of librdkafka send it.</summary>
+    public bool RepeatsNonce { get; init; }
+
     private string Bare =>
         $"n={user.Replace("=", "=3D", StringComparison.Ordinal).Replace(",", "=2C", StringComparison.Ordinal)},r={_nonce}";
 
@@ -25,7 +28,7 @@ internal sealed class ScramClient(ScramMechanism mechanism, string user, string 
         var salt = Convert.FromBase64String(fields[1][2..]);
         var salted = Rfc2898DeriveBytes.Pbkdf2(Encoding.UTF8.GetBytes(password), salt,
             int.Parse(fields[2][2..], CultureInfo.InvariantCulture), Name, Size);
-        var withoutProof = $"c=biws,{fields[0]}";
+        var withoutProof = $"c=biws,r={(RepeatsNonce ? _nonce : "")}{fields[0][2..]}";
         var signed = Encoding.UTF8.GetBytes($"{Bare},{serverFirst},{withoutProof}");
         var clientKey = Hmac(salted, "Client Key");
         var signature = CryptographicOperations.HmacData(Name, CryptographicOperations.HashData(Name, clientKey), signed);
