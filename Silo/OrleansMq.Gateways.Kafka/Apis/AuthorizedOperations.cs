@@ -1,29 +1,44 @@
+using OrleansMq.Access;
+
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>The operations that a client may perform on a resource, as a bit set of Kafka's ACL operations. Without ACLs it has all
-/// operations of the resource.</summary>
+/// <summary>The operations that a client may perform on a resource, as a bit set of Kafka's ACL operations.</summary>
 internal static class AuthorizedOperations
 {
     /// <summary>The value if the request does not ask for operations.</summary>
     public const int NotAsked = int.MinValue;
 
-    private const int Read = 1 << 3;
-    private const int Write = 1 << 4;
-    private const int Create = 1 << 5;
-    private const int Delete = 1 << 6;
-    private const int Alter = 1 << 7;
-    private const int Describe = 1 << 8;
-    private const int ClusterAction = 1 << 9;
-    private const int DescribeConfigs = 1 << 10;
-    private const int AlterConfigs = 1 << 11;
-    private const int IdempotentWrite = 1 << 12;
+    private static readonly AccessOperation[] OfTopic =
+    [
+        AccessOperation.Read, AccessOperation.Write, AccessOperation.Create, AccessOperation.Delete, AccessOperation.Alter,
+        AccessOperation.Describe, AccessOperation.DescribeConfigs, AccessOperation.AlterConfigs,
+    ];
 
-    /// <summary>The operations of a topic.</summary>
-    public const int Topic = Read | Write | Create | Delete | Alter | Describe | DescribeConfigs | AlterConfigs;
+    private static readonly AccessOperation[] OfGroup = [AccessOperation.Read, AccessOperation.Delete, AccessOperation.Describe];
 
-    /// <summary>The operations of a group.</summary>
-    public const int Group = Read | Delete | Describe;
+    private static readonly AccessOperation[] OfCluster =
+    [
+        AccessOperation.Create, AccessOperation.Alter, AccessOperation.Describe, AccessOperation.ClusterAction,
+        AccessOperation.DescribeConfigs, AccessOperation.AlterConfigs, AccessOperation.IdempotentWrite,
+    ];
 
-    /// <summary>The operations of the cluster.</summary>
-    public const int Cluster = Create | Alter | Describe | ClusterAction | DescribeConfigs | AlterConfigs | IdempotentWrite;
+    /// <summary>The operations on a topic.</summary>
+    public static int Topic(SessionAccess session, string topic) => Of(session, OfTopic, ResourceType.Topic, topic);
+
+    /// <summary>The operations on a group.</summary>
+    public static int Group(SessionAccess session, string group) => Of(session, OfGroup, ResourceType.Group, group);
+
+    /// <summary>The operations on the cluster.</summary>
+    public static int Cluster(SessionAccess session) => Of(session, OfCluster, ResourceType.Cluster, ResourceTypes.Cluster);
+
+    private static int Of(SessionAccess session, AccessOperation[] operations, ResourceType type, string name)
+    {
+        var allowed = 0;
+        foreach (var operation in operations)
+        {
+            if (session.Allows(operation, type, name))
+                allowed |= 1 << (int)operation;
+        }
+        return allowed;
+    }
 }

@@ -48,7 +48,8 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
                 response.WriteBool(false);
             response.WriteNoTags();
         }
-        response.WriteInt32(request.IncludeAuthorizedOperations ? AuthorizedOperations.Cluster : AuthorizedOperations.NotAsked);
+        response.WriteInt32(request.IncludeAuthorizedOperations
+            ? AuthorizedOperations.Cluster(context.Access) : AuthorizedOperations.NotAsked);
         response.WriteNoTags();
         return Answered;
     }

@@ -19,7 +19,8 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
         foreach (var groupId in groupIds)
         {
             var (error, message, group) = await DescribeAsync(context, groupId).ConfigureAwait(false);
-            Write(response, groupId, error, message, group, request.IncludeAuthorizedOperations);
+            Write(response, groupId, error, message, group, request.IncludeAuthorizedOperations && error == ErrorCode.None
+                ? AuthorizedOperations.Group(context.Access, groupId) : AuthorizedOperations.NotAsked);
         }
         response.WriteNoTags();
         return true;
@@ -43,7 +44,7 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
     }
 
     private static void Write(ResponseWriter response, string groupId, ErrorCode error, string? message, GroupDescription? group,
-        bool includeOperations)
+        int operations)
     {
         var version = response.Version;
         var isMissing = error == ErrorCode.GroupIdNotFound;
@@ -67,7 +68,7 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
             response.WriteNoTags();
         }
         if (version >= 3)
-            response.WriteInt32(includeOperations && error == ErrorCode.None ? AuthorizedOperations.Group : AuthorizedOperations.NotAsked);
+            response.WriteInt32(operations);
         response.WriteNoTags();
     }
 }

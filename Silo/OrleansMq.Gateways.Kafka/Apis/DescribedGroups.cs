@@ -34,7 +34,8 @@ internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<Requ
             response.WriteLength(group?.Members.Count ?? 0);
             foreach (var member in group?.Members ?? [])
                 WriteMember(context, response, member);
-            response.WriteInt32(includeOperations && group is not null ? AuthorizedOperations.Group : AuthorizedOperations.NotAsked);
+            response.WriteInt32(includeOperations && group is not null
+                ? AuthorizedOperations.Group(context.Access, groupId) : AuthorizedOperations.NotAsked);
             response.WriteNoTags();
         }
         response.WriteNoTags();

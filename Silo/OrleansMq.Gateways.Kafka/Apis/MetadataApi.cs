@@ -48,7 +48,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         foreach (var topic in topics)
             Write(context, response, topic, reachable, request.IncludeTopicOperations);
         if (version is >= 8 and <= 10)
-            response.WriteInt32(request.IncludeClusterOperations ? AuthorizedOperations.Cluster : AuthorizedOperations.NotAsked);
+            response.WriteInt32(request.IncludeClusterOperations
+                ? AuthorizedOperations.Cluster(context.Access) : AuthorizedOperations.NotAsked);
         if (version >= 13)
             response.WriteError(ErrorCode.None);
         response.WriteNoTags();
@@ -86,7 +87,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         for (var number = 0; number < count; number++)
             Write(context, response, named.Topic!, number, reachable);
         if (version >= 8)
-            response.WriteInt32(includeOperations && named.Topic is not null ? AuthorizedOperations.Topic : AuthorizedOperations.NotAsked);
+            response.WriteInt32(includeOperations && named.Topic is { } known
+                ? AuthorizedOperations.Topic(context.Access, known.Name) : AuthorizedOperations.NotAsked);
         response.WriteNoTags();
     }
 

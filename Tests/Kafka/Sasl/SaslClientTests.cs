@@ -70,6 +70,18 @@ public sealed class SaslClientTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task Described_topic_tells_what_the_client_may_do_with_it()
+    {
+        Librdkafka.Require();
+        await _server.Broker.CreateTopicAsync(new Api.NewTopic("orders"));
+        await _server.AllowAsync("alice", ResourceType.Topic, "orders", AccessOperation.Read);
+        using var admin = new AdminClientBuilder(ConfigOf("alice", "secret", SaslMechanism.Plain)).Build();
+        var described = await admin.DescribeTopicsAsync(TopicCollection.OfTopicNames(["orders"]),
+            new DescribeTopicsOptions { IncludeAuthorizedOperations = true });
+        Assert.Equal([AclOperation.Read, AclOperation.Describe], described.TopicDescriptions[0].AuthorizedOperations.Order());
+    }
+
+    [SkippableFact]
     public void Wrong_password_is_an_error_of_authentication()
     {
         Librdkafka.Require();

@@ -183,8 +183,16 @@ public sealed class SaslWireTests : IAsyncLifetime
         time.Advance(TimeSpan.FromSeconds(50));
         Assert.Equal(ErrorCode.None, await DescribeClusterAsync(client));
         time.Advance(TimeSpan.FromSeconds(11));
-        await client.SendAsync(Frames.Of((short)ApiKey.DescribeCluster, 1, 9));
+        await client.SendAsync(Frames.Of((short)ApiKey.ApiVersions, 3, 9));
         Assert.Null(await client.ReceiveAsync());
+
+        // One that begins to authenticate again has as long as one that is new.
+        using var slow = await server.ConnectAsync();
+        Assert.Equal((ErrorCode.None, 60_000), await PlainAsync(slow));
+        await slow.SendAsync(Frames.Of((short)ApiKey.SaslHandshake, 1, 1, ("Mechanism", "PLAIN")));
+        Assert.Equal(ErrorCode.None, Handshake(await slow.ReceiveAsync()));
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.Null(await slow.ReceiveAsync());
 
         static async Task<(ErrorCode, long)> PlainAsync(WireClient client)
         {
