@@ -252,14 +252,14 @@ public abstract class TransactionEndToEnd
     [Fact]
     public async Task Records_are_processed_exactly_once_though_handlers_fail_and_loops_come_and_go()
     {
-        const int Count = 3000;
+        const int Count = 1200;
         var (input, output, group) = (await TopicAsync(4), await TopicAsync(2), NewName("group"));
         await SendAsync(input, 0, Count / 2);
         var random = new Random(4711);
         var handled = new ConcurrentDictionary<int, int>();
         await using (var first = new Loop(Client, group, input, HandleAsync))
         {
-            await Wait.UntilAsync(() => handled.Count > 300, "the first loop has begun");
+            await Wait.UntilAsync(() => handled.Count > 100, "the first loop has begun");
             await using var second = new Loop(Client, group, input, HandleAsync);
             await SendAsync(input, Count / 2, Count / 2);
             await Wait.UntilAsync(() => handled.Count > Count * 2 / 3, "two loops go on");
@@ -277,7 +277,7 @@ public abstract class TransactionEndToEnd
                 await Task.Delay(5, stopping);
             lock (random)
             {
-                return random.Next(200) == 0 ? throw new InvalidOperationException("The handler fails now and then.")
+                return random.Next(80) == 0 ? throw new InvalidOperationException("The handler fails now and then.")
                     : [new(output, record.Key, $"{record.Value}")];
             }
         }

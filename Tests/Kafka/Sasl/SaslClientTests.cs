@@ -137,7 +137,6 @@ public sealed class SaslClientTests : IAsyncLifetime
 
     [SkippableTheory]
     [InlineData("PLAIN")]
-    [InlineData("SCRAM-SHA-256")]
     [InlineData("SCRAM-SHA-512")]
     public async Task Kafkas_tools_authenticate_and_administer(string mechanism)
     {

@@ -11,7 +11,7 @@ namespace OrleansMq.Tests.Process.Crash;
 public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
 {
     // Enough to hit appends, segment rolls and idle moments; each kill costs a start of the broker.
-    private const int Kills = 8;
+    private const int Kills = 6;
     private const string SmallSegments = "segment.bytes=8388608";
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
