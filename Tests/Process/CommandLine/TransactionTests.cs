@@ -20,7 +20,8 @@ public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixtur
         var done = await TestTransactions.InitAsync(_broker, "done");
         await done.SendAsync("orders", 0, await done.AddAsync("orders", 0), 0, "a");
         await done.EndAsync(isCommit: true);
-        var open = await TestTransactions.InitAsync(_broker, "open");
+        // Longer than the commands take on a busy machine.
+        var open = await TestTransactions.InitAsync(_broker, "open", TimeSpan.FromMinutes(10));
         await open.SendAsync("orders", 1, await open.AddAsync("orders", 1), 0, "b");
         Assert.Equal(ErrorCode.None, await open.CommitOffsetAsync("group", "orders", 0, 1));
 
