@@ -27,15 +27,15 @@ internal static class Problems
     }
 
     /// <summary>Answers with the problem of an outcome of the broker API.</summary>
-    public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail) =>
-        WriteAsync(http, AsksWho(http, api, code) ? StatusCodes.Status401Unauthorized
-            : ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.DiskFull() is not null), code, detail ?? code.ToString());
-
-    // A client that has not said who it is may be allowed once it has.
-    private static bool AsksWho(HttpContext http, ApiServices api, ErrorCode code) =>
-        code is ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed
-            or ErrorCode.TransactionalIdAuthorizationFailed
-        && api.Gate.Security is { IsEnabled: true } && HttpAuthentication.PrincipalOf(http) == BrokerSession.Anonymous;
+    public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail)
+    {
+        var status = ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.DiskFull() is not null);
+        // An anonymous client may be allowed once it has authenticated.
+        if (status == StatusCodes.Status403Forbidden && api.Gate.Security is { IsEnabled: true }
+            && HttpAuthentication.PrincipalOf(http) == BrokerSession.Anonymous)
+            status = StatusCodes.Status401Unauthorized;
+        return WriteAsync(http, status, code, detail ?? code.ToString());
+    }
 
     /// <summary>Adds a body to the web framework's own errors: no such route, or a method that the route does not accept.</summary>
     public static Task CompleteAsync(HttpContext http)

@@ -10,9 +10,6 @@ namespace OrleansMq.Access;
 /// <param name="session">The session.</param>
 internal readonly struct GroupTopics(SessionAccess session)
 {
-    // A topic that only an id names is every topic's: who may read all may read it.
-    private const string AnyTopic = "*";
-
     /// <summary>Returns the request without the topics that the session may not use: the same object where it may use all.</summary>
     public IGroupRequest Narrow(IGroupRequest request)
     {
@@ -76,7 +73,8 @@ internal readonly struct GroupTopics(SessionAccess session)
         return merged;
     }
 
-    private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? AnyTopic);
+    // A topic that only an id names may be any topic: reading it needs a rule for every one.
+    private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? ResourceTypes.Every);
 
     private bool MayDescribe(string topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
 }

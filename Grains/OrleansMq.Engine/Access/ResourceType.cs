@@ -27,6 +27,9 @@ public static class ResourceTypes
     /// <summary>The name of the one resource of the type <see cref="ResourceType.Cluster"/>.</summary>
     public const string Cluster = "kafka-cluster";
 
+    /// <summary>The name under which rules stand for every resource of a type.</summary>
+    internal const string Every = "*";
+
     /// <summary>The error of a refused operation.</summary>
     public static ErrorCode Refusal(this ResourceType type) => type switch
     {

@@ -22,9 +22,6 @@ public sealed class SessionAccess
     // A session that names more topics starts over: it decides again, which costs a look at the authorizer's memory.
     private const int MaxGrants = 10_000;
 
-    // The name under which rules stand for every topic.
-    private const string EveryTopic = "*";
-
     private readonly BrokerAccess _access;
     // Only topics that exist: made-up names take no memory.
     private readonly ConcurrentDictionary<string, TopicGrant> _grants = new(concurrencyLevel: 1, capacity: 7, StringComparer.Ordinal);
@@ -173,7 +170,7 @@ public sealed class SessionAccess
             && names.FirstOrDefault(name => !Allows(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
         if (request is ConsumerGroupHeartbeat { SubscribedTopicRegex.Length: > 0 }
-            && !Allows(AccessOperation.Describe, ResourceType.Topic, EveryTopic))
+            && !Allows(AccessOperation.Describe, ResourceType.Topic, ResourceTypes.Every))
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, $"{Session.Principal} may not subscribe by a regular expression, "
                 + "since that needs Describe on every topic. Subscribe by names, or have Describe on Topic '*' allowed.");
         // The broker writes there from then on.

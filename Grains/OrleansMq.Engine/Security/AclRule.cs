@@ -43,7 +43,7 @@ internal sealed record AclRule(ResourceType ResourceType, AclPattern Pattern, st
     AccessOperation Operation, AclPermission Permission)
 {
     /// <summary>The name that stands for every resource, and the host that stands for every address.</summary>
-    public const string Anything = "*";
+    public const string Anything = ResourceTypes.Every;
 
     /// <summary>The principal that stands for every user.</summary>
     public const string AnyUser = "User:*";

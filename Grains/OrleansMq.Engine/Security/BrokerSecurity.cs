@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
@@ -406,27 +407,21 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         if (stored is null)
             return _document.Version == 0 ? (SecurityDocument.Empty, null) : throw new IOException($"The document '{SecurityDocument.Key}' "
                 + "is gone, though this broker has read it. Restore it; or restart the brokers, which then begin without users and rules.");
-        try
-        {
-            return (JsonSerializer.Deserialize(stored.Value.Span, SecurityJson.Default.SecurityDocument)
-                ?? throw new JsonException("It is null."), stored.ETag);
-        }
-        catch (JsonException malformed)
-        {
-            throw new CorruptStateException(SecurityDocument.Key, malformed);
-        }
+        return (Parse(SecurityDocument.Key, stored, SecurityJson.Default.SecurityDocument), stored.ETag);
     }
 
-    private static UserDocument Parse(string user, StateDocument stored)
+    private static UserDocument Parse(string user, StateDocument stored) =>
+        Parse(UserDocument.KeyOf(user), stored, SecurityJson.Default.UserDocument);
+
+    private static T Parse<T>(string key, StateDocument stored, JsonTypeInfo<T> type)
     {
         try
         {
-            return JsonSerializer.Deserialize(stored.Value.Span, SecurityJson.Default.UserDocument)
-                ?? throw new JsonException("It is null.");
+            return JsonSerializer.Deserialize(stored.Value.Span, type) ?? throw new JsonException("It is null.");
         }
         catch (JsonException malformed)
         {
-            throw new CorruptStateException(UserDocument.KeyOf(user), malformed);
+            throw new CorruptStateException(key, malformed);
         }
     }
 
