@@ -62,6 +62,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     {
         (_findStore, _options, Authorizer, _log, _clock, _tell) = (store, options, authorizer, log, clock, tell);
         _unreachable = new RareLine(log, clock);
+        Mechanisms = [.. SaslExchange.Known.Where(name => options.SaslMechanisms.Contains(name)
+            && (name != BearerExchange.Name || options.Tokens is not null))];
     }
 
     /// <summary>The principal of a user.</summary>
@@ -75,6 +77,12 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     /// <summary>Who decides: the rules where they are switched on, the host's own authorizer otherwise.</summary>
     public IAuthorizer AuthorizerOver(IAuthorizer other) => IsEnabled ? Authorizer : other;
+
+    /// <summary>Verifies tokens; null where none are accepted.</summary>
+    public ITokenVerifier? Tokens => _options.Tokens;
+
+    /// <summary>The SASL mechanisms that are offered.</summary>
+    public IReadOnlyList<string> Mechanisms { get; }
 
     /// <summary>The version of what is in force here.</summary>
     public long Version => _document.Version;

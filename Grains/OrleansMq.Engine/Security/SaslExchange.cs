@@ -7,9 +7,10 @@ namespace OrleansMq.Security;
 /// <param name="Principal">The client, where it is authenticated now, such as <c>User:alice</c>; null otherwise.</param>
 /// <param name="Failure">Why it failed, for the client; null where it did not. It does not tell whether the user exists.</param>
 /// <param name="ExpiresAt">When the credentials expire; null: never.</param>
-/// <param name="CreatedAt">The version that created the user: another one of the same name has another.</param>
+/// <param name="CreatedAt">The version that created the user: another one of the same name has another. Null for a client that is no
+/// user of the broker.</param>
 internal readonly record struct SaslStep(byte[] Response, string? Principal = null, string? Failure = null,
-    DateTimeOffset? ExpiresAt = null, long CreatedAt = -1)
+    DateTimeOffset? ExpiresAt = null, long? CreatedAt = null)
 {
     /// <summary>A failed step.</summary>
     public static SaslStep Failed(string mechanism) =>
@@ -25,17 +26,19 @@ internal abstract class SaslExchange
     /// <summary>Begins an authentication.</summary>
     /// <param name="mechanism">The mechanism's name in SASL.</param>
     /// <param name="security">The users.</param>
-    /// <returns>Null for a mechanism that there is not.</returns>
-    public static SaslExchange? Begin(string mechanism, BrokerSecurity security) => mechanism switch
-    {
-        PlainExchange.Name => new PlainExchange(security),
-        _ when ScramMechanisms.Parse(mechanism) is not ScramMechanism.Unknown and var scram => new ScramServerExchange(scram, security),
-        _ => null,
-    };
+    /// <returns>Null for a mechanism that is not offered.</returns>
+    public static SaslExchange? Begin(string mechanism, BrokerSecurity security) => !security.Mechanisms.Contains(mechanism) ? null
+        : mechanism switch
+        {
+            PlainExchange.Name => new PlainExchange(security),
+            BearerExchange.Name when security.Tokens is { } tokens => new BearerExchange(tokens),
+            _ when ScramMechanisms.Parse(mechanism) is not ScramMechanism.Unknown and var scram => new ScramServerExchange(scram, security),
+            _ => null,
+        };
 
-    /// <summary>The mechanisms that a broker with users offers.</summary>
-    public static IReadOnlyList<string> Mechanisms { get; } =
-        [PlainExchange.Name, ScramMechanism.Sha256.Name(), ScramMechanism.Sha512.Name()];
+    /// <summary>The mechanisms that there are.</summary>
+    public static IReadOnlyList<string> Known { get; } =
+        [PlainExchange.Name, ScramMechanism.Sha256.Name(), ScramMechanism.Sha512.Name(), BearerExchange.Name];
 
     /// <summary>Handles the client's next message.</summary>
     /// <exception cref="IOException">The store of users does not answer: the client may try again.</exception>

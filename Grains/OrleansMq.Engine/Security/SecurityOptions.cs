@@ -26,6 +26,13 @@ public sealed record SecurityOptions
     /// <c>allow.everyone.if.no.acl.found</c>.</summary>
     public bool AllowEveryoneIfNoAclFound { get; init; }
 
+    /// <summary>The SASL mechanisms that are offered, <c>sasl.enabled.mechanisms</c>: all. <c>OAUTHBEARER</c> is offered where tokens are
+    /// accepted.</summary>
+    public ImmutableArray<string> SaslMechanisms { get; init; } = [.. SaslExchange.Known];
+
+    /// <summary>Verifies tokens; null where none are accepted.</summary>
+    internal ITokenVerifier? Tokens { get; init; }
+
     /// <summary>Rules of the cluster: 20,000 at most; no more are created.</summary>
     public int MaxAcls { get; init; } = 20_000;
 

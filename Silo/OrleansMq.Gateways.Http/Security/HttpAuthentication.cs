@@ -6,15 +6,16 @@ using OrleansMq.Security;
 namespace OrleansMq.Gateways.Http.Security;
 
 /// <summary>
-/// Who sends a request: the user of its <c>Authorization: Basic</c> header, else the name in its certificate, else nobody. A connection
-/// remembers what it has verified, so that a password is verified once for a connection, and again when users have changed. Where access
-/// control is switched off, the header counts for nothing.
+/// Who sends a request: the user of its <c>Authorization: Basic</c> header, whom the token of its <c>Authorization: Bearer</c> names, else
+/// the name in its certificate, else nobody. A connection remembers what it has verified: a password is verified again when users have
+/// changed, a token when it has expired. Where access control is switched off, the header counts for nothing.
 /// </summary>
 internal static class HttpAuthentication
 {
-    private const string Scheme = "Basic ";
+    private const string BasicScheme = "Basic ";
+    private const string BearerScheme = "Bearer ";
     // A header of the largest name and password, and more than any.
-    private const int MaxHeaderLength = 8_192;
+    private const int MaxBasicLength = 8_192;
     private static readonly TimeSpan FailureDelay = TimeSpan.FromMilliseconds(100);
     private static readonly object Key = new();
 
@@ -29,31 +30,50 @@ internal static class HttpAuthentication
         if (http.Request.Headers.Authorization is not [{ Length: > 0 } header] || api.Gate.Security is not { IsEnabled: true } security)
             return true;
         var items = http.Features.Get<IConnectionItemsFeature>()?.Items;
-        if (items is not null && items.TryGetValue(Key, out var known) && known is Verified verified && verified.Header == header
-            && verified.ChangedAt == security.ChangedAt(verified.User))
+        if (items is not null && items.TryGetValue(Key, out var known) && known is Verified before && before.Header == header
+            && before.IsValid(security, api.TimeProvider))
         {
-            http.Items[Key] = BrokerSecurity.PrincipalOf(verified.User);
+            http.Items[Key] = before.Principal;
             return true;
         }
-        if (await VerifyAsync(header, security, http.RequestAborted) is { } user)
+        if (await VerifyAsync(header, security, http.RequestAborted) is { } verified)
         {
             if (items is not null)
-                items[Key] = user;
-            http.Items[Key] = BrokerSecurity.PrincipalOf(user.User);
+                items[Key] = verified;
+            http.Items[Key] = verified.Principal;
             return true;
         }
         await Task.Delay(FailureDelay, api.TimeProvider, http.RequestAborted);
         await Problems.WriteAsync(http, StatusCodes.Status401Unauthorized, ErrorCode.SaslAuthenticationFailed,
-            "The credentials are not those of a user. Send a user's name and password as 'Authorization: Basic', or leave the header out.");
+            "The credentials are not those of a user. Send a user's name and password as 'Authorization: Basic', "
+            + (security.Tokens is null ? "" : "a token that is valid as 'Authorization: Bearer', ") + "or leave the header out.");
         return false;
     }
 
     private static async ValueTask<Verified?> VerifyAsync(string header, BrokerSecurity security, CancellationToken cancellationToken)
     {
-        if (header.Length > MaxHeaderLength || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+        try
+        {
+            return header.StartsWith(BasicScheme, StringComparison.OrdinalIgnoreCase)
+                ? await VerifyPasswordAsync(header, security, cancellationToken)
+                : header.StartsWith(BearerScheme, StringComparison.OrdinalIgnoreCase) && security.Tokens is { } tokens
+                && await tokens.VerifyAsync(header[BearerScheme.Length..].Trim(), cancellationToken) is { } token
+                ? new Verified(header, token.Principal) { ExpiresAt = token.ExpiresAt } : null;
+        }
+        catch (IOException unreachable)
+        {
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
+                $"The client cannot be authenticated now: {unreachable.Message} Retry.", unreachable);
+        }
+    }
+
+    private static async ValueTask<Verified?> VerifyPasswordAsync(string header, BrokerSecurity security,
+        CancellationToken cancellationToken)
+    {
+        if (header.Length > MaxBasicLength)
             return null;
         var bytes = new byte[header.Length];
-        if (!Convert.TryFromBase64String(header[Scheme.Length..].Trim(), bytes, out var count))
+        if (!Convert.TryFromBase64String(header[BasicScheme.Length..].Trim(), bytes, out var count))
             return null;
         var text = Encoding.UTF8.GetString(bytes, 0, count);
         var colon = text.IndexOf(':', StringComparison.Ordinal);
@@ -61,21 +81,25 @@ internal static class HttpAuthentication
             return null;
         // Read before: a change that comes in between is verified by the next request.
         var (user, changedAt) = (text[..colon], security.ChangedAt(text[..colon]));
-        try
-        {
-            return await security.VerifiesAsync(user, text[(colon + 1)..], cancellationToken)
-                ? new Verified(header, user, changedAt) : null;
-        }
-        catch (IOException unreachable)
-        {
-            throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
-                $"The user cannot be looked up: {unreachable.Message} Retry.", unreachable);
-        }
+        return await security.VerifiesAsync(user, text[(colon + 1)..], cancellationToken)
+            ? new Verified(header, BrokerSecurity.PrincipalOf(user)) { User = user, ChangedAt = changedAt } : null;
     }
 
-    private sealed record Verified(string Header, string User, long ChangedAt)
+    private sealed record Verified(string Header, string Principal)
     {
-        // The header is a password.
+        /// <summary>The user whose password it is; null for a token.</summary>
+        public string? User { get; init; }
+
+        /// <summary>The version of the user's password.</summary>
+        public long ChangedAt { get; init; }
+
+        /// <summary>When a token expires.</summary>
+        public DateTimeOffset ExpiresAt { get; init; }
+
+        public bool IsValid(BrokerSecurity security, TimeProvider clock) =>
+            User is { } user ? ChangedAt == security.ChangedAt(user) : clock.GetUtcNow() < ExpiresAt;
+
+        // The header is a password or a token.
         public override string ToString() => nameof(Verified);
     }
 }

@@ -28,8 +28,9 @@ internal static class AuthorizedOperations
     /// <summary>The operations on a group.</summary>
     public static int Group(SessionAccess session, string group) => Of(session, OfGroup, ResourceType.Group, group);
 
-    /// <summary>The operations on the cluster.</summary>
-    public static int Cluster(SessionAccess session) => Of(session, OfCluster, ResourceType.Cluster, ResourceTypes.Cluster);
+    /// <summary>The operations on the cluster; none for a client that may not describe it.</summary>
+    public static int Cluster(SessionAccess session) => !session.Allows(AccessOperation.Describe, ResourceType.Cluster) ? 0
+        : Of(session, OfCluster, ResourceType.Cluster, ResourceTypes.Cluster);
 
     private static int Of(SessionAccess session, AccessOperation[] operations, ResourceType type, string name)
     {

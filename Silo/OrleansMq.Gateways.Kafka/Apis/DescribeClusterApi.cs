@@ -1,10 +1,9 @@
-using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 60: describes the cluster and its brokers.</summary>
+/// <summary>Key 60: describes the cluster and its brokers. As Metadata does, it tells every client where the brokers are.</summary>
 internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(ApiKey.DescribeCluster, 0, 2, flexibleFrom: 0)
 {
     // The endpoints of brokers. As in Kafka, clients cannot reach those of controllers (2).
@@ -24,13 +23,12 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
 
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeClusterRequest request, ResponseWriter response)
     {
-        var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Cluster);
-        var isKnown = isAllowed && request.EndpointType == Brokers;
+        var isKnown = request.EndpointType == Brokers;
         var brokers = isKnown ? context.Services.Endpoints.All(context.Connection).ToArray() : [];
         var controller = context.Services.Metadata.Image.Controller;
         response.WriteInt32(0);
-        response.WriteError(isKnown ? ErrorCode.None : isAllowed ? UnsupportedEndpointType : ErrorCode.ClusterAuthorizationFailed);
-        response.WriteString(isKnown ? null : !isAllowed ? context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Cluster)
+        response.WriteError(isKnown ? ErrorCode.None : UnsupportedEndpointType);
+        response.WriteString(isKnown ? null
             : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");
         if (context.Version >= 1)
             response.WriteInt8(request.EndpointType);

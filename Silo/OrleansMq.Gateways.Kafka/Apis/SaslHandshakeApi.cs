@@ -16,10 +16,10 @@ internal sealed class SaslHandshakeApi() : KafkaApi<SaslHandshakeRequest>(ApiKey
     {
         var sasl = context.Connection.Sasl;
         response.WriteError(sasl?.Begin(request.Mechanism, isRaw: context.Version == 0) ?? ErrorCode.IllegalSaslState);
-        response.WriteLength(sasl is null ? 0 : SaslExchange.Mechanisms.Count);
+        response.WriteLength(sasl?.Mechanisms.Count ?? 0);
         if (sasl is not null)
         {
-            foreach (var mechanism in SaslExchange.Mechanisms)
+            foreach (var mechanism in sasl.Mechanisms)
                 response.WriteString(mechanism);
         }
         return Answered;

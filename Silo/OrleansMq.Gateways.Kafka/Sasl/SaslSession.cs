@@ -40,7 +40,8 @@ internal sealed class SaslSession : IDisposable
     private string? _mechanism;
     private string? _user;
     private DateTimeOffset? _expiresAt;
-    private long _createdAt;
+    // Null for a client that is no user of the broker.
+    private long? _createdAt;
     private volatile bool _isDone;
     private int _isCounted;
 
@@ -76,6 +77,9 @@ internal sealed class SaslSession : IDisposable
     /// handshake.</summary>
     public bool TakesRawMessages { get; private set; }
 
+    /// <summary>The mechanisms that are offered.</summary>
+    public IReadOnlyList<string> Mechanisms => _security.Mechanisms;
+
     /// <summary>Returns why the connection may not send a request now; null where it may.</summary>
     public string? WhyNot(ApiKey key)
     {
@@ -85,7 +89,7 @@ internal sealed class SaslSession : IDisposable
             return $"{key} was sent before the authentication; this listener requires SASL";
         if (_expiresAt is { } end && _services.Options.TimeProvider.GetUtcNow() > end)
             return "the authentication has expired, and the client did not repeat it";
-        return _user is null || _security.CreatedAt(_user) == _createdAt ? null : $"the user of {Principal} was deleted";
+        return _createdAt is null || _security.CreatedAt(_user!) == _createdAt ? null : $"the user of {Principal} was deleted";
     }
 
     /// <summary>Chooses a mechanism.</summary>

@@ -3,6 +3,7 @@ using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Gateways.Tokens;
 using OrleansMq.Groups;
 using OrleansMq.Replication;
 using OrleansMq.Security;
@@ -59,6 +60,16 @@ internal sealed record BrokerSettings
     public bool AllowEveryoneIfNoAclFound { get; init; }
     /// <summary>Whether anyone may read the metrics, also where rules are enforced.</summary>
     public bool OpenMetrics { get; init; }
+    /// <summary>The SASL mechanisms that Kafka clients may authenticate with.</summary>
+    public IReadOnlyList<string> SaslMechanisms { get; init; } = SaslExchange.Known;
+    /// <summary>Where the keys of tokens are; null: no tokens are accepted.</summary>
+    public string? OAuthBearerJwks { get; init; }
+    /// <summary>The issuer of tokens.</summary>
+    public string? OAuthBearerIssuer { get; init; }
+    /// <summary>The audiences of tokens.</summary>
+    public IReadOnlyList<string> OAuthBearerAudiences { get; init; } = [];
+    /// <summary>The claim of a token that names the client.</summary>
+    public string OAuthBearerSubClaim { get; init; } = TokenOptions.DefaultPrincipalClaim;
     /// <summary>How long a Kafka client's authentication is good for; zero: for ever.</summary>
     public TimeSpan KafkaMaxReauthentication { get; init; }
     /// <summary>The address of AMQP; null to turn it off.</summary>
@@ -173,6 +184,10 @@ internal sealed record BrokerSettings
     /// <summary>The user that <see cref="AdminPassword"/> creates.</summary>
     public const string AdminUser = "admin";
 
+    /// <summary>Whether rules of access control are enforced.</summary>
+    public AuthorizationMode EffectiveAuthorization => Authorization
+        ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off);
+
     /// <summary>Omits the values, since one of them may be a password.</summary>
     public override string ToString() => nameof(BrokerSettings);
 
@@ -190,6 +205,15 @@ internal sealed record BrokerSettings
         PrincipalMappingRules = TlsPrincipalMappingRules,
     };
 
+    /// <summary>Which tokens name a client; null where none are accepted.</summary>
+    public TokenOptions? ToTokens() => OAuthBearerJwks is not { } keys ? null : new TokenOptions
+    {
+        Keys = keys,
+        Issuer = OAuthBearerIssuer!,
+        Audiences = OAuthBearerAudiences,
+        PrincipalClaim = OAuthBearerSubClaim,
+    };
+
     /// <summary>Converts the settings to the engine's options.</summary>
     public BrokerOptions ToOptions(EngineLog log, TimeProvider timeProvider) => new()
     {
@@ -200,10 +224,10 @@ internal sealed record BrokerSettings
         Codecs = StandardCodecs.All,
         Security = new SecurityOptions
         {
-            Authorization = Authorization
-                ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off),
+            Authorization = EffectiveAuthorization,
             SuperUsers = [.. SuperUsers, .. AdminPassword is null ? [] : new[] { BrokerSecurity.PrincipalOf(AdminUser) }],
             AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
+            SaslMechanisms = [.. SaslMechanisms],
         },
         TopicDefaults = TopicConfigRules.Parse(TopicDefaults, TopicConfig.DefaultFor(Flush)).Next,
         DefaultPartitions = Partitions,

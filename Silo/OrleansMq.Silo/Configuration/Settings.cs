@@ -1,6 +1,7 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Gateways.Tokens;
 using OrleansMq.Security;
 using OrleansMq.Topics;
 
@@ -79,6 +80,24 @@ internal static class Settings
         new("openMetrics", "true|false", "true or false",
             "Let anyone read /metrics, also where rules are enforced. They name topics and groups. Default: false.",
             (s, text) => bool.TryParse(text, out var open) ? s with { OpenMetrics = open } : null),
+        new("saslMechanisms", "NAME[,NAME...]", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER, separated by commas",
+            "The SASL mechanisms that Kafka clients may authenticate with. PLAIN sends the password itself. Default: all; OAUTHBEARER with "
+            + "--oauthbearer-jwks.",
+            (s, text) => Mechanisms(text) is { } mechanisms ? s with { SaslMechanisms = mechanisms } : null),
+        new("oauthbearerJwks", "FILE|URL", "the path of a file, an https URL, or an http URL of this machine",
+            "The keys of an issuer of JSON Web Tokens, a JSON Web Key Set, which is read again every 5 minutes. With it, clients "
+            + "authenticate by tokens, too: over Kafka with OAUTHBEARER, over HTTP with 'Authorization: Bearer'. Default: none.",
+            (s, text) => TokenOptions.IsPlace(text) ? s with { OAuthBearerJwks = text } : null),
+        new("oauthbearerIssuer", "ISSUER", "the issuer's name, which often is a URL",
+            "The issuer of tokens, their claim iss. Needed with --oauthbearer-jwks. Default: none.",
+            (s, text) => text.Length > 0 ? s with { OAuthBearerIssuer = text } : null),
+        new("oauthbearerAudience", "AUDIENCE[,AUDIENCE...]", "names, separated by commas",
+            "The audiences of tokens, of which their claim aud has at least one: those for other services are refused. Needed with "
+            + "--oauthbearer-jwks. Default: none.",
+            (s, text) => Words(text) is { } audiences ? s with { OAuthBearerAudiences = audiences } : null),
+        new("oauthbearerSubClaim", "NAME", "the name of a claim, such as sub or client_id",
+            "The claim of a token that names the client: alice is the principal User:alice, as the user alice is. Default: sub.",
+            (s, text) => text.Length > 0 ? s with { OAuthBearerSubClaim = text } : null),
         new("kafkaMaxReauthenticationMs", "MS", "a whole number of milliseconds from 0 to 2147483647",
             "How long a Kafka client's authentication is good for; then it authenticates again, or its connection is closed. 0: for ever. "
             + "Default: 0.",
@@ -195,7 +214,7 @@ internal static class Settings
             "Makes this broker a member of a replicated cluster; its brokers find each other through this database. Use the environment or "
             + "the file to keep a password out of the process list. Default: none, a cluster of one broker.",
             (s, text) => IsConnectionString(text) ? s with { PostgreSql = text } : null, IsSecret: true),
-        new("rack", "NAME", Names,
+        new("rack", "NAME", NameCharacters,
             "In a replicated cluster: this broker's failure domain; replicas are spread over racks. Default: none.",
             (s, text) => IsName(text, 255) ? s with { Rack = text } : null),
         new("advertised", "HOST", "a host name or an IP address that others reach this machine by, not a wildcard",
@@ -243,7 +262,7 @@ internal static class Settings
             (s, text) => TryInterval(text, 1, out var timeout) ? s with { StartTimeout = timeout } : null),
     ];
 
-    private const string Names = "letters, digits, '.', '_' and '-', at most 255";
+    private const string NameCharacters = "letters, digits, '.', '_' and '-', at most 255";
     private const string ClusterNames = "letters, digits, '.', '_' and '-', at most 64, not beginning with '-'";
     private const string Milliseconds = "a whole number of milliseconds from 1 to 2147483647";
 
@@ -300,6 +319,15 @@ internal static class Settings
         var principals = text.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         return principals.Length > 0 && principals.All(static one => AclRule.PrincipalFault(one) is null) ? principals : null;
     }
+
+    private static string[]? Words(string text)
+    {
+        var names = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return names.Length > 0 ? names : null;
+    }
+
+    private static string[]? Mechanisms(string text) =>
+        Words(text) is { } names && names.All(SaslExchange.Known.Contains) ? names : null;
 
     private static bool IsConnectionString(string text)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Gateways.Tokens;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -54,6 +55,7 @@ internal static class SettingsResolver
         if (settings.AmqpManagement is not null && settings.Amqp is null)
             throw new SettingsException("--amqp-management manages what AMQP clients use: add --amqp 5672, or omit --amqp-management.");
         CheckTls(settings);
+        CheckTokens(settings);
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
                 + $"{flag}.");
@@ -89,6 +91,17 @@ internal static class SettingsResolver
         if (settings.TlsClientAuth == ClientAuthentication.None && settings.TlsClientCa is not null)
             throw new SettingsException("--tls-client-ca has no effect without certificates of clients: add --tls-client-auth requested or "
                 + "required.");
+    }
+
+    private static void CheckTokens(BrokerSettings settings)
+    {
+        if (settings.OAuthBearerJwks is not null && (settings.OAuthBearerIssuer is null || settings.OAuthBearerAudiences.Count == 0))
+            throw new SettingsException("--oauthbearer-jwks needs --oauthbearer-issuer and --oauthbearer-audience: tokens of other "
+                + "issuers, or for other services, would be accepted without them.");
+        if (settings.OAuthBearerJwks is null && (settings.OAuthBearerIssuer is not null || settings.OAuthBearerAudiences.Count > 0
+            || settings.OAuthBearerSubClaim != TokenOptions.DefaultPrincipalClaim))
+            throw new SettingsException("--oauthbearer-issuer, --oauthbearer-audience and --oauthbearer-sub-claim are about tokens: add "
+                + "--oauthbearer-jwks with the issuer's keys, or omit them.");
     }
 
     // Settings without effect must not pass silently, such as a rack that no replica is ever spread over.

@@ -6,7 +6,9 @@ using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Gateways.Tokens;
 using OrleansMq.Hosting;
+using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Logging;
 
@@ -17,6 +19,7 @@ internal sealed class BrokerServer : IAsyncDisposable
 {
     private readonly BrokerSettings _settings;
     private readonly IBrokerHost _host;
+    private readonly JwtVerifier? _tokens;
     private readonly ILoggerFactory _loggers;
     private readonly ILogger _logger;
     private readonly ConfiguredGateways _gateways;
@@ -24,9 +27,10 @@ internal sealed class BrokerServer : IAsyncDisposable
     private Task? _stopped;
     private bool _isListening;
 
-    private BrokerServer(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log)
+    private BrokerServer(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log, JwtVerifier? tokens)
     {
         _settings = settings;
+        _tokens = tokens;
         _host = host;
         _loggers = LoggerFactory.Create(logging => logging.AddProvider(log).SetMinimumLevel(settings.LogLevel));
         _logger = _loggers.CreateLogger("broker");
@@ -71,7 +75,10 @@ internal sealed class BrokerServer : IAsyncDisposable
             settings.Amqp is not null);
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
             with { MaxOpenFiles = files.Data };
-        var server = Create(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
+        var tokens = VerifierOf(settings, options);
+        if (tokens is not null)
+            options = options with { Security = options.Security with { Tokens = tokens } };
+        var server = Create(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log, tokens);
         try
         {
             await server.StartAsync(cancellationToken);
@@ -94,11 +101,23 @@ internal sealed class BrokerServer : IAsyncDisposable
             return new ValueTask(_stopped ??= StopAllAsync());
     }
 
-    private static BrokerServer Create(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log)
+    private static JwtVerifier? VerifierOf(BrokerSettings settings, BrokerOptions options)
     {
         try
         {
-            return new BrokerServer(settings, files, host, log);
+            return settings.ToTokens() is { } tokens ? new JwtVerifier(tokens, options.TimeProvider, options.Log) : null;
+        }
+        catch (TokenConfigurationException e)
+        {
+            throw new StartException($"--oauthbearer-jwks: {e.Message}", e);
+        }
+    }
+
+    private static BrokerServer Create(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log, JwtVerifier? tokens)
+    {
+        try
+        {
+            return new BrokerServer(settings, files, host, log, tokens);
         }
         catch (TlsConfigurationException e)
         {
@@ -119,6 +138,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         foreach (var gateway in _gateways.All)
             await gateway.DisposeAsync();
         _gateways.Dispose();
+        _tokens?.Dispose();
         _loggers.Dispose();
     }
 
@@ -133,7 +153,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         {
             var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);
             if (_settings.AdminPassword is { } password && hosted.Security is { } security)
-                await security.EnsureUserAsync(BrokerSettings.AdminUser, password, cancellationToken);
+                await EnsureAdminAsync(security, password, cancellationToken);
             // HTTP last: it tells that the broker is ready.
             foreach (var gateway in _gateways.All.Reverse())
                 gateway.Open(hosted);
@@ -149,6 +169,18 @@ internal sealed class BrokerServer : IAsyncDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new StartException($"--data {_settings.DataDirectory}: {e.Message}", e);
+        }
+    }
+
+    private static async Task EnsureAdminAsync(BrokerSecurity security, string password, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await security.EnsureUserAsync(BrokerSettings.AdminUser, password, cancellationToken);
+        }
+        catch (BrokerException e)
+        {
+            throw new StartException($"--admin-password: the user {BrokerSettings.AdminUser} could not be created: {e.Message}", e);
         }
     }
 
@@ -179,7 +211,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     private IEnumerable<(string Name, IPEndPoint EndPoint, bool IsSecure, bool HasPasswords)> Doors() =>
         _gateways.All.SelectMany(gateway => gateway is KafkaGateway kafka
             ? kafka.Listeners.Select(one => (gateway.Name, one.Listen, one.Protocol.UsesTls(), one.Protocol.UsesSasl()))
-            : [(gateway.Name, gateway.EndPoint, IsSecure(gateway.Name), gateway is not HttpGateway)]);
+            : [(gateway.Name, gateway.EndPoint, IsSecure(gateway.Name),
+                gateway is not HttpGateway || _settings.EffectiveAuthorization != AuthorizationMode.Off)]);
 
     private bool IsSecure(string gateway) => gateway switch
     {

@@ -17,7 +17,8 @@ public sealed partial class DeniedApisTests
     private const int CorrelationId = 1;
 
     // Open to every client: what it needs to authenticate.
-    private static readonly ApiKey[] Open = [ApiKey.ApiVersions, ApiKey.SaslHandshake, ApiKey.SaslAuthenticate];
+    private static readonly ApiKey[] Open =
+        [ApiKey.ApiVersions, ApiKey.SaslHandshake, ApiKey.SaslAuthenticate, ApiKey.DescribeCluster];
 
     // Answer with what the client may see: nothing.
     private static readonly ApiKey[] Filtered = [ApiKey.ListGroups, ApiKey.ListTransactions];
@@ -61,7 +62,6 @@ public sealed partial class DeniedApisTests
         [ApiKey.AlterPartitionReassignments] = Cluster,
         [ApiKey.ListPartitionReassignments] = Cluster,
         [ApiKey.OffsetDelete] = Group,
-        [ApiKey.DescribeCluster] = Cluster,
         [ApiKey.DescribeProducers] = Topic,
         [ApiKey.DescribeTransactions] = TransactionalId,
         [ApiKey.ConsumerGroupHeartbeat] = Group,

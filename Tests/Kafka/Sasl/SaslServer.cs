@@ -12,8 +12,12 @@ internal static class SaslServer
     /// <summary>The password of <c>admin</c>, who may do everything.</summary>
     public const string AdminPassword = "admin, the =password";
 
+    private static SecurityOptions Security { get; } =
+        new() { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] };
+
     /// <summary>Starts a broker with the user <c>admin</c>.</summary>
-    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null)
+    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
+        Func<SecurityOptions, SecurityOptions>? secure = null)
     {
         var server = await KafkaServer.StartAsync(options =>
         {
@@ -23,7 +27,7 @@ internal static class SaslServer
                     Protocol = SecurityProtocol.SaslPlaintext }],
             };
             return change?.Invoke(options) ?? options;
-        }, security: new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] });
+        }, security: secure?.Invoke(Security) ?? Security);
         await server.AddUserAsync("admin", AdminPassword);
         return server;
     }

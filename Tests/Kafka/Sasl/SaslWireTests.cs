@@ -32,9 +32,9 @@ public sealed class SaslWireTests : IAsyncLifetime
     {
         using var client = await _server.ConnectAsync();
         Assert.Equal(ErrorCode.None, await AuthenticateAsync(client, mechanism, "alice", "secret"));
-        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await DescribeClusterAsync(client));
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await ListReassignmentsAsync(client));
         await _server.AllowAsync("alice", ResourceType.Cluster, ResourceTypes.Cluster, AccessOperation.Describe);
-        Assert.Equal(ErrorCode.None, await DescribeClusterAsync(client));
+        Assert.Equal(ErrorCode.None, await ListReassignmentsAsync(client));
     }
 
     [Theory]
@@ -71,7 +71,7 @@ public sealed class SaslWireTests : IAsyncLifetime
             await client.SendAsync(scram.Final((await client.ReceiveAsync())!));
             Assert.True(scram.Trusts((await client.ReceiveAsync())!));
         }
-        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await DescribeClusterAsync(client));
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await ListReassignmentsAsync(client));
     }
 
     [Fact]
@@ -105,6 +105,20 @@ public sealed class SaslWireTests : IAsyncLifetime
         Assert.Contains($"ErrorCode: {(short)ErrorCode.UnsupportedSaslMechanism}\n", text, StringComparison.Ordinal);
         Assert.Contains("SCRAM-SHA-512", text, StringComparison.Ordinal);
         Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task Mechanism_that_is_switched_off_is_not_offered()
+    {
+        await using var server = await SaslServer.StartAsync(secure: static security =>
+            security with { SaslMechanisms = ["SCRAM-SHA-512"] });
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of((short)ApiKey.SaslHandshake, 1, 1, ("Mechanism", "PLAIN")));
+        var answer = (await client.ReceiveAsync())!;
+        Assert.Equal(ErrorCode.UnsupportedSaslMechanism, Handshake(answer));
+        var text = MessageText.OfResponse(Schema.Response((short)ApiKey.SaslHandshake), 1, answer, 1);
+        Assert.Contains("SCRAM-SHA-512", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("PLAIN", text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -142,9 +156,9 @@ public sealed class SaslWireTests : IAsyncLifetime
         using var client = await _server.ConnectAsync();
         Assert.Equal(ErrorCode.None, await AuthenticateAsync(client, "PLAIN", "alice", "secret"));
         await _server.AddUserAsync("bob", "secret");
-        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await DescribeClusterAsync(client));
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, await ListReassignmentsAsync(client));
         await _server.Broker.Security.DeleteUserAsync("alice");
-        await client.SendAsync(Frames.Of((short)ApiKey.DescribeCluster, 1, 9));
+        await client.SendAsync(Frames.Of((short)ApiKey.ListPartitionReassignments, 0, 9));
         Assert.Null(await client.ReceiveAsync());
     }
 
@@ -181,7 +195,7 @@ public sealed class SaslWireTests : IAsyncLifetime
         time.Advance(TimeSpan.FromSeconds(50));
         Assert.Equal((ErrorCode.None, 60_000), await PlainAsync(client));
         time.Advance(TimeSpan.FromSeconds(50));
-        Assert.Equal(ErrorCode.None, await DescribeClusterAsync(client));
+        Assert.Equal(ErrorCode.None, await ListReassignmentsAsync(client));
         time.Advance(TimeSpan.FromSeconds(11));
         await client.SendAsync(Frames.Of((short)ApiKey.ApiVersions, 3, 9));
         Assert.Null(await client.ReceiveAsync());
@@ -215,7 +229,7 @@ public sealed class SaslWireTests : IAsyncLifetime
         Assert.NotNull(await silent.ReceiveAsync());
         time.Advance(TimeSpan.FromSeconds(10));
         Assert.Null(await silent.ReceiveAsync());
-        Assert.Equal(ErrorCode.None, await DescribeClusterAsync(known));
+        Assert.Equal(ErrorCode.None, await ListReassignmentsAsync(known));
     }
 
     [Fact]
@@ -240,7 +254,7 @@ public sealed class SaslWireTests : IAsyncLifetime
         }
     }
 
-    private static async Task<ErrorCode> AuthenticateAsync(WireClient client, string mechanism, string user, string password)
+    internal static async Task<ErrorCode> AuthenticateAsync(WireClient client, string mechanism, string user, string password)
     {
         await client.SendAsync(Frames.Of((short)ApiKey.SaslHandshake, 1, 1, ("Mechanism", mechanism)));
         Assert.Equal(ErrorCode.None, Handshake(await client.ReceiveAsync()));
@@ -254,7 +268,7 @@ public sealed class SaslWireTests : IAsyncLifetime
         return last.Error;
     }
 
-    private static async Task<(ErrorCode Error, byte[] Bytes, long Lifetime)> SendAsync(WireClient client, byte[] message)
+    internal static async Task<(ErrorCode Error, byte[] Bytes, long Lifetime)> SendAsync(WireClient client, byte[] message)
     {
         await client.SendAsync(Frames.Of((short)ApiKey.SaslAuthenticate, 1, 2, ("AuthBytes", message)));
         var reader = new RequestReader((await client.ReceiveAsync())!, sizeof(int));
@@ -263,16 +277,16 @@ public sealed class SaslWireTests : IAsyncLifetime
         return (error, reader.ReadBytes().ToArray(), reader.ReadInt64());
     }
 
-    private static async Task<ErrorCode> DescribeClusterAsync(WireClient client)
+    internal static async Task<ErrorCode> ListReassignmentsAsync(WireClient client)
     {
-        await client.SendAsync(Frames.Of((short)ApiKey.DescribeCluster, 1, 9));
+        await client.SendAsync(Frames.Of((short)ApiKey.ListPartitionReassignments, 0, 9));
         var reader = new RequestReader((await client.ReceiveAsync())!, sizeof(int)) { IsFlexible = true };
         reader.SkipTags();
         reader.ReadInt32();
         return (ErrorCode)reader.ReadInt16();
     }
 
-    private static ErrorCode Handshake(byte[]? answer) => (ErrorCode)BinaryPrimitives.ReadInt16BigEndian(answer.AsSpan(sizeof(int)));
+    internal static ErrorCode Handshake(byte[]? answer) => (ErrorCode)BinaryPrimitives.ReadInt16BigEndian(answer.AsSpan(sizeof(int)));
 
     private static byte[] Plain(string user, string password) => Encoding.UTF8.GetBytes($"\0{user}\0{password}");
 }
