@@ -44,14 +44,11 @@ internal sealed class ServerOption
     public HttpBroker Connect(ParseResult parsed)
     {
         var addresses = Addresses(parsed);
-        var user = User.Find(parsed);
-        return Tls.Connect(parsed, addresses, new HttpBrokerOptions
+        return Tls.Connect(parsed, addresses, User.ApplyTo(new HttpBrokerOptions
         {
             ClientName = "omq",
             RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero,
-            User = user?.User,
-            Password = user?.Password,
-        });
+        }, parsed));
     }
 
     /// <summary>Returns the brokers' addresses: from the option, the environment, or the default.</summary>

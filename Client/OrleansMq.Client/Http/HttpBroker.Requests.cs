@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -148,6 +149,8 @@ public sealed partial class HttpBroker
             request.Headers.TryAddWithoutValidation("User-Agent", name);
         if (_authorization is not null)
             request.Headers.Authorization = _authorization;
+        else if (_options.Token is { } token)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token());
         return request;
     }
 }

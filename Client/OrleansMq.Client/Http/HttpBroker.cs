@@ -29,26 +29,30 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly ConcurrentDictionary<TopicPartition, SemaphoreSlim> _turns = new();
 
     /// <summary>Creates a broker for an address such as <c>http://127.0.0.1:8080</c>. Sends nothing yet.</summary>
-    /// <exception cref="ArgumentException">The address is not an absolute http or https URL, or a file of certificates cannot be
-    /// read.</exception>
+    /// <exception cref="ArgumentException">The address is not an absolute http or https URL, a file of certificates cannot be read,
+    /// or both a user and a token are given.</exception>
     public HttpBroker(Uri baseAddress, HttpBrokerOptions? options = null) : this([baseAddress], options) { }
 
     /// <summary>Creates a broker for a cluster, given the addresses of some or all of its brokers. Sends nothing yet.</summary>
-    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL, or a file of certificates
-    /// cannot be read.</exception>
+    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL, a file of certificates cannot
+    /// be read, or both a user and a token are given.</exception>
     public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null) : this(new Witness(), addresses, options) { }
 
     /// <summary>Creates a broker over the caller's HTTP client, which is not disposed.</summary>
-    /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
+    /// <exception cref="ArgumentException">The address is not an absolute http or https URL, or both a user and a token are
+    /// given.</exception>
     public HttpBroker(HttpClient http, Uri baseAddress, HttpBrokerOptions? options = null) : this(http, [baseAddress], options) { }
 
     /// <summary>Creates a broker for a cluster over the caller's HTTP client, which is not disposed.</summary>
-    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
+    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL, or both a user and a token are
+    /// given.</exception>
     public HttpBroker(HttpClient http, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(http);
         _http = http;
         _options = options ?? new HttpBrokerOptions();
+        if (_options is { User: not null, Token: not null })
+            throw new ArgumentException("A request is sent as a user or with a token, not both. Set User or Token.", nameof(options));
         if (_options.User is { } user)
             _authorization = new AuthenticationHeaderValue("Basic",
                 Convert.ToBase64String(Encoding.UTF8.GetBytes($"{user}:{_options.Password}")));

@@ -34,6 +34,11 @@ public sealed record HttpBrokerOptions
     /// <summary>The user's password.</summary>
     public string? Password { get; init; }
 
+    /// <summary>Returns the token that a request is sent with, a JSON Web Token of an issuer that the brokers accept, in place of
+    /// <see cref="User"/>; null for none. It is called for each request, by several threads, so that a token may be renewed: return one
+    /// that is at hand. What it throws is thrown by the request. Without TLS the token can be read on the way.</summary>
+    public Func<string>? Token { get; init; }
+
     /// <summary>The file with the authorities that the certificates of https brokers are trusted by, PEM; null: those of the machine. It is
     /// read when the broker is created.</summary>
     public string? CertificateAuthorities { get; init; }

@@ -6,6 +6,7 @@ using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Access;
 
@@ -135,6 +136,56 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
             await admin.CreateTopicAsync(new NewTopic("orders"));
         await again.DisposeAsync();
     }
+
+    [Fact]
+    public async Task Token_of_the_issuer_names_the_client_of_each_request()
+    {
+        using var issuer = new TokenIssuer();
+        var keys = Path.GetTempFileName();
+        await File.WriteAllTextAsync(keys, issuer.Keys);
+        var broker = new RunningBroker
+        {
+            Settings = _broker.Settings with
+            {
+                OAuthBearerJwks = keys,
+                OAuthBearerIssuer = TokenIssuer.Issuer,
+                OAuthBearerAudiences = [TokenIssuer.Audience],
+            },
+        };
+        await broker.InitializeAsync();
+        var token = issuer.Issue("admin");
+        using var client = new HttpBroker(new Uri(broker.Server.Address), new HttpBrokerOptions { Token = () => token });
+        await client.CreateTopicAsync(new NewTopic("orders"));
+        token = issuer.Issue("alice");
+        Assert.Empty(await client.ListTopicsAsync());
+        await AssertRefusedAsync(ErrorCode.TopicAuthorizationFailed, () => client.DescribeTopicAsync("orders").AsTask());
+        token = issuer.Issue("admin", DateTime.UtcNow.AddSeconds(-1));
+        await AssertRefusedAsync(ErrorCode.SaslAuthenticationFailed, async () => await client.ListTopicsAsync());
+        // One that is accepted is remembered no longer than it is valid.
+        token = issuer.Issue("admin", DateTime.UtcNow.AddSeconds(2));
+        while ((await OutcomeAsync()) is null)
+            await Task.Delay(TimeSpan.FromMilliseconds(50));
+        Assert.Equal(ErrorCode.SaslAuthenticationFailed, await OutcomeAsync());
+        await broker.DisposeAsync();
+        File.Delete(keys);
+
+        async Task<ErrorCode?> OutcomeAsync()
+        {
+            try
+            {
+                Assert.Single(await client.ListTopicsAsync());
+                return null;
+            }
+            catch (BrokerException refused)
+            {
+                return refused.Code;
+            }
+        }
+    }
+
+    [Fact]
+    public void Client_has_a_user_or_a_token() => Assert.Throws<ArgumentException>(() =>
+        new HttpBroker(new Uri("http://localhost"), new HttpBrokerOptions { User = "alice", Token = () => "token" }));
 
     private static HttpRequestMessage Request(HttpMethod method, string path) => new(method, path);
 

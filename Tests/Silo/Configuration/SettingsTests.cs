@@ -74,6 +74,8 @@ public sealed class SettingsTests
         { "http", "amqps://1" }, { "kafka", "9092,TLS" }, { "kafka", "a=1,SSL;A=2,SSL" }, { "kafka", "1,SSL;2,SSL" },
         { "kafka", "1,SSL,example.com" }, { "kafka", "=1,SSL" }, { "kafka", "1,SSL,a:1,b:2" }, { "kafka", ";" },
         { "amqp", "https://1" }, { "tlsCertificate", ";" }, { "tlsKey", ";" }, { "tlsPassword", "" }, { "tlsClientAuth", "maybe" },
+        { "saslMechanisms", "PLAIN,GSSAPI" }, { "oauthbearerJwks", "http://issuer.example.com/keys" }, { "oauthbearerIssuer", "" },
+        { "oauthbearerAudience", "," }, { "oauthbearerSubClaim", "" },
         { "tlsClientCa", "" }, { "tlsPrincipalMappingRules", "RULE:" },
     };
 
