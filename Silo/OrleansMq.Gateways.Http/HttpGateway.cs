@@ -100,6 +100,8 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         ArgumentNullException.ThrowIfNull(broker);
         _hosted = broker;
         Metrics.Add(broker.Access.Meter);
+        if (broker.Security is { IsEnabled: true } security)
+            security.AddTo(Metrics.Meter);
         _gate.Open(broker.Broker, broker.Access, broker.Security);
     }
 

@@ -11,6 +11,9 @@ internal sealed class AccessMeter
     /// <summary>Offset commits.</summary>
     public CommitTraffic Commits { get; } = new();
 
+    /// <summary>Refused operations, and failed authentications.</summary>
+    public AccessDenials Denials { get; } = new();
+
     /// <summary>Raised with its id when a session has deleted a group, on the thread of the request.</summary>
     public event Action<string>? GroupDeleted;
 
@@ -19,6 +22,7 @@ internal sealed class AccessMeter
     {
         Topics.AddTo(meter);
         Commits.AddTo(meter);
+        Denials.AddTo(meter);
     }
 
     internal void Forget(string groupId) => GroupDeleted?.Invoke(groupId);

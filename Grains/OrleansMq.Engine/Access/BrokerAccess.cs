@@ -24,12 +24,13 @@ public sealed class BrokerAccess
 {
     private readonly ILocalPartitions? _local;
     private readonly RareLine _faultyListeners;
+    private readonly DenialLog _denials;
 
     /// <param name="broker">The engine behind the door.</param>
     /// <param name="local">The partitions that this process serves; null: none are opened directly.</param>
     /// <param name="authorizer">Decides; null: <see cref="AllowAll"/>.</param>
     /// <param name="meter">Counts; null: a new one.</param>
-    /// <param name="log">Names listeners to the meter that throw; null: they are not named.</param>
+    /// <param name="log">Receives refused operations, and names listeners to the meter that throw; null: nothing does.</param>
     internal BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null,
         EngineLog? log = null)
     {
@@ -40,6 +41,7 @@ public sealed class BrokerAccess
         Meter = meter ?? new AccessMeter();
         Transactions = new TransactionDoor(broker);
         _faultyListeners = new RareLine(log ?? EngineLog.Silent, TimeProvider.System);
+        _denials = new DenialLog(log ?? EngineLog.Silent, TimeProvider.System);
     }
 
     /// <summary>Decides what sessions may do.</summary>
@@ -57,6 +59,13 @@ public sealed class BrokerAccess
     internal bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
         (type != ResourceType.Topic || !InternalTopics.IsInternal(name) || InternalTopics.Allows(operation))
             && Authorizer.Allows(session, operation, type, name);
+
+    /// <summary>Counts and logs an operation that is refused.</summary>
+    internal void Denied(BrokerSession session, AccessOperation operation, ResourceType type, string name)
+    {
+        Meter.Denials.Denied(operation, type);
+        _denials.Write(session, operation, type, name);
+    }
 
     internal IReadOnlyCollection<Partition> Held => _local?.Held ?? [];
 

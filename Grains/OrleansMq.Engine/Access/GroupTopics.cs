@@ -51,7 +51,7 @@ internal readonly struct GroupTopics(SessionAccess session)
             },
             (OffsetFetch { Partitions: { } partitions }, OffsetFetchResult { Error: ErrorCode.None } result) => result with
             {
-                Partitions = [.. result.Partitions, .. partitions.Where(one => !self.MayDescribe(one.Topic)).Select(static one =>
+                Partitions = [.. result.Partitions, .. partitions.Where(one => !self.AuthorizesDescription(one.Topic)).Select(static one =>
                     new FetchedOffset(one, Guid.Empty, null, ErrorCode.TopicAuthorizationFailed))],
             },
             _ => answer,
@@ -66,7 +66,7 @@ internal readonly struct GroupTopics(SessionAccess session)
         var merged = new List<PartitionError>(asked.Count);
         var next = 0;
         foreach (var one in asked)
-            merged.Add(!MayRead(one.Topic)
+            merged.Add(!session.Authorizes(AccessOperation.Read, ResourceType.Topic, one.Topic ?? ResourceTypes.Every)
                 ? new PartitionError(one.Topic, one.Partition, ErrorCode.TopicAuthorizationFailed, one.TopicId)
                 : next < answered.Count ? answered[next++]
                 : new PartitionError(one.Topic, one.Partition, ErrorCode.UnknownServerError, one.TopicId));
@@ -77,4 +77,6 @@ internal readonly struct GroupTopics(SessionAccess session)
     private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? ResourceTypes.Every);
 
     private bool MayDescribe(string topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
+
+    private bool AuthorizesDescription(string topic) => session.Authorizes(AccessOperation.Describe, ResourceType.Topic, topic);
 }

@@ -40,7 +40,17 @@ public sealed class SessionAccess
     /// its resource, as other refusals of that operation do.</summary>
     public IBroker Broker { get; }
 
-    /// <summary>Whether the session may perform an operation.</summary>
+    /// <summary>Whether the session may perform an operation that it asks for. A refusal is counted and logged.</summary>
+    internal bool Authorizes(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster)
+    {
+        if (Allows(operation, type, name))
+            return true;
+        _access.Denied(Session, operation, type, name);
+        return false;
+    }
+
+    /// <summary>Whether the session may perform an operation: for what it is shown, where it does not ask for the operation
+    /// itself.</summary>
     public bool Allows(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
         type == ResourceType.Topic && _grants.TryGetValue(name, out var grant)
             ? grant.Allows(operation)
@@ -49,17 +59,18 @@ public sealed class SessionAccess
     /// <summary>Whether the session may perform an operation on some resource of a kind.</summary>
     public bool AllowsAny(AccessOperation operation, ResourceType type) => _access.Authorizer.AllowsAny(Session, operation, type);
 
-    /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic.</summary>
-    public bool AllowsCreation(string topic) =>
+    /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic. A refusal is counted and
+    /// logged.</summary>
+    internal bool AuthorizesCreation(string topic) =>
         (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic))
-            || Allows(AccessOperation.Create, ResourceType.Topic, topic);
+            || Authorizes(AccessOperation.Create, ResourceType.Topic, topic);
 
     /// <summary>Refuses an operation that the session may not perform.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
     /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
     public void Demand(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster)
     {
-        if (!Allows(operation, type, name))
+        if (!Authorizes(operation, type, name))
             throw new BrokerException(type.Refusal(), RefusalOf(operation, type, name));
     }
 
@@ -77,7 +88,7 @@ public sealed class SessionAccess
         if (_access.TryGet(partition, topicId, out var found))
             return TryOpenServed(found, operation, out opened, out refusal);
         opened = default;
-        refusal = Allows(operation, ResourceType.Topic, partition.Topic) ? ErrorCode.None : ErrorCode.TopicAuthorizationFailed;
+        refusal = Authorizes(operation, ResourceType.Topic, partition.Topic) ? ErrorCode.None : ErrorCode.TopicAuthorizationFailed;
         return false;
     }
 
@@ -92,7 +103,7 @@ public sealed class SessionAccess
     internal bool TryOpenAsOperator(TopicPartition partition, Guid topicId, out OpenedPartition opened, out ErrorCode refusal)
     {
         opened = default;
-        refusal = !Allows(AccessOperation.Alter, ResourceType.Cluster) ? ErrorCode.ClusterAuthorizationFailed
+        refusal = !Authorizes(AccessOperation.Alter, ResourceType.Cluster) ? ErrorCode.ClusterAuthorizationFailed
             : InternalTopics.IsInternal(partition.Topic) ? ErrorCode.TopicAuthorizationFailed : ErrorCode.None;
         if (refusal != ErrorCode.None || !_access.TryGet(partition, topicId, out var found))
             return false;
@@ -110,6 +121,7 @@ public sealed class SessionAccess
         var grant = GrantOf(partition.TopicPartition.Topic);
         if (!grant.Allows(operation))
         {
+            _access.Denied(Session, operation, ResourceType.Topic, partition.TopicPartition.Topic);
             opened = default;
             refusal = ErrorCode.TopicAuthorizationFailed;
             return false;
@@ -136,7 +148,7 @@ public sealed class SessionAccess
     /// <param name="append">Appends the batch with a verified transaction.</param>
     internal ValueTask<ProduceResult> AppendInTransactionAsync(TopicPartition partition, Guid topicId, ProducerIdentity producer,
         BatchTransaction transaction, Func<VerifiedTransaction, ValueTask<ProduceResult>> append) =>
-        !Allows(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)
+        !Authorizes(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)
             ? new(ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed,
                 RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, transaction.TransactionalId)))
         : TransactionDoor.Verifies(Session) ? _access.Transactions.AppendAsync(partition, topicId,
@@ -158,23 +170,24 @@ public sealed class SessionAccess
     /// <returns>The request's own refusal; null where it may be sent.</returns>
     internal object? Refuses(IGroupRequest request, string groupId)
     {
-        if (!Allows(request.Operation, ResourceType.Group, groupId))
+        if (!Authorizes(request.Operation, ResourceType.Group, groupId))
             return request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
         // The offsets are of the id's transaction.
         if (request is TransactionOffsetCommit { TransactionalId: var id }
-            && !Allows(AccessOperation.Write, ResourceType.TransactionalId, id))
+            && !Authorizes(AccessOperation.Write, ResourceType.TransactionalId, id))
             return request.Refuse(ErrorCode.TransactionalIdAuthorizationFailed,
                 RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, id));
         // The coordinator finds and assigns topics on the member's behalf.
         if (request is ConsumerGroupHeartbeat { SubscribedTopicNames: { } names }
-            && names.FirstOrDefault(name => !Allows(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
+            && names.FirstOrDefault(name => !Authorizes(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
         if (request is ConsumerGroupHeartbeat { SubscribedTopicRegex.Length: > 0 }
-            && !Allows(AccessOperation.Describe, ResourceType.Topic, ResourceTypes.Every))
+            && !Authorizes(AccessOperation.Describe, ResourceType.Topic, ResourceTypes.Every))
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, $"{Session.Principal} may not subscribe by a regular expression, "
                 + "since that needs Describe on every topic. Subscribe by names, or have Describe on Topic '*' allowed.");
         // The broker writes there from then on.
-        return request is AlterShareGroup { DeadLetterTopic: { } letters } && !Allows(AccessOperation.Write, ResourceType.Topic, letters)
+        return request is AlterShareGroup { DeadLetterTopic: { } letters }
+            && !Authorizes(AccessOperation.Write, ResourceType.Topic, letters)
             ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;
     }
 
@@ -186,9 +199,9 @@ public sealed class SessionAccess
     internal object? Refuses(ITransactionRequest request, string transactionalId)
     {
         if (request is AbortTransaction)
-            return Allows(AccessOperation.Alter, ResourceType.Cluster) ? null
+            return Authorizes(AccessOperation.Alter, ResourceType.Cluster) ? null
                 : Refusal(request, AccessOperation.Alter, ResourceType.Cluster, ResourceTypes.Cluster);
-        if (!Allows(request.Operation, ResourceType.TransactionalId, transactionalId))
+        if (!Authorizes(request.Operation, ResourceType.TransactionalId, transactionalId))
             return Refusal(request, request.Operation, ResourceType.TransactionalId, transactionalId);
         // Over the Kafka protocol the connection tells that a request comes late.
         if (request is EndTransaction { RaisesEpoch: false, Number: 0 }
@@ -200,12 +213,12 @@ public sealed class SessionAccess
             return null;
         foreach (var partition in add.Partitions)
         {
-            if (!Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+            if (!Authorizes(AccessOperation.Write, ResourceType.Topic, partition.Topic))
                 return Refusal(request, AccessOperation.Write, ResourceType.Topic, partition.Topic);
         }
         foreach (var group in add.Groups)
         {
-            if (!Allows(AccessOperation.Read, ResourceType.Group, group))
+            if (!Authorizes(AccessOperation.Read, ResourceType.Group, group))
                 return Refusal(request, AccessOperation.Read, ResourceType.Group, group);
         }
         return null;

@@ -25,7 +25,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
-        session.AllowsCreation(topic.Name)
+        session.AuthorizesCreation(topic.Name)
             ? _broker.CreateTopicAsync(topic, cancellationToken)
             : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Create, topic.Name));
 
@@ -66,20 +66,20 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     /// <inheritdoc/>
     public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
-        session.Allows(AccessOperation.Describe, ResourceType.Topic, topic)
+        session.Authorizes(AccessOperation.Describe, ResourceType.Topic, topic)
             ? _broker.GetTopicAsync(topic, cancellationToken)
             : ValueTask.FromException<TopicListing>(Refusal(AccessOperation.Describe, topic));
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
         CancellationToken cancellationToken = default) =>
-        session.Allows(AccessOperation.AlterConfigs, ResourceType.Topic, topic)
+        session.Authorizes(AccessOperation.AlterConfigs, ResourceType.Topic, topic)
             ? _broker.AlterTopicAsync(topic, configs, cancellationToken)
             : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.AlterConfigs, topic));
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
-        session.Allows(AccessOperation.Alter, ResourceType.Topic, topic)
+        session.Authorizes(AccessOperation.Alter, ResourceType.Topic, topic)
             ? _broker.AddPartitionsAsync(topic, totalCount, cancellationToken)
             : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Alter, topic));
 
@@ -100,7 +100,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
         CancellationToken cancellationToken)
     {
-        if (!session.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+        if (!session.Authorizes(AccessOperation.Write, ResourceType.Topic, partition.Topic))
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
         if (ReservedProducers.Refuses(session.Session, batch.Span))
             return new(ReservedProducers.Refusal);
@@ -117,7 +117,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
     {
         var topic = request.Partition.Topic;
-        if (!session.Allows(AccessOperation.Read, ResourceType.Topic, topic))
+        if (!session.Authorizes(AccessOperation.Read, ResourceType.Topic, topic))
             return new(FetchResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Read, topic)));
         var fetching = _broker.FetchAsync(request, cancellationToken);
         return fetching.IsCompletedSuccessfully ? new(Counted(topic, fetching.Result)) : CountAsync(topic, fetching);
@@ -126,13 +126,13 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     /// <inheritdoc/>
     public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
         CancellationToken cancellationToken = default) =>
-        session.Allows(AccessOperation.Describe, ResourceType.Topic, partition.Topic)
+        session.Authorizes(AccessOperation.Describe, ResourceType.Topic, partition.Topic)
             ? _broker.FindOffsetAsync(partition, spec, cancellationToken)
             : new(new OffsetResult(ErrorCode.TopicAuthorizationFailed, -1, Message: Message(AccessOperation.Describe, partition.Topic)));
 
     /// <inheritdoc/>
     public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
-        session.Allows(AccessOperation.Delete, ResourceType.Topic, partition.Topic)
+        session.Authorizes(AccessOperation.Delete, ResourceType.Topic, partition.Topic)
             ? _broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken)
             : ValueTask.FromException<long>(Refusal(AccessOperation.Delete, partition.Topic));
 

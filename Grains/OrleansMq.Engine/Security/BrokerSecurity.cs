@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using System.Diagnostics.Metrics;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -98,6 +99,14 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     /// <summary>The version that changed a user's credentials last; -1 where there is none.</summary>
     public long ChangedAt(string user) => _document.Users.TryGetValue(user, out var entry) ? entry.ChangedAt : -1;
+
+    /// <summary>Adds the instruments of decisions to a meter.</summary>
+    public void AddTo(Meter meter) => meter.CreateObservableCounter("orleansmq.access.warned", () => Authorizer.Warned, "{operation}",
+        "Operations that rules would refuse, and that are allowed since authorization only warns.");
+
+    /// <summary>Logs who has changed users or rules, for who audits a broker.</summary>
+    public void Audit(BrokerSession session, string change) => _log.Write(EngineLogLevel.Information,
+        $"{LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' ({session.Protocol}) {change}");
 
     /// <summary>Reads users and rules. While the store does not answer, it goes on trying in the background.</summary>
     /// <param name="follows">Whether other brokers change them, too.</param>

@@ -1,4 +1,5 @@
 using OrleansMq.Access;
+using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Security;
 
@@ -7,6 +8,8 @@ namespace OrleansMq.Security;
 /// <param name="security">Users and rules.</param>
 internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity security) : ISecurity
 {
+    private const int MaxLoggedRules = 100;
+
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<UserDescription>> DescribeUsersAsync(IReadOnlyCollection<string>? names,
         CancellationToken cancellationToken = default)
@@ -16,10 +19,11 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
     }
 
     /// <inheritdoc/>
-    public ValueTask AlterUserAsync(UserChange change, CancellationToken cancellationToken = default)
+    public async ValueTask AlterUserAsync(UserChange change, CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.Alter, ResourceType.Cluster);
-        return security.AlterUserAsync(change, cancellationToken);
+        await security.AlterUserAsync(change, cancellationToken).ConfigureAwait(false);
+        Audit($"changed the credentials of user '{LoggedText.Of(change.User)}'.");
     }
 
     /// <summary>Creates a user, or gives it another password.</summary>
@@ -28,13 +32,15 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
         session.Demand(AccessOperation.Alter, ResourceType.Cluster);
         await security.AlterUserAsync(await Task.Run(() => BrokerSecurity.OfPassword(user, password, iterations), cancellationToken)
             .ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
+        Audit($"changed the password of user '{LoggedText.Of(user)}'.");
     }
 
     /// <inheritdoc/>
-    public ValueTask DeleteUserAsync(string user, CancellationToken cancellationToken = default)
+    public async ValueTask DeleteUserAsync(string user, CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.Alter, ResourceType.Cluster);
-        return security.DeleteUserAsync(user, cancellationToken);
+        await security.DeleteUserAsync(user, cancellationToken).ConfigureAwait(false);
+        Audit($"deleted user '{LoggedText.Of(user)}'.");
     }
 
     /// <inheritdoc/>
@@ -45,18 +51,21 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
     }
 
     /// <inheritdoc/>
-    public ValueTask CreateAclsAsync(IReadOnlyCollection<AclRule> rules, CancellationToken cancellationToken = default)
+    public async ValueTask CreateAclsAsync(IReadOnlyCollection<AclRule> rules, CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.Alter, ResourceType.Cluster);
-        return security.CreateAclsAsync(rules, cancellationToken);
+        await security.CreateAclsAsync(rules, cancellationToken).ConfigureAwait(false);
+        Audit("created", rules);
     }
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<IReadOnlyList<AclRule>>> DeleteAclsAsync(IReadOnlyList<AclFilter> filters,
+    public async ValueTask<IReadOnlyList<IReadOnlyList<AclRule>>> DeleteAclsAsync(IReadOnlyList<AclFilter> filters,
         CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.Alter, ResourceType.Cluster);
-        return security.DeleteAclsAsync(filters, cancellationToken);
+        var deleted = await security.DeleteAclsAsync(filters, cancellationToken).ConfigureAwait(false);
+        Audit("deleted", [.. deleted.SelectMany(static rules => rules).Distinct()]);
+        return deleted;
     }
 
     /// <summary>Decides for a principal, and tells why.</summary>
@@ -64,5 +73,15 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
     {
         session.Demand(AccessOperation.Describe, ResourceType.Cluster);
         return security.Authorizer.Decide(principal, host, operation, type, name);
+    }
+
+    private void Audit(string change) => security.Audit(session.Session, change);
+
+    private void Audit(string verb, IReadOnlyCollection<AclRule> rules)
+    {
+        foreach (var rule in rules.Take(MaxLoggedRules))
+            Audit($"{verb} the rule: {LoggedText.Of(rule.ToString())}.");
+        if (rules.Count > MaxLoggedRules)
+            Audit($"{verb} {rules.Count - MaxLoggedRules} more rules by the same request.");
     }
 }

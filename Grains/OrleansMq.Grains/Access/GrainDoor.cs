@@ -98,7 +98,7 @@ internal sealed class GrainDoor(BrokerAccess access)
 
     private void DemandCreation(string topic)
     {
-        if (!Clients.AllowsCreation(topic))
+        if (!Clients.AuthorizesCreation(topic))
             Clients.Demand(AccessOperation.Create, ResourceType.Topic, topic);
     }
 }

@@ -43,6 +43,7 @@ internal static class HttpAuthentication
             http.Items[Key] = verified.Principal;
             return true;
         }
+        api.Gate.Access.Meter.Denials.Failed(SessionProtocol.Http);
         await Task.Delay(FailureDelay, api.TimeProvider, http.RequestAborted);
         await Problems.WriteAsync(http, StatusCodes.Status401Unauthorized, ErrorCode.SaslAuthenticationFailed,
             "The credentials are not those of a user. Send a user's name and password as 'Authorization: Basic', "

@@ -87,7 +87,7 @@ internal static class TransactionEndpoints
     private static async ValueTask<AddToTransactionResult> AddAsync(ApiServices api, SessionAccess access, AddToTransaction request,
         CancellationToken cancellationToken)
     {
-        if (!access.Allows(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId))
+        if (!access.Authorizes(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId))
             return Refused(ErrorCode.TransactionalIdAuthorizationFailed,
                 access.RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId));
         // Before anything is made of each.
@@ -103,7 +103,7 @@ internal static class TransactionEndpoints
         var partitions = new List<TransactionPartition>(request.Partitions.Count);
         foreach (var partition in request.Partitions)
         {
-            if (!access.Allows(AccessOperation.Write, ResourceType.Topic, partition.Topic))
+            if (!access.Authorizes(AccessOperation.Write, ResourceType.Topic, partition.Topic))
                 return Refused(ErrorCode.TopicAuthorizationFailed,
                     access.RefusalOf(AccessOperation.Write, ResourceType.Topic, partition.Topic));
             if (!known.TryGetValue(partition.Topic, out var topic))

@@ -49,7 +49,7 @@ internal sealed class AddPartitionsToTxnApi() : KafkaApi<AddPartitionsToTxnReque
     private static async ValueTask<ErrorCode[]> AddAsync(RequestContext context, AddPartitionsToTxnRequest request)
     {
         var errors = new ErrorCode[request.Topics.Sum(static topic => topic.Partitions.Length)];
-        if (!context.Access.Allows(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId))
+        if (!context.Access.Authorizes(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId))
         {
             Array.Fill(errors, ErrorCode.TransactionalIdAuthorizationFailed);
             return errors;
@@ -58,7 +58,7 @@ internal sealed class AddPartitionsToTxnApi() : KafkaApi<AddPartitionsToTxnReque
         var next = 0;
         foreach (var topic in request.Topics)
         {
-            var mayWrite = context.Access.Allows(AccessOperation.Write, ResourceType.Topic, topic.Name);
+            var mayWrite = context.Access.Authorizes(AccessOperation.Write, ResourceType.Topic, topic.Name);
             var known = mayWrite ? context.Services.Metadata.Image.FindServed(topic.Name) : null;
             foreach (var number in topic.Partitions)
             {

@@ -46,7 +46,7 @@ internal sealed class AlterPartitionReassignmentsApi()
         response.WriteInt32(0);
         if (context.Version >= 1)
             response.WriteBool(request.AllowReplicationFactorChange);
-        var isAllowed = context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster);
+        var isAllowed = context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster);
         response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);
         response.WriteString(isAllowed ? null : context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Cluster));
         var topics = isAllowed ? request.Topics : [];

@@ -36,7 +36,7 @@ internal sealed class AlterShareGroupOffsetsApi()
         var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(request.GroupId)
         {
             Moves = [.. from topic in request.Topics
-                        where context.Access.Allows(AccessOperation.Read, ResourceType.Topic, topic.Name)
+                        where context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, topic.Name)
                         let served = image.FindServed(topic.Name)
                         where served is not null
                         from partition in topic.Partitions
@@ -50,7 +50,7 @@ internal sealed class AlterShareGroupOffsetsApi()
         foreach (var topic in reply.Error == ErrorCode.None ? request.Topics : [])
         {
             var served = image.FindServed(topic.Name);
-            var isAllowed = context.Access.Allows(AccessOperation.Read, ResourceType.Topic, topic.Name);
+            var isAllowed = context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, topic.Name);
             response.WriteString(topic.Name);
             response.WriteUuid(isAllowed && served is not null ? served.TopicId : Guid.Empty);
             response.WriteLength(topic.Partitions.Length);

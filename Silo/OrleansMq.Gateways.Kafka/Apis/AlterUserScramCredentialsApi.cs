@@ -34,7 +34,7 @@ internal sealed class AlterUserScramCredentialsApi()
         var (removals, settings) = (request.Removals.ToLookup(static one => one.User), request.Settings.ToLookup(static one => one.User));
         string[] users = [.. removals.Select(static one => one.Key).Union(settings.Select(static one => one.Key))];
         // Before anything is done for each: there may be many.
-        var isAllowed = context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster);
+        var isAllowed = context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster);
         response.WriteInt32(0);
         response.WriteLength(users.Length);
         foreach (var user in users)

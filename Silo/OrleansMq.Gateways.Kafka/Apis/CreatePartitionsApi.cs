@@ -47,7 +47,7 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
     private static async ValueTask<(ErrorCode Error, string? Message)> GrowAsync(RequestContext context, GrowingTopic topic,
         bool validateOnly)
     {
-        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Topic, topic.Name))
+        if (!context.Access.Authorizes(AccessOperation.Alter, ResourceType.Topic, topic.Name))
             return (ErrorCode.TopicAuthorizationFailed, context.Access.RefusalOf(AccessOperation.Alter, ResourceType.Topic, topic.Name));
         if (context.Services.Metadata.Image.FindServed(topic.Name) is not { } before)
             return (ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(topic.Name));

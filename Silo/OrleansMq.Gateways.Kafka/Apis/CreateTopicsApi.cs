@@ -51,7 +51,7 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
     {
         try
         {
-            if (!context.Access.AllowsCreation(topic.Name))
+            if (!context.Access.AuthorizesCreation(topic.Name))
                 return new CreatedTopic(ErrorCode.TopicAuthorizationFailed,
                     context.Access.RefusalOf(AccessOperation.Create, ResourceType.Topic, topic.Name), null);
             var wanted = topic.ToNewTopic();

@@ -26,7 +26,7 @@ internal sealed class DeleteShareGroupOffsetsApi()
     {
         var image = context.Services.Metadata.Image;
         var topics = request.Topics.Distinct().Select(name => (Name: name, Served: image.FindServed(name),
-            IsAllowed: context.Access.Allows(AccessOperation.Read, ResourceType.Topic, name))).ToArray();
+            IsAllowed: context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, name))).ToArray();
         var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(request.GroupId)
         {
             DeletedTopics = [.. topics.Where(static topic => topic is { IsAllowed: true, Served: not null })

@@ -40,7 +40,7 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
                 ?? Guid.Empty;
             var (error, message) = await DeleteAsync(context, topic, name).ConfigureAwait(false);
             // A client that may not describe the topic learns neither its name nor its id.
-            if (name is not null && !context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, name))
+            if (name is not null && !context.Access.Authorizes(AccessOperation.Describe, ResourceType.Topic, name))
                 (name, topicId) = (topic.Name, topic.TopicId);
             response.WriteString(context.Version >= 6 ? name : name ?? "");
             if (context.Version >= 6)

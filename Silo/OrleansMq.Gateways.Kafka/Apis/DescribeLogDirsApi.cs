@@ -28,7 +28,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeLogDirsRequest request, ResponseWriter response)
     {
         var image = context.Services.Metadata.Image;
-        var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Cluster);
+        var isAllowed = context.Access.Authorizes(AccessOperation.Describe, ResourceType.Cluster);
         var error = isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed;
         var topics = (isAllowed ? context.Access.ListReplicas() : []).Where(partition => IsAskedFor(image, partition, request))
             .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal)

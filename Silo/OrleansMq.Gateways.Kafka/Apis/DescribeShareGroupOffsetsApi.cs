@@ -71,7 +71,7 @@ internal sealed class DescribeShareGroupOffsetsApi()
     private static async ValueTask WriteAsync(RequestContext context, ResponseWriter response, string groupId, DescribedShareTopic topic,
         ShareCursorsResult found)
     {
-        var isAllowed = context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name);
+        var isAllowed = context.Access.Authorizes(AccessOperation.Describe, ResourceType.Topic, topic.Name);
         var served = isAllowed ? context.Services.Metadata.Image.FindServed(topic.Name) : null;
         var cursors = found.Topics.FirstOrDefault(cursors => cursors.TopicId == served?.TopicId);
         var partitions = topic.Partitions.Distinct().ToArray();

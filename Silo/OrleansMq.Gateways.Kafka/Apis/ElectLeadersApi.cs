@@ -55,7 +55,7 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     private static async ValueTask<(ErrorCode Error, IReadOnlyList<LeaderElection> Elections)> ElectAsync(RequestContext context,
         ElectLeadersRequest request)
     {
-        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
+        if (!context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster))
             return (ErrorCode.ClusterAuthorizationFailed, RefuseEach(context, request.Partitions ?? []));
         if (request.Type is not (Preferred or Unclean))
             return (ErrorCode.InvalidRequest, []);

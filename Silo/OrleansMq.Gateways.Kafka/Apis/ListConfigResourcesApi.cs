@@ -23,7 +23,7 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
     {
         var image = context.Services.Metadata.Image;
         var resources = new List<(ConfigResource Type, string Name)>();
-        var isAllowed = context.Access.Allows(AccessOperation.DescribeConfigs, ResourceType.Cluster);
+        var isAllowed = context.Access.Authorizes(AccessOperation.DescribeConfigs, ResourceType.Cluster);
         if (isAllowed && request.Types.Contains(ConfigResource.Topic))
             resources.AddRange(image.Names.Keys.Where(name => image.FindServed(name) is not null)
                 .Select(static name => (ConfigResource.Topic, name)));

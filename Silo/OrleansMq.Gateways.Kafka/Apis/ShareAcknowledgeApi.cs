@@ -37,7 +37,7 @@ internal sealed class ShareAcknowledgeApi() : KafkaApi<ShareAcknowledgeRequest>(
     private static ErrorCode Enter(RequestContext context, ShareAcknowledgeRequest request, out ShareSession<ShareReader>? session)
     {
         session = null;
-        if (!context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId))
+        if (!context.Access.Authorizes(AccessOperation.Read, ResourceType.Group, request.GroupId))
             return ErrorCode.GroupAuthorizationFailed;
         if (request.GroupId.Length == 0 || request.MemberId.Length == 0)
             return ErrorCode.InvalidRequest;

@@ -83,7 +83,7 @@ internal sealed class ShareFetchApi() : KafkaApi<ShareFetchRequest>(ApiKey.Share
     private static ErrorCode Enter(RequestContext context, ShareFetchRequest request, out ShareSession<ShareReader>? session)
     {
         session = null;
-        if (!context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId))
+        if (!context.Access.Authorizes(AccessOperation.Read, ResourceType.Group, request.GroupId))
             return ErrorCode.GroupAuthorizationFailed;
         if (request.GroupId.Length == 0 || request.MemberId.Length == 0)
             return ErrorCode.InvalidRequest;

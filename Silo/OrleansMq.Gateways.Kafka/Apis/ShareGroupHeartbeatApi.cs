@@ -47,8 +47,8 @@ internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(A
     private static async ValueTask<ShareGroupHeartbeatResult> BeatAsync(RequestContext context, ShareGroupHeartbeat request)
     {
         // As Kafka: one topic that the client may not know refuses the heartbeat.
-        if (context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.GroupId)
-            && request.SubscribedTopicNames?.FirstOrDefault(name => !context.Access.Allows(AccessOperation.Describe, ResourceType.Topic,
+        if (context.Access.Authorizes(AccessOperation.Read, ResourceType.Group, request.GroupId)
+            && request.SubscribedTopicNames?.FirstOrDefault(name => !context.Access.Authorizes(AccessOperation.Describe, ResourceType.Topic,
                 name)) is { } refused)
             return ShareGroupHeartbeatResult.Failed(ErrorCode.TopicAuthorizationFailed,
                 context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Topic, refused));

@@ -68,9 +68,9 @@ internal sealed class TxnOffsetCommitApi() : KafkaApi<TxnOffsetCommitRequest>(Ap
                        select new PartitionOffset(topic.Name, partition.Index,
                            new CommittedOffset(partition.Offset, partition.LeaderEpoch, partition.Metadata ?? ""))).ToArray();
         var errors = new ErrorCode[offsets.Length];
-        var refused = !context.Access.Allows(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId)
+        var refused = !context.Access.Authorizes(AccessOperation.Write, ResourceType.TransactionalId, request.TransactionalId)
             ? ErrorCode.TransactionalIdAuthorizationFailed
-            : !context.Access.Allows(AccessOperation.Read, ResourceType.Group, request.Commit.GroupId)
+            : !context.Access.Authorizes(AccessOperation.Read, ResourceType.Group, request.Commit.GroupId)
             ? ErrorCode.GroupAuthorizationFailed : ErrorCode.None;
         if (refused != ErrorCode.None)
         {
@@ -78,7 +78,7 @@ internal sealed class TxnOffsetCommitApi() : KafkaApi<TxnOffsetCommitRequest>(Ap
             return errors;
         }
         var mayRead = request.Commit.Topics.Select(static topic => topic.Name!).Distinct()
-            .Where(topic => context.Access.Allows(AccessOperation.Read, ResourceType.Topic, topic)).ToHashSet();
+            .Where(topic => context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, topic)).ToHashSet();
         for (var index = 0; index < errors.Length; index++)
             errors[index] = mayRead.Contains(offsets[index].Topic!) ? ErrorCode.None : ErrorCode.TopicAuthorizationFailed;
         var allowed = offsets.Where((_, index) => errors[index] == ErrorCode.None).ToArray();

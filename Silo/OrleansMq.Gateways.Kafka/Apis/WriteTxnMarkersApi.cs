@@ -90,7 +90,7 @@ internal sealed class WriteTxnMarkersApi() : KafkaApi<WriteTxnMarkersRequest>(Ap
 
     private static async ValueTask<ErrorCode> AppendAsync(RequestContext context, WrittenMarker marker, string topic, int partition)
     {
-        if (!context.Access.Allows(AccessOperation.Alter, ResourceType.Cluster))
+        if (!context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster))
             return ErrorCode.ClusterAuthorizationFailed;
         if (marker.CoordinatorEpoch is < 0 or > MaxCoordinatorEpoch)
             return ErrorCode.InvalidRequest;

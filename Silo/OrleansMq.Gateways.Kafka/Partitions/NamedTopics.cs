@@ -36,7 +36,7 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
             : new NamedTopic(null, topicId, null, ErrorCode.UnknownTopicId);
     }
 
-    private bool MayDescribe(string name) => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, name);
+    private bool MayDescribe(string name) => context.Access.Authorizes(AccessOperation.Describe, ResourceType.Topic, name);
 
     private async ValueTask<NamedTopic> FindAsync(string name)
     {

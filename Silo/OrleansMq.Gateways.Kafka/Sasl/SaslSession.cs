@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Security;
 
@@ -168,6 +169,8 @@ internal sealed class SaslSession : IDisposable
     private ErrorCode Fail(string line, ErrorCode error)
     {
         Phase = SaslPhase.Failed;
+        if (error != ErrorCode.None)
+            _services.Access.Meter.Denials.Failed(SessionProtocol.Kafka);
         _services.Unauthenticated.Failed(_client, line);
         return error;
     }

@@ -103,7 +103,7 @@ internal sealed class ProduceTransaction
         if (transactionalId is null)
             return ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed,
                 "The batches belong to a transaction, and the request names none: send its transactional id.");
-        if (!context.Access.Allows(AccessOperation.Write, ResourceType.TransactionalId, transactionalId))
+        if (!context.Access.Authorizes(AccessOperation.Write, ResourceType.TransactionalId, transactionalId))
             return ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed,
                 context.Access.RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, transactionalId));
         return isMixed

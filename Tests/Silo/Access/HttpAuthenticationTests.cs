@@ -90,6 +90,31 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Refusals_and_changes_are_logged_and_counted()
+    {
+        using var admin = Connect("admin", AdminPassword);
+        await admin.Security.SetPasswordAsync("alice", new PasswordBody("secret"), default);
+        await admin.Security.CreateAclsAsync(new CreateAclsBody([new AclBody(ResourceType.Topic, "orders", "User:alice",
+            AccessOperation.Read)]), default);
+        using var alice = Connect("alice", "secret");
+        await AssertRefusedAsync(ErrorCode.TopicAuthorizationFailed, async () => await alice.CreateTopicAsync(new NewTopic("orders")));
+        using var wrong = Connect("alice", "wrong");
+        await AssertRefusedAsync(ErrorCode.SaslAuthenticationFailed, async () => await wrong.ListTopicsAsync());
+        using var request = Request(HttpMethod.Get, "/metrics");
+        Authorize(request, "admin", AdminPassword);
+        using var response = await _broker.Http.SendAsync(request);
+        var metrics = await response.Content.ReadAsStringAsync();
+        Assert.Contains("orleansmq_access_denied_total{operation=\"Create\",resource=\"Topic\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_access_authentication_failures_total{protocol=\"Http\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_access_warned_total 0\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("Refused: User:alice at '127.0.0.1' (Http, client '') may not Create Topic 'orders'.", _broker.Log,
+            StringComparison.Ordinal);
+        Assert.Contains("User:admin at '127.0.0.1' (Http) changed the password of user 'alice'.", _broker.Log, StringComparison.Ordinal);
+        Assert.Contains("User:admin at '127.0.0.1' (Http) created the rule: Allow User:alice Read on Topic 'orders' from *.", _broker.Log,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Changed_password_and_deleted_user_hold_for_open_connections()
     {
         using var admin = Connect("admin", AdminPassword);

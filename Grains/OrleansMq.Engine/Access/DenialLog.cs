@@ -1,0 +1,55 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Access;
+
+/// <summary>
+/// The lines about refused operations, for who audits a broker: one a minute for each that is the same, and a hundred a minute at most,
+/// since a client could cause as many as it likes. The metrics count all. Thread safe.
+/// </summary>
+/// <param name="log">Where the lines go.</param>
+/// <param name="clock">The clock.</param>
+internal sealed class DenialLog(EngineLog log, TimeProvider clock)
+{
+    private const int MaxLines = 100;
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    private readonly Lock _lock = new();
+    private readonly HashSet<(string Principal, string Host, AccessOperation Operation, ResourceType Type, string Name)> _written = [];
+    private long _since = clock.GetTimestamp();
+    private long _omitted;
+
+    /// <summary>Writes that an operation was refused.</summary>
+    public void Write(BrokerSession session, AccessOperation operation, ResourceType type, string name)
+    {
+        long omitted;
+        lock (_lock)
+        {
+            omitted = Renew();
+            var line = (session.Principal, session.Host, operation, type, name);
+            if (_written.Contains(line))
+                return;
+            if (_written.Count == MaxLines)
+            {
+                _omitted++;
+                return;
+            }
+            _written.Add(line);
+        }
+        if (omitted > 0)
+            log.Write(EngineLogLevel.Warning, $"{omitted} more refused operations were not logged: there were over {MaxLines} a minute.");
+        log.Write(EngineLogLevel.Warning, $"Refused: {LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' "
+            + $"({session.Protocol}, client '{LoggedText.Of(session.ClientId)}') may not {operation} {type} '{LoggedText.Of(name)}'.");
+    }
+
+    // Returns how many lines the minute before left out, where a new one begins.
+    private long Renew()
+    {
+        if (clock.GetElapsedTime(_since) < Interval)
+            return 0;
+        _since = clock.GetTimestamp();
+        _written.Clear();
+        var omitted = _omitted;
+        _omitted = 0;
+        return omitted;
+    }
+}
