@@ -5,8 +5,8 @@ using OrleansMq.Gateways.Http.Security;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>The session of an HTTP connection, opened by its first request, and again where another user sends one. A connection carries
-/// one request at a time.</summary>
+/// <summary>The session of an HTTP connection, opened by its first request, and again where one comes with other credentials. A connection
+/// carries one request at a time.</summary>
 internal static class HttpSession
 {
     private static readonly object Key = new();
@@ -16,11 +16,11 @@ internal static class HttpSession
     {
         if (http.Features.Get<IConnectionItemsFeature>()?.Items is not { } items)
             return Open(http, access);
-        if (items.TryGetValue(Key, out var known) && known is SessionAccess opened
-            && opened.Session.Principal == HttpAuthentication.PrincipalOf(http))
-            return opened;
+        var credential = HttpAuthentication.CredentialOf(http);
+        if (items.TryGetValue(Key, out var known) && known is Opened opened && ReferenceEquals(opened.Credential, credential))
+            return opened.Session;
         var session = Open(http, access);
-        items[Key] = session;
+        items[Key] = new Opened(session, credential);
         return session;
     }
 
@@ -28,8 +28,11 @@ internal static class HttpSession
     {
         var connection = http.Connection;
         return access.Open(new BrokerSession(HttpAuthentication.PrincipalOf(http), "",
-            $"{connection.LocalIpAddress}:{connection.LocalPort}", AddressOf(connection.RemoteIpAddress), SessionProtocol.Http));
+            $"{connection.LocalIpAddress}:{connection.LocalPort}", AddressOf(connection.RemoteIpAddress), SessionProtocol.Http),
+            HttpAuthentication.CredentialOf(http)?.IsValid);
     }
+
+    private sealed record Opened(SessionAccess Session, HttpCredential? Credential);
 
     // As rules name it: a port for both families shows clients of the older one as addresses of the newer.
     private static string AddressOf(IPAddress? address) =>

@@ -72,6 +72,12 @@ public sealed class BrokerAccess
     /// <summary>Opens a session. It lasts as long as its connection, and remembers decisions about topics.</summary>
     public SessionAccess Open(BrokerSession session) => new(this, session);
 
+    /// <summary>Opens a session whose credentials may end while a request goes on.</summary>
+    /// <param name="session">The caller.</param>
+    /// <param name="isValid">Whether the credentials are good: no longer once it returns false. Called for each decision. Null: for
+    /// ever.</param>
+    internal SessionAccess Open(BrokerSession session, Func<bool>? isValid) => new(this, session, isValid);
+
     /// <summary>What is known here of a partition that this process serves. For the metadata that gateways answer with, and their choice
     /// of a thread: it is neither authorized nor counted.</summary>
     /// <param name="partition">Topic and number.</param>

@@ -26,9 +26,11 @@ public sealed class SessionAccess
     // Only topics that exist: made-up names take no memory.
     private readonly ConcurrentDictionary<string, TopicGrant> _grants = new(concurrencyLevel: 1, capacity: 7, StringComparer.Ordinal);
 
-    internal SessionAccess(BrokerAccess access, BrokerSession session)
+    private readonly Func<bool>? _isValid;
+
+    internal SessionAccess(BrokerAccess access, BrokerSession session, Func<bool>? isValid = null)
     {
-        _access = access;
+        (_access, _isValid) = (access, isValid);
         Session = session;
         Broker = new SessionBroker(access, this);
     }
@@ -39,6 +41,9 @@ public sealed class SessionAccess
     /// <summary>The broker as this session may use it. A refused operation throws a <see cref="BrokerException"/> or returns the error of
     /// its resource, as other refusals of that operation do.</summary>
     public IBroker Broker { get; }
+
+    // An expired token, or a user that was deleted, lets nothing begin; a request that goes on ends with its next operation.
+    private bool IsValid => _isValid is not { } isValid || isValid();
 
     /// <summary>Whether the session may perform an operation that it asks for. A refusal is counted and logged.</summary>
     internal bool Authorizes(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster)
@@ -52,12 +57,13 @@ public sealed class SessionAccess
     /// <summary>Whether the session may perform an operation: for what it is shown, where it does not ask for the operation
     /// itself.</summary>
     public bool Allows(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
-        type == ResourceType.Topic && _grants.TryGetValue(name, out var grant)
+        IsValid && (type == ResourceType.Topic && _grants.TryGetValue(name, out var grant)
             ? grant.Allows(operation)
-            : _access.Allows(Session, operation, type, name);
+            : _access.Allows(Session, operation, type, name));
 
     /// <summary>Whether the session may perform an operation on some resource of a kind.</summary>
-    public bool AllowsAny(AccessOperation operation, ResourceType type) => _access.Authorizer.AllowsAny(Session, operation, type);
+    public bool AllowsAny(AccessOperation operation, ResourceType type) =>
+        IsValid && _access.Authorizer.AllowsAny(Session, operation, type);
 
     /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic. A refusal is counted and
     /// logged.</summary>
@@ -119,7 +125,7 @@ public sealed class SessionAccess
     internal bool TryOpenServed(Partition partition, AccessOperation operation, out OpenedPartition opened, out ErrorCode refusal)
     {
         var grant = GrantOf(partition.TopicPartition.Topic);
-        if (!grant.Allows(operation))
+        if (!IsValid || !grant.Allows(operation))
         {
             _access.Denied(Session, operation, ResourceType.Topic, partition.TopicPartition.Topic);
             opened = default;
@@ -236,6 +242,7 @@ public sealed class SessionAccess
 
     /// <summary>The message of a refusal.</summary>
     public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
+        !IsValid ? $"The credentials of {Session.Principal} are no longer valid: authenticate again." :
         type == ResourceType.Topic && InternalTopics.IsInternal(name) && !InternalTopics.Allows(operation)
             ? $"Topic '{name}' is internal: no client may {operation} it. Only brokers and silos write and read it."
             : $"{Session.Principal} may not {operation} {type} '{name}'. Have the operation allowed, or authenticate as another principal.";

@@ -21,7 +21,11 @@ internal static class HttpAuthentication
 
     /// <summary>The principal of a request that was admitted.</summary>
     public static string PrincipalOf(HttpContext http) =>
-        http.Items.TryGetValue(Key, out var principal) ? (string)principal! : CertificatePrincipal.Of(http) ?? BrokerSession.Anonymous;
+        CredentialOf(http)?.Principal ?? CertificatePrincipal.Of(http) ?? BrokerSession.Anonymous;
+
+    /// <summary>What a request was admitted by; null for one without credentials in its header.</summary>
+    public static HttpCredential? CredentialOf(HttpContext http) =>
+        http.Items.TryGetValue(Key, out var credential) ? (HttpCredential?)credential : null;
 
     /// <summary>Finds out who sends a request.</summary>
     /// <returns>False: the credentials are not those of a user. The request is answered.</returns>
@@ -30,17 +34,17 @@ internal static class HttpAuthentication
         if (http.Request.Headers.Authorization is not [{ Length: > 0 } header] || api.Gate.Security is not { IsEnabled: true } security)
             return true;
         var items = http.Features.Get<IConnectionItemsFeature>()?.Items;
-        if (items is not null && items.TryGetValue(Key, out var known) && known is Verified before && before.Header == header
-            && before.IsValid(security, api.TimeProvider))
+        if (items is not null && items.TryGetValue(Key, out var known) && known is HttpCredential before && before.Header == header
+            && before.IsCurrent)
         {
-            http.Items[Key] = before.Principal;
+            http.Items[Key] = before;
             return true;
         }
-        if (await VerifyAsync(header, security, http.RequestAborted) is { } verified)
+        if (await VerifyAsync(header, security, api.TimeProvider, http.RequestAborted) is { } verified)
         {
             if (items is not null)
                 items[Key] = verified;
-            http.Items[Key] = verified.Principal;
+            http.Items[Key] = verified;
             return true;
         }
         api.Gate.Access.Meter.Denials.Failed(SessionProtocol.Http);
@@ -51,7 +55,8 @@ internal static class HttpAuthentication
         return false;
     }
 
-    private static async ValueTask<Verified?> VerifyAsync(string header, BrokerSecurity security, CancellationToken cancellationToken)
+    private static async ValueTask<HttpCredential?> VerifyAsync(string header, BrokerSecurity security, TimeProvider clock,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -59,7 +64,7 @@ internal static class HttpAuthentication
                 ? await VerifyPasswordAsync(header, security, cancellationToken)
                 : header.StartsWith(BearerScheme, StringComparison.OrdinalIgnoreCase) && security.Tokens is { } tokens
                 && await tokens.VerifyAsync(header[BearerScheme.Length..].Trim(), cancellationToken) is { } token
-                ? new Verified(header, token.Principal) { ExpiresAt = token.ExpiresAt } : null;
+                ? new HttpCredential(header, token.Principal, () => clock.GetUtcNow() < token.ExpiresAt) : null;
         }
         catch (IOException unreachable)
         {
@@ -68,7 +73,7 @@ internal static class HttpAuthentication
         }
     }
 
-    private static async ValueTask<Verified?> VerifyPasswordAsync(string header, BrokerSecurity security,
+    private static async ValueTask<HttpCredential?> VerifyPasswordAsync(string header, BrokerSecurity security,
         CancellationToken cancellationToken)
     {
         if (header.Length > MaxBasicLength)
@@ -81,26 +86,13 @@ internal static class HttpAuthentication
         if (colon <= 0)
             return null;
         // Read before: a change that comes in between is verified by the next request.
-        var (user, changedAt) = (text[..colon], security.ChangedAt(text[..colon]));
+        var user = text[..colon];
+        var (changedAt, createdAt) = (security.ChangedAt(user), security.CreatedAt(user));
         return await security.VerifiesAsync(user, text[(colon + 1)..], cancellationToken)
-            ? new Verified(header, BrokerSecurity.PrincipalOf(user)) { User = user, ChangedAt = changedAt } : null;
-    }
-
-    private sealed record Verified(string Header, string Principal)
-    {
-        /// <summary>The user whose password it is; null for a token.</summary>
-        public string? User { get; init; }
-
-        /// <summary>The version of the user's password.</summary>
-        public long ChangedAt { get; init; }
-
-        /// <summary>When a token expires.</summary>
-        public DateTimeOffset ExpiresAt { get; init; }
-
-        public bool IsValid(BrokerSecurity security, TimeProvider clock) =>
-            User is { } user ? ChangedAt == security.ChangedAt(user) : clock.GetUtcNow() < ExpiresAt;
-
-        // The header is a password or a token.
-        public override string ToString() => nameof(Verified);
+            ? new HttpCredential(header, BrokerSecurity.PrincipalOf(user), () => security.CreatedAt(user) == createdAt)
+            {
+                IsUnchanged = () => security.ChangedAt(user) == changedAt,
+            }
+            : null;
     }
 }

@@ -7,6 +7,7 @@ using OrleansMq.Client;
 using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tests.Silo.Http;
 
 namespace OrleansMq.Tests.Silo.Access;
 
@@ -112,6 +113,35 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
         Assert.Contains("User:admin at '127.0.0.1' (Http) changed the password of user 'alice'.", _broker.Log, StringComparison.Ordinal);
         Assert.Contains("User:admin at '127.0.0.1' (Http) created the rule: Allow User:alice Read on Topic 'orders' from *.", _broker.Log,
             StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Stream_of_a_deleted_user_ends_with_its_next_record()
+    {
+        using var admin = Connect("admin", AdminPassword);
+        await admin.CreateTopicAsync(new NewTopic("orders"));
+        await admin.Security.SetPasswordAsync("alice", new PasswordBody("secret"), default);
+        await admin.Security.CreateAclsAsync(new CreateAclsBody([new AclBody(ResourceType.Topic, "orders", "User:alice",
+            AccessOperation.Write)]), default);
+        await using var stream = await OpenExchange.StartAsync(_broker, "orders", $"Authorization: Basic "
+            + $"{Convert.ToBase64String(Encoding.UTF8.GetBytes("alice:secret"))}\r\n");
+        await stream.SendAsync("{\"value\": \"one\"}\n");
+        Assert.Contains("\"offset\":0", await stream.ReadLineAsync(), StringComparison.Ordinal);
+        // Its password is another matter: the stream has begun.
+        await admin.Security.SetPasswordAsync("alice", new PasswordBody("changed"), default);
+        await stream.SendAsync("{\"value\": \"two\"}\n");
+        Assert.Contains("\"offset\":1", await stream.ReadLineAsync(), StringComparison.Ordinal);
+        await admin.Security.DeleteUserAsync("alice", default);
+        await stream.SendAsync("{\"value\": \"three\"}\n");
+        var refusal = await stream.ReadLineAsync();
+        Assert.Contains("TopicAuthorizationFailed", refusal, StringComparison.Ordinal);
+        Assert.Contains("authenticate again", refusal, StringComparison.Ordinal);
+        // One who comes back by that name goes on with a stream of its own.
+        await admin.Security.SetPasswordAsync("alice", new PasswordBody("again"), default);
+        await stream.SendAsync("{\"value\": \"four\"}\n");
+        Assert.DoesNotContain("\"offset\":2", await stream.ReadLineAsync() ?? "", StringComparison.Ordinal);
+        using var alice = Connect("alice", "again");
+        Assert.Equal("orders", Assert.Single(await alice.ListTopicsAsync()).Name);
     }
 
     [Fact]

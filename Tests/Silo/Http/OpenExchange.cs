@@ -12,14 +12,14 @@ internal sealed class OpenExchange : IAsyncDisposable
     private string _body = "";
     private bool _ended;
 
-    public static async Task<OpenExchange> StartAsync(RunningBroker broker, string topic)
+    public static async Task<OpenExchange> StartAsync(RunningBroker broker, string topic, string headers = "")
     {
         var exchange = new OpenExchange();
         var address = broker.Http.BaseAddress!;
         await exchange._client.ConnectAsync(IPAddress.Loopback, address.Port);
         exchange._stream = exchange._client.GetStream();
         await exchange.WriteAsync($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: {address.Authority}\r\nTransfer-Encoding: "
-            + "chunked\r\n\r\n");
+            + $"chunked\r\n{headers}\r\n");
         return exchange;
     }
 
