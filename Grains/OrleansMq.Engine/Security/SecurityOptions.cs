@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using OrleansMq.Access;
 
 namespace OrleansMq.Security;
 
@@ -32,6 +33,10 @@ public sealed record SecurityOptions
 
     /// <summary>Verifies tokens; null where none are accepted.</summary>
     internal ITokenVerifier? Tokens { get; init; }
+
+    /// <summary>The principal of all Orleans clients: <see cref="BrokerSession.Anonymous"/>. Certificates of the cluster decide who is one;
+    /// a grain call carries no other identity.</summary>
+    public string OrleansPrincipal { get; init; } = BrokerSession.Anonymous;
 
     /// <summary>Rules of the cluster: 20,000 at most; no more are created.</summary>
     public int MaxAcls { get; init; } = 20_000;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Grains.Hosting;
 
 namespace OrleansMq.Grains.Access;
 
@@ -12,13 +13,14 @@ namespace OrleansMq.Grains.Access;
 /// <para>This is no boundary against code that forges grain calls: the interfaces between brokers on a partition's grain are not guarded,
 /// and a caller states its own id. Only trusted programs may reach a silo's ports.</para>
 /// </summary>
-internal sealed class GrainDoor(BrokerAccess access)
+internal sealed class GrainDoor(BrokerAccess access, SiloBroker broker)
 {
     // What Orleans puts before the address of a silo that calls outside of its grains.
     private const string HostedClientPrefix = "hosted-";
 
-    /// <summary>The session of all Orleans clients: a grain call carries no identity yet.</summary>
-    public SessionAccess Clients { get; } = access.Open(BrokerSession.Orleans);
+    /// <summary>The session of all Orleans clients: a grain call carries no identity.</summary>
+    public SessionAccess Clients { get; } =
+        access.Open(BrokerSession.Orleans with { Principal = broker.Options.Security.OrleansPrincipal });
 
     /// <summary>Carries out a call that the caller may make.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,

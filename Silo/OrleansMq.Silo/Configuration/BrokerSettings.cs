@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
@@ -53,6 +54,8 @@ internal sealed record BrokerSettings
     public AuthorizationMode? Authorization { get; init; }
     /// <summary>Principals that may do everything.</summary>
     public IReadOnlyList<string> SuperUsers { get; init; } = [];
+    /// <summary>The principal of all Orleans clients.</summary>
+    public string OrleansPrincipal { get; init; } = BrokerSession.Anonymous;
     /// <summary>The password of the user <see cref="AdminUser"/>, who is created with it, and may do everything: never logged. Null: no
     /// such user is created.</summary>
     public string? AdminPassword { get; init; }
@@ -228,6 +231,7 @@ internal sealed record BrokerSettings
             SuperUsers = [.. SuperUsers, .. AdminPassword is null ? [] : new[] { BrokerSecurity.PrincipalOf(AdminUser) }],
             AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
             SaslMechanisms = [.. SaslMechanisms],
+            OrleansPrincipal = OrleansPrincipal,
         },
         TopicDefaults = TopicConfigRules.Parse(TopicDefaults, TopicConfig.DefaultFor(Flush)).Next,
         DefaultPartitions = Partitions,

@@ -69,6 +69,10 @@ internal static class Settings
         new("superUsers", "PRINCIPAL[;PRINCIPAL...]", "principals such as User:admin, separated by semicolons",
             "Principals that may do everything, whatever the rules are. Default: none.",
             (s, text) => Principals(text) is { } principals ? s with { SuperUsers = principals } : null),
+        new("orleansPrincipal", "PRINCIPAL", "a principal such as User:services",
+            "In a cluster: the principal of all Orleans clients, so that rules can tell them from others without a name. "
+            + "--cluster-tls-ca decides who may connect as one. Give it to all brokers. Default: User:ANONYMOUS.",
+            (s, text) => AclRule.PrincipalFault(text) is null ? s with { OrleansPrincipal = text } : null),
         new("adminPassword", "PASSWORD", "a password of 1 to 1024 characters",
             "Creates the user admin with this password, unless there is one, and lets it do everything. Use the environment or the file to "
             + "keep it out of the process list. Default: none.",

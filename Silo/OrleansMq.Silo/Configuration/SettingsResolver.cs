@@ -56,6 +56,8 @@ internal static class SettingsResolver
             throw new SettingsException("--amqp-management manages what AMQP clients use: add --amqp 5672, or omit --amqp-management.");
         CheckTls(settings);
         CheckTokens(settings);
+        if (settings.OrleansPrincipal != BrokerSettings.Default.OrleansPrincipal && settings.Flavour == Flavour.Standalone)
+            throw new SettingsException("--orleans-principal: a standalone broker has no Orleans clients. Leave it out.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
                 + $"{flag}.");

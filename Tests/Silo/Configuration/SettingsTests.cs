@@ -75,7 +75,7 @@ public sealed class SettingsTests
         { "kafka", "1,SSL,example.com" }, { "kafka", "=1,SSL" }, { "kafka", "1,SSL,a:1,b:2" }, { "kafka", ";" },
         { "amqp", "https://1" }, { "tlsCertificate", ";" }, { "tlsKey", ";" }, { "tlsPassword", "" }, { "tlsClientAuth", "maybe" },
         { "saslMechanisms", "PLAIN,GSSAPI" }, { "oauthbearerJwks", "http://issuer.example.com/keys" }, { "oauthbearerIssuer", "" },
-        { "oauthbearerAudience", "," }, { "oauthbearerSubClaim", "" },
+        { "oauthbearerAudience", "," }, { "oauthbearerSubClaim", "" }, { "orleansPrincipal", "services" },
         { "tlsClientCa", "" }, { "tlsPrincipalMappingRules", "RULE:" },
     };
 
