@@ -33,7 +33,7 @@ internal sealed class AlterShareGroupOffsetsApi()
         ResponseWriter response)
     {
         var image = context.Services.Metadata.Image;
-        var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(request.GroupId)
+        var change = new AlterShareGroup(request.GroupId)
         {
             Moves = [.. from topic in request.Topics
                         where context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, topic.Name)
@@ -42,7 +42,8 @@ internal sealed class AlterShareGroupOffsetsApi()
                         from partition in topic.Partitions
                         where Exists(served, partition.Index)
                         select new ShareCursorMove(served.TopicId, partition.Index, partition.StartOffset)],
-        }, context.Aborted).ConfigureAwait(false);
+        };
+        var reply = await ShareGroupChange.SendAsync(context, change, AccessOperation.Read).ConfigureAwait(false);
         response.WriteInt32(0);
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);

@@ -27,11 +27,12 @@ internal sealed class DeleteShareGroupOffsetsApi()
         var image = context.Services.Metadata.Image;
         var topics = request.Topics.Distinct().Select(name => (Name: name, Served: image.FindServed(name),
             IsAllowed: context.Access.Authorizes(AccessOperation.Read, ResourceType.Topic, name))).ToArray();
-        var reply = await context.Broker.Groups.SendAsync(new AlterShareGroup(request.GroupId)
+        var change = new AlterShareGroup(request.GroupId)
         {
             DeletedTopics = [.. topics.Where(static topic => topic is { IsAllowed: true, Served: not null })
                 .Select(static topic => topic.Served!.TopicId)],
-        }, context.Aborted).ConfigureAwait(false);
+        };
+        var reply = await ShareGroupChange.SendAsync(context, change, AccessOperation.Delete).ConfigureAwait(false);
         response.WriteInt32(0);
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);
