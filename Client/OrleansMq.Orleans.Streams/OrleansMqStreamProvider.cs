@@ -137,7 +137,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         // Attached first: from now on the activation refuses what comes from before the replay.
         await WriteAsync(stream, subscription, grain, token, found.Replay?.Number ?? 0,
             replay => consumer.Attach(subscription, observer, replay), _ => giveUp());
-        Leave(TopicOf(stream), found);
+        Leave(stream, found);
     }
 
     private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, int replays,
@@ -222,16 +222,16 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var left = FindOwn(grain, stream, subscription);
         await Subscriptions.WriteAsync(KeyOf(stream, subscription), null, CancellationToken.None);
         ConsumerOf(grain).Remove(subscription);
-        Leave(TopicOf(stream), left);
+        Leave(stream, left);
     }
 
     // A silo that carries the replay out does so, too. None may have begun it.
-    private void Leave(string topic, ExplicitSubscription? left)
+    private void Leave(StreamId stream, ExplicitSubscription? left)
     {
         if (left?.Replay is not { } replay)
             return;
-        Subscriptions.RemoveProgress(replay);
-        _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(topic, left.Partition), Topics.QueueOf(replay), _logger);
+        Subscriptions.RemoveProgress(KeyOf(stream, left.Id), replay);
+        _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(TopicOf(stream), left.Partition), Topics.QueueOf(replay), _logger);
     }
 
     /// <summary>Returns the subscriptions of the grain that calls.</summary>
@@ -252,9 +252,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     public static string TopicOf(StreamId stream) => stream.GetNamespace()!;
 
     private ExplicitSubscription? FindOwn(IGrainContext grain, StreamId stream, Guid subscription) =>
-        Subscriptions.Table.Find(stream).FirstOrDefault(other => other.Id == subscription && other.Grain == grain.GrainId);
+        Subscriptions.Table.Find(stream, subscription) is { } found && found.Grain == grain.GrainId ? found : null;
 
-    private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
+    /// <summary>Returns the key of a subscription's record.</summary>
+    public static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
 
     /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has none: the
     /// stream belongs to another grain of the class, or to none.</summary>
