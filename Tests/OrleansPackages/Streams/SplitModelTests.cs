@@ -11,7 +11,7 @@ namespace OrleansMq.Tests.OrleansPackages.Streams;
 /// </summary>
 public sealed class SplitModelTests(ITestOutputHelper output)
 {
-    private const int Seeds = 1_500;
+    private const int Seeds = 1_000;
 
     [Fact]
     public void Every_subscription_receives_every_event_in_order_whatever_fails()
@@ -35,7 +35,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             joined += world.Joined;
         }
         output.WriteLine($"{splits} splits, {again} while they joined, {joined} joined");
-        Assert.True(given > 0 || (splits > Seeds && again > Seeds / 10 && joined > Seeds / 2), "the model splits, and joins");
+        Assert.True(given > 0 || (splits > Seeds && again > Seeds / 50 && joined > Seeds / 2), "the model splits, and joins");
     }
 
     private sealed class Cursor(int floor)
@@ -68,6 +68,8 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public Guid Id => id;
         public Activation Activation { get; set; } = new();
         public bool IsRemoved { get; set; }
+        // A grain has one call at a time.
+        public bool Resumes { get; set; }
         public int Next { get; set; }
     }
 
@@ -81,7 +83,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
 
     private sealed class World
     {
-        private const int Events = 25;
+        private const int Events = 60;
         private static readonly StreamId s_stream = StreamId.Create("orders", "k");
         private readonly Random _random;
         private readonly List<(byte[] Key, byte[]? Value)?> _log = [];
@@ -90,7 +92,8 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         private readonly Dictionary<Guid, Cursor> _replays = [];
         private readonly List<Silo> _silos = [new(), new(), new()];
         private readonly List<Subscriber> _subscribers = [];
-        private readonly List<IEnumerator<int>> _grains = [];
+        // Calls of grains, and the ends of sessions: they go on without a silo.
+        private readonly List<IEnumerator<int>> _others = [];
         private int _end;
         private bool _isQuiet;
 
@@ -104,13 +107,14 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         {
             for (var number = 0; number < 3; number++)
             {
-                var subscriber = new Subscriber(Guid.NewGuid());
+                // In the table's order, which then is the same for each run of a seed.
+                var subscriber = new Subscriber(new Guid(number + 1, 0, 0, new byte[8]));
                 _subscribers.Add(subscriber);
                 Write(KeyOf(subscriber), new SubscriptionValue($"reader/{number}", 0, _queue, 0).ToBytes());
             }
             foreach (var silo in _silos)
                 silo.Tasks.Add(Serve(silo).GetEnumerator());
-            for (var step = 0; step < 1_500; step++)
+            for (var step = 0; step < 2_500; step++)
                 Step();
             _isQuiet = true;
             _end = Math.Max(_end, Events);
@@ -120,12 +124,17 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                 Step();
             foreach (var (subscriber, number) in _subscribers.Where(static subscriber => !subscriber.IsRemoved).Select((s, i) => (s, i)))
                 Check(subscriber.Next == _end, $"subscriber {number} of those left has {subscriber.Next} of {_end} events");
-            Check(IsOver(), "replays do not end");
+            Check(IsOver(), $"replays do not end: {Describe()}");
             CheckTables();
         }
 
         private bool IsOver() => _shared.Floor == _end && _subscribers.TrueForAll(s => s.IsRemoved || s.Next == _end)
-            && _silos.TrueForAll(silo => !CaughtUp(silo).Replays.Any()) && _grains.Count == 0;
+            && _silos.TrueForAll(silo => !CaughtUp(silo).Replays.Any()) && _others.Count == 0;
+
+        private string Describe() => $"shared {_shared.Floor} of {_end}, held {_shared.Holder is not null}; "
+            + string.Join("; ", _silos.SelectMany(silo => CaughtUp(silo).Replays.Select(static pair => pair.Subscription.Replay!)
+                .Select(replay => $"{replay.Number} {silo.Table.FindStep(replay.Id)}, runs {silo.Running.Contains(replay.Id)}, "
+                    + $"{_replays.GetValueOrDefault(replay.Id)?.Floor}")));
 
         // What a silo reads that starts now, from a topic that is compacted, is what the others have.
         private void CheckTables()
@@ -143,13 +152,13 @@ public sealed class SplitModelTests(ITestOutputHelper output)
 
         private void Step()
         {
-            if (!_isQuiet && _random.Next(12) == 0)
+            if (!_isQuiet && _random.Next(10) == 0)
                 Fault();
             var turn = _random.Next(_subscribers.Count + (_silos.Count * 2) + 1);
             if (turn < _subscribers.Count)
                 Observe(_subscribers[turn]);
             else if (turn == _subscribers.Count + (_silos.Count * 2))
-                Advance(_grains);
+                Advance(_others);
             else
                 Advance(_silos[(turn - _subscribers.Count) % _silos.Count]);
         }
@@ -176,11 +185,12 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                 case 6 when _random.Next(8) == 0 && !subscriber.IsRemoved:
                     Unsubscribe(subscriber, silo);
                     break;
-                case 7 when _random.Next(2) == 0 && !subscriber.IsRemoved:
-                    _grains.Add(Rewind(subscriber, silo, _random.Next(_end + 1)).GetEnumerator());
+                case 7 when _random.Next(2) == 0 && !subscriber.IsRemoved && !subscriber.Resumes:
+                    subscriber.Resumes = true;
+                    _others.Add(Rewind(subscriber, silo, _random.Next(_end + 1)).GetEnumerator());
                     break;
                 case < 15:
-                    subscriber.Activation.Hangs = !subscriber.Activation.Hangs;
+                    subscriber.Activation.Hangs = !subscriber.Activation.Hangs && _random.Next(2) == 0;
                     break;
                 default:
                     _end = Math.Min(Events, _end + 1);
@@ -197,7 +207,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                 cursor.Holder = null;
             silo.Tasks.Add(Serve(silo).GetEnumerator());
             // Sessions of the silo that is gone end at last.
-            silo.Tasks.Add(Expire().GetEnumerator());
+            _others.Add(Expire().GetEnumerator());
 
             IEnumerable<int> Expire()
             {
@@ -230,6 +240,8 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         {
             var found = CaughtUp(silo).Find(s_stream, subscriber.Id);
             Write(KeyOf(subscriber), null);
+            foreach (var call in subscriber.Activation.Calls)
+                call.IsDone = true;
             (subscriber.IsRemoved, subscriber.Activation) = (true, new Activation());
             Leave(subscriber, found?.Replay);
         }
@@ -251,6 +263,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             subscriber.Next = subscriber.Activation.Events.Replay.Id == replay.Id ? from : subscriber.Next;
             Write(KeyOf(subscriber), new SubscriptionValue("reader/1", 0, _queue, 0, replay).ToBytes());
             Leave(subscriber, found.Replay);
+            subscriber.Resumes = false;
         }
 
         private void Leave(Subscriber subscriber, Replay? left)
@@ -306,7 +319,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             while (true)
             {
                 yield return 0;
-                foreach (var (_, subscription) in CaughtUp(silo).Replays.ToList())
+                foreach (var (_, subscription) in CaughtUp(silo).Replays.OrderBy(static pair => pair.Subscription.Id).ToList())
                 {
                     if (silo.Running.Add(subscription.Replay!.Id))
                         silo.Tasks.Add(Replay(silo, subscription).GetEnumerator());
@@ -384,7 +397,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         private IEnumerable<int> Split(Silo silo, ExplicitSubscription subscription, int from)
         {
             var split = subscription.Split(Guid.Empty, from, 0);
-            _replays[split.Id] = new Cursor(from);
+            _replays[split.Id] = new Cursor((int)split.From);
             yield return 0;
             var subscriber = _subscribers.First(other => other.Id == subscription.Id);
             Write(new SplitKey(split.Id, SubscriptionKeyOf(subscriber)).ToBytes(), new SplitValue(_queue, split).ToBytes());
