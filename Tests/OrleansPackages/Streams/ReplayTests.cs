@@ -339,5 +339,7 @@ public sealed class ReplayTests : IAsyncLifetime
             Offsets.Add(delivery.Items[first].Offset);
             return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
         }
+
+        public Task SkippedAsync(Exception cause) => Task.CompletedTask;
     }
 }

@@ -1,6 +1,5 @@
 using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Streams;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.PostgreSql.Server;
 

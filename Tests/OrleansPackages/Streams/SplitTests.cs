@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Orleans.Streams;
 using OrleansMq.Client;
 using OrleansMq.Streams;
@@ -183,10 +184,17 @@ public sealed class SplitTests : IAsyncLifetime
         await ReceivedAsync(readers[1], 1);
         await SendAsync("split-bound", 1, 5);
         await SplitAsync("split-bound");
-        // The other one holds the stream, however long it is tried.
-        await Task.Delay(TimeSpan.FromMilliseconds(1_500));
-        Assert.Equal([0], Received(readers[1]));
+        // The other one that is slow is refused, and holds the stream.
+        var stream = StreamId.Create("split-bound", "k");
+        var fast = readers[1].GetGrainId();
+        var slow = Assert.Single(Table.Find(stream), found => found.Replay is null && found.Grain != fast);
+        var log = new LineLogger();
+        Assert.False(await new StreamSplits(Provider, _client, log).TrySplitAsync(stream, slow, 0, slow.Queue, 0, 0,
+            CancellationToken.None));
+        Assert.Contains("Topic split-bound has 1 or more subscriptions that continue on their own", Assert.Single(log.Lines),
+            StringComparison.Ordinal);
         Assert.Equal(1, Table.CountSplits("split-bound"));
+        Assert.Equal([0], Received(readers[1]));
         gate.SetResult();
         foreach (var reader in readers)
             await ReceivedAsync(reader, 5);
@@ -276,4 +284,16 @@ public sealed class SplitTests : IAsyncLifetime
 
     private async Task<long> LettersAsync(string topic) =>
         (await _silo.Inside.DescribeTopicAsync($"{topic}.dead-letter")).Partitions.Sum(static partition => partition.HighWatermark);
+
+    private sealed class LineLogger : ILogger
+    {
+        public List<string> Lines { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter) => Lines.Add(formatter(state, exception));
+    }
 }
