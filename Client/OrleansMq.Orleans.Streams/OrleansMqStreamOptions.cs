@@ -7,6 +7,8 @@ public sealed record OrleansMqStreamOptions
 {
     private const int MaxNameLength = 100;
 
+    private static readonly TimeSpan ShortestSplit = TimeSpan.FromMilliseconds(10);
+
     /// <summary>The format of events: the formats of the .NET client for text, bytes, numbers and UUIDs, and JSON for every other type, by
     /// default. See <see cref="StreamFormat"/>.</summary>
     public StreamFormat Format { get; init; } = StreamFormat.Json();
@@ -33,6 +35,15 @@ public sealed record OrleansMqStreamOptions
     /// <summary>The most events of a partition that a silo holds for one grain class, or for the explicit subscriptions of one topic: 400
     /// by default, 1 to 10,000. Half of it is kept for the first events of further streams.</summary>
     public int Credit { get; init; } = 400;
+
+    /// <summary>How long an explicit subscription may hold back the others of its stream: 1 second by default, 10 ms to 5 minutes. One that
+    /// has not handled an event by then, after others have, continues from that event on its own, and the others go on. It joins them
+    /// again when it has caught up, ten times that later at the earliest.</summary>
+    public TimeSpan SplitAfter { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The most explicit subscriptions of a topic that continue on their own at once: 100 by default, 0 to 1,000. Each takes a
+    /// queue. Further ones hold the others of their stream, with a warning in the log; 0: all do.</summary>
+    public int MaxSplits { get; init; } = 100;
 
     /// <summary>How long after the death of a silo the events that it held are delivered by another: 10 seconds by default, 1 second to 5
     /// minutes.</summary>
@@ -81,6 +92,8 @@ public sealed record OrleansMqStreamOptions
         Delivery.Validate(nameof(OrleansMqStreamOptions));
         Require(MissingClassTimeout > TimeSpan.Zero && MissingClassTimeout <= TimeSpan.FromDays(1), nameof(MissingClassTimeout),
             "is above zero and at most a day");
+        Require(SplitAfter >= ShortestSplit && SplitAfter <= TimeSpan.FromMinutes(5), nameof(SplitAfter), "is 10 ms to 5 minutes");
+        Require(MaxSplits is >= 0 and <= 1_000, nameof(MaxSplits), "is 0 to 1,000");
         Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
             "is above zero and at most an hour");
         Require(TopicPrefix is not null, nameof(TopicPrefix), "is not null");

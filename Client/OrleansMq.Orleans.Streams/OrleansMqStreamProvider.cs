@@ -19,7 +19,12 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     private readonly Lazy<IProducer<byte[]?, byte[]?>> _producer;
     private readonly Lazy<SubscriptionLog> _subscriptions;
 
-    public OrleansMqStreamProvider(string name, OrleansMqStreamOptions options, IServiceProvider services)
+    /// <summary>Creates a provider.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="options">Its options.</param>
+    /// <param name="services">The services of its silo or client.</param>
+    /// <param name="isOfClient">Whether it is that of an Orleans client.</param>
+    public OrleansMqStreamProvider(string name, OrleansMqStreamOptions options, IServiceProvider services, bool isOfClient = false)
     {
         (Name, Options, _services) = (name, options, services);
         _client = services.GetRequiredService<OrleansMqClient>();
@@ -29,6 +34,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             _client.CreateProducer<byte[]?, byte[]?>(new ProducerOptions())));
         _subscriptions = new(() => new SubscriptionLog(_client, _producer.Value, name, _logger));
         Topics = new StreamTopics(_client, name, options);
+        Clients = isOfClient ? new ClientSubscriptions(this, _client, services, _logger) : null;
     }
 
     /// <inheritdoc/>
@@ -42,6 +48,9 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
 
     /// <summary>Its topics.</summary>
     public StreamTopics Topics { get; }
+
+    /// <summary>The subscriptions of an Orleans client; null: it is the provider of a silo, whose grains subscribe.</summary>
+    public ClientSubscriptions? Clients { get; }
 
     /// <summary>Its explicit subscriptions.</summary>
     public SubscriptionLog Subscriptions => _subscriptions.Value;
@@ -82,10 +91,15 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }).ConfigureAwait(false);
     }
 
-    /// <summary>Subscribes the grain that calls. A grain whose class subscribes by an attribute gets its observer attached to its own
-    /// stream. It subscribes to every other stream as any grain does.</summary>
+    /// <summary>Subscribes the grain or the client that calls. A grain whose class subscribes by an attribute gets its observer attached to
+    /// its own stream. It subscribes to every other stream as any grain does.</summary>
     public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer, StreamSequenceToken? token)
     {
+        if (Clients is { } clients)
+        {
+            var (of, from) = await FindAsync(stream, token).ConfigureAwait(false);
+            return clients.Subscribe(stream, of, from, observer);
+        }
         var grain = CallingGrain();
         if (FindImplicit(grain, stream) is { } subscription)
         {
@@ -105,10 +119,17 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         return id;
     }
 
-    /// <summary>Attaches an observer to a subscription of the grain that calls. With a token the subscription is replayed from there
-    /// on.</summary>
+    /// <summary>Attaches an observer to a subscription of the grain or the client that calls. With a token the subscription is replayed
+    /// from there on.</summary>
     public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer, StreamSequenceToken? token)
     {
+        if (Clients is { } clients)
+        {
+            clients.Require(stream, subscription);
+            clients.Resume(stream, subscription, observer,
+                token is null ? null : (await FindAsync(stream, token).ConfigureAwait(false)).From);
+            return;
+        }
         var grain = CallingGrain();
         var own = FindImplicit(grain, stream);
         if (own is not null)
@@ -137,7 +158,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         // Attached first: from now on the activation refuses what comes from before the replay.
         await WriteAsync(stream, subscription, grain, token, found.Replay?.Number ?? 0,
             replay => consumer.Attach(subscription, observer, replay), _ => giveUp());
-        Leave(TopicOf(stream), found);
+        Leave(stream, found);
     }
 
     private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, int replays,
@@ -184,6 +205,23 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         return (queues[partition.Partition].Id, partition.Partition, end, replay);
     }
 
+    // Where a client reads the stream. What is sent after that comes at this end or above it.
+    private async Task<(TopicPartition Partition, long From)> FindAsync(StreamId stream, StreamSequenceToken? token)
+    {
+        var topic = TopicOf(stream);
+        return await Retries.RunAsync(() => Topics.RenewingAsync(topic, async () =>
+        {
+            await Topics.EnsureAsync(topic, CancellationToken.None).ConfigureAwait(false);
+            var partitions = (await _client.Broker.GetTopicAsync(topic).ConfigureAwait(false)).Partitions;
+            var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, partitions));
+            var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest).ConfigureAwait(false);
+            return (partition, token is null ? end
+                : Equals(token, StreamOffset.Earliest)
+                    ? await _client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest).ConfigureAwait(false)
+                : OffsetOf(stream, partition, end, token));
+        })).ConfigureAwait(false);
+    }
+
     private static long OffsetOf(StreamId stream, TopicPartition partition, long end, StreamSequenceToken token)
     {
         if (token is not StreamOffset position)
@@ -213,6 +251,11 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <summary>Removes a subscription. After it no event is delivered.</summary>
     public async Task UnsubscribeAsync(StreamId stream, Guid subscription)
     {
+        if (Clients is { } clients)
+        {
+            clients.Unsubscribe(stream, subscription);
+            return;
+        }
         var grain = CallingGrain();
         if (FindImplicit(grain, stream) == subscription)
         {
@@ -222,21 +265,23 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var left = FindOwn(grain, stream, subscription);
         await Subscriptions.WriteAsync(KeyOf(stream, subscription), null, CancellationToken.None);
         ConsumerOf(grain).Remove(subscription);
-        Leave(TopicOf(stream), left);
+        Leave(stream, left);
     }
 
     // A silo that carries the replay out does so, too. None may have begun it.
-    private void Leave(string topic, ExplicitSubscription? left)
+    private void Leave(StreamId stream, ExplicitSubscription? left)
     {
         if (left?.Replay is not { } replay)
             return;
-        Subscriptions.RemoveProgress(replay);
-        _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(topic, left.Partition), Topics.QueueOf(replay), _logger);
+        Subscriptions.RemoveProgress(KeyOf(stream, left.Id), replay);
+        _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(TopicOf(stream), left.Partition), Topics.QueueOf(replay), _logger);
     }
 
-    /// <summary>Returns the subscriptions of the grain that calls.</summary>
+    /// <summary>Returns the subscriptions of the grain or the client that calls.</summary>
     public async Task<IReadOnlyList<Guid>> FindSubscriptionsAsync(StreamId stream)
     {
+        if (Clients is { } clients)
+            return clients.Find(stream);
         var grain = CallingGrain();
         // What it has beside comes from another version of its class, and is not waited for.
         if (FindImplicit(grain, stream) is { } subscription)
@@ -252,9 +297,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     public static string TopicOf(StreamId stream) => stream.GetNamespace()!;
 
     private ExplicitSubscription? FindOwn(IGrainContext grain, StreamId stream, Guid subscription) =>
-        Subscriptions.Table.Find(stream).FirstOrDefault(other => other.Id == subscription && other.Grain == grain.GrainId);
+        Subscriptions.Table.Find(stream, subscription) is { } found && found.Grain == grain.GrainId ? found : null;
 
-    private static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
+    /// <summary>Returns the key of a subscription's record.</summary>
+    public static SubscriptionKey KeyOf(StreamId stream, Guid id) => new(TopicOf(stream), stream.Key.ToArray(), id);
 
     /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has none: the
     /// stream belongs to another grain of the class, or to none.</summary>
@@ -271,8 +317,8 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         _services.GetService<IGrainContextAccessor>()?.GrainContext is { GrainInstance: not null } grain
         && _services.GetService<ImplicitSubscriptions>() is not null && !grain.GrainId.IsClient() && !grain.GrainId.IsSystemTarget()
             ? grain
-            : throw new NotSupportedException($"Only a grain subscribes to streams of provider '{Name}', in one of its own calls. In a "
-                + "client or a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
+            : throw new NotSupportedException($"On a silo only a grain subscribes to streams of provider '{Name}', in one of its own "
+                + "calls. In a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
 
     private static StreamConsumer ConsumerOf(IGrainContext grain) => (StreamConsumer)grain.GetGrainExtension<IStreamConsumer>();
 

@@ -163,11 +163,13 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     private async Task<List<Message>?> ServeAsync(IdSpan key, List<Message> run, SemaphoreSlim places,
         CancellationToken stopping)
     {
+        var progress = new RunProgress();
         // Those of a consumer that has ended are delivered again, elsewhere.
         while (run.Count > 0 && !run[0].Attachment.HasEnded)
         {
             var began = _metrics.Begin();
-            var answered = await AnswerAsync(key, run, places, stopping).ConfigureAwait(false);
+            var answered = await AnswerAsync(new RecordRun(_topic, key, run, progress), places, stopping)
+                .ConfigureAwait(false);
             _metrics.Answered(began);
             if (answered is not { } answer)
             {
@@ -188,14 +190,14 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     }
 
     // Null: the silo stops, or the consumer has ended before the call.
-    private async Task<RunAnswer?> AnswerAsync(IdSpan key, List<Message> run, SemaphoreSlim places, CancellationToken stopping)
+    private async Task<RunAnswer?> AnswerAsync(RecordRun run, SemaphoreSlim places, CancellationToken stopping)
     {
         try
         {
             stopping.ThrowIfCancellationRequested();
-            return await _deliveries.DeliverAsync(new RecordRun(_topic, key, run), places, stopping).ConfigureAwait(false);
+            return await _deliveries.DeliverAsync(run, places, stopping).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested || run[0].Attachment.HasEnded)
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested || run.Messages[0].Attachment.HasEnded)
         {
             return null;
         }
@@ -212,16 +214,17 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
 
     private void NotServed(Message message, IReadOnlyList<DeliveryAnswer> unserved)
     {
-        var decision = DeliveryDecision.Of(unserved, message.Failures, message.Deliveries, _options);
-        Settle(message, decision.Action, NotServedAsync(message, decision));
+        var failures = message.Failures + _deliveries.FailuresBefore(message.Offset);
+        var decision = DeliveryDecision.Of(unserved, failures, message.Deliveries, _options);
+        Settle(message, decision.Action, NotServedAsync(message, failures + 1, decision));
     }
 
-    private Task NotServedAsync(Message message, in DeliveryDecision decision)
+    private Task NotServedAsync(Message message, int failures, in DeliveryDecision decision)
     {
         switch (decision.Action)
         {
             case DeliveryAction.Retry:
-                LogFailed(message.TopicPartition, message.Offset, message.Failures + 1, decision.Delay, decision.Cause);
+                LogFailed(message.TopicPartition, message.Offset, failures, decision.Delay, decision.Cause);
                 return message.AbandonAsync(decision.Delay, CancellationToken.None);
             case DeliveryAction.Release:
                 // A record that waits for long is reported each time.
@@ -230,7 +233,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
                     message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
                 return message.ReleaseAsync(decision.Delay, CancellationToken.None);
             default:
-                LogDeadLettered(message.TopicPartition, message.Offset, message.Failures + 1, decision.Cause);
+                LogDeadLettered(message.TopicPartition, message.Offset, failures, decision.Cause);
                 return message.DeadLetterAsync(decision.Cause!, CancellationToken.None);
         }
     }

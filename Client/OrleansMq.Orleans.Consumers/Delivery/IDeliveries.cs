@@ -11,6 +11,10 @@ internal interface IDeliveries
     /// <summary>The most bytes of records that are delivered together.</summary>
     long MaxRun { get; }
 
+    /// <summary>Returns how often a record failed in another cursor, before this one had it.</summary>
+    /// <param name="offset">Its offset.</param>
+    int FailuresBefore(long offset) => 0;
+
     /// <summary>Delivers records of one key to every subscriber.</summary>
     Task<RunAnswer> DeliverAsync(RecordRun run, SemaphoreSlim places, CancellationToken cancellationToken);
 }
@@ -19,7 +23,8 @@ internal interface IDeliveries
 /// <param name="Topic">Their topic.</param>
 /// <param name="Key">Their key.</param>
 /// <param name="Messages">The records; one or more, of one partition and under one lock.</param>
-internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message> Messages)
+/// <param name="Progress">How far each subscriber is, over the calls for one run.</param>
+internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message> Messages, RunProgress Progress)
 {
     /// <summary>The cursor's id.</summary>
     public Guid Queue => Messages[0].Lock.Queue;
@@ -32,6 +37,30 @@ internal sealed record RecordRun(string Topic, IdSpan Key, IReadOnlyList<Message
 
     /// <summary>How many bytes they take in a call. Above <see cref="IDeliveries.MaxRun"/> it is one record.</summary>
     public long Size => Messages.Sum(static message => message.Size);
+}
+
+/// <summary>How far the subscribers of a run are. It lasts until the run is settled, over several calls. Subscribers may be served at
+/// once.</summary>
+internal sealed class RunProgress
+{
+    private readonly Dictionary<Guid, long> _served = [];
+
+    /// <summary>When the first subscriber had nothing more to do; null: none has.</summary>
+    public long? AheadSince { get; set; }
+
+    /// <summary>Returns the last offset that a subscriber has served; -1: none.</summary>
+    public long Last(Guid subscriber)
+    {
+        lock (_served)
+            return _served.GetValueOrDefault(subscriber, -1);
+    }
+
+    /// <summary>A subscriber has served everything up to an offset.</summary>
+    public void Serve(Guid subscriber, long offset)
+    {
+        lock (_served)
+            _served[subscriber] = offset;
+    }
 }
 
 /// <summary>Delivers records to one grain, by a call of an extension of it.</summary>

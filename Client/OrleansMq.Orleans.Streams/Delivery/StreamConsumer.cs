@@ -27,14 +27,14 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             attached.Observer = observer;
         else
             _attached[subscription] = attached = new Attached(observer);
-        attached.BeginReplay(replay?.Number ?? 0, replay?.Id ?? Guid.Empty);
+        attached.Served.Begin(KnownReplay.Of(replay));
     }
 
     /// <summary>Returns what takes an attachment back to what it is now.</summary>
     public Action Keep(Guid subscription)
     {
         var (observer, replay) = _attached.TryGetValue(subscription, out var attached)
-            ? (attached.Observer, (attached.Replay, attached.ReplayId)) : default;
+            ? (attached.Observer, attached.Served.Replay) : default;
         return () =>
         {
             if (attached is null)
@@ -82,12 +82,12 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
 
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
-        attached.BeginReplay(delivery.Replay, delivery.ReplayId);
-        if (delivery.Replay < attached.Replay)
+        var (events, replay) = (attached.Served, KnownReplay.Of(delivery));
+        events.Begin(replay);
+        if (events.IsOutdated(replay))
             return Replayed(delivery, 0);
-        var position = (delivery.Queue, delivery.Partition);
-        // Delivered before, by a dispatcher that could not settle them.
-        var count = attached.Served.TryGetValue(position, out var served)
+        // Delivered before, by a dispatcher that could not settle them, or that another cursor has taken over from.
+        var count = events.Last(delivery.Queue, delivery.Partition) is { } served
             ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
         var isApart = false;
         while (count < delivery.Items.Length)
@@ -95,7 +95,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             // The one before may have removed the subscription.
             if (_attached.GetValueOrDefault(delivery.Subscription) != attached)
                 return NotObserved(delivery, count);
-            if (delivery.Replay < attached.Replay)
+            if (events.IsOutdated(replay))
                 return Replayed(delivery, count);
             var end = attached.Observer.TakesBatches && !isApart ? delivery.Items.Length : count + 1;
             attached.Observed = delivery.Items[count].Offset;
@@ -107,8 +107,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
                 continue;
             }
             count += answer.Count;
-            if (answer.Count > 0 && attached.IsOf(delivery.Replay, delivery.ReplayId))
-                attached.Served[position] = delivery.Items[count - 1].Offset;
+            if (answer.Count > 0)
+                events.Serve(replay, delivery.Queue, delivery.Partition, delivery.Items[count - 1].Offset);
             if (answer.Outcome != DeliveryOutcome.Served)
                 return answer with { Count = count };
             if (TimeProvider.System.GetElapsedTime(began) > Longest)
@@ -119,7 +119,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
 
     // The replay delivers them.
     private DeliveryAnswer Replayed(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.Unreachable,
-        $"Grain {_grain.GrainId} was resuming the subscription from a token when the event came.");
+        $"Grain {_grain.GrainId} was resuming the subscription from a token, or another cursor took it over, when the event came.");
 
     private DeliveryAnswer NotObserved(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.NotObserved,
         $"Grain {_grain.GrainId} attached no observer to stream {delivery.Stream} of provider '{delivery.Provider}': subscribe, or resume "
@@ -154,29 +154,15 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private sealed class Attached(IStreamObserver observer)
     {
         public IStreamObserver Observer { get; set; } = observer;
-        // The number of replays that it knows of.
-        public int Replay { get; private set; }
-        // The newest of them; empty where that is not known.
-        public Guid ReplayId { get; private set; }
+        public ServedEvents Served { get; } = new();
         public SemaphoreSlim Turn { get; } = new(1);
         // The first event that the observer has now.
         public long? Observed { get; set; }
-        // One entry, unless a producer chose partitions or the topic was created again.
-        public Dictionary<(Guid Queue, int Partition), long> Served { get; } = [];
 
-        // Of two replays with one number the one that was written last is delivered. What the other delivered says nothing of it.
-        public void BeginReplay(int replay, Guid id)
+        public void Return(IStreamObserver observer, KnownReplay replay)
         {
-            if (replay < Replay || IsOf(replay, id))
-                return;
-            (Replay, ReplayId) = (replay, id);
-            Served.Clear();
+            Observer = observer;
+            Served.Return(replay);
         }
-
-        // Earlier versions send no id.
-        public bool IsOf(int replay, Guid id) => replay == Replay && (id == ReplayId || id == Guid.Empty);
-
-        public void Return(IStreamObserver observer, (int Number, Guid Id) replay) =>
-            (Observer, Replay, ReplayId) = (observer, replay.Number, replay.Id);
     }
 }

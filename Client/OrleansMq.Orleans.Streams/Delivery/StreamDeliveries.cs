@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Text;
 using OrleansMq.Consumers;
 
@@ -28,7 +27,7 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
     /// shared cursor.</param>
     public StreamDelivery To(string provider, ExplicitSubscription subscription, int skipped, Guid queue) => new(provider, Stream,
         subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..],
-        subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty);
+        subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty, subscription.Replay?.Continues);
 }
 
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
@@ -60,78 +59,15 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
     }
 }
 
-/// <summary>Delivers to the grains that have subscribed to the events' stream.</summary>
-internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, GrainCaller caller) : IDeliveries
-{
-    // Each release counts as a delivery, and lengthens the wait after a later call that does not reach its grain.
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan WaitPause = TimeSpan.FromMilliseconds(50);
-
-    /// <inheritdoc/>
-    /// <remarks>Such a record belongs to no stream.</remarks>
-    public string? CauseWithoutKey => null;
-
-    /// <inheritdoc/>
-    public long MaxRun => caller.MaxRun;
-
-    /// <inheritdoc/>
-    public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
-    {
-        var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
-        // A subscription that was answered before an event was appended is in the table now.
-        await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        var (subscribers, parts) = FindParts(run);
-        var began = TimeProvider.System.GetTimestamp();
-        // What is before its first event is found out in the meantime.
-        while (parts.Any(static part => part.Step == ReplayStep.Joining))
-        {
-            if (records.Ended.IsCancellationRequested || TimeProvider.System.GetElapsedTime(began) >= LongestWait)
-                return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Waits)]);
-            await Task.Delay(WaitPause, cancellationToken).ConfigureAwait(false);
-            await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-            (subscribers, parts) = FindParts(run);
-        }
-        var answers = await Task.WhenAll(subscribers.Select((subscription, index) => DeliverAsync(run, subscription, parts[index], places,
-            cancellationToken))).ConfigureAwait(false);
-        foreach (var (subscription, _) in subscribers.Zip(answers).Where(static pair => pair.Second.Outcome == DeliveryOutcome.Removed))
-        {
-            _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
-                subscription.Id));
-        }
-        if (Array.TrueForAll(answers, static answer => answer.Outcome == DeliveryOutcome.Served))
-            return RunAnswer.Of(run.Items.Length, answers);
-        await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        var remaining = subscriptions.Table.Find(run.Stream).Select(static subscription => subscription.Id).ToHashSet();
-        return RunAnswer.Of(run.Items.Length, [.. answers.Where((answer, index) =>
-            answer.Outcome != DeliveryOutcome.Removed && remaining.Contains(subscribers[index].Id))]);
-    }
-
-    private (ImmutableArray<ExplicitSubscription> Subscribers, List<SharedPart> Parts) FindParts(StreamRun run)
-    {
-        var table = provider.Subscriptions.Table;
-        var subscribers = table.Find(run.Stream);
-        return (subscribers, [.. subscribers.Select(subscription => table.PartOf(subscription, run.Partition, run.Queue))]);
-    }
-
-    private async Task<DeliveryAnswer> DeliverAsync(StreamRun run, ExplicitSubscription subscription, SharedPart part,
-        SemaphoreSlim places, CancellationToken cancellationToken)
-    {
-        var skipped = run.Items.TakeWhile(item => !part.Takes(item.Offset)).Count();
-        if (skipped == run.Items.Length)
-            return new DeliveryAnswer(skipped, DeliveryOutcome.Served);
-        var answer = await caller.DeliverAsync(subscription.Grain,
-            new StreamGrainDelivery(run.To(provider.Name, subscription, skipped, run.Queue), run.Records), places,
-            cancellationToken).ConfigureAwait(false);
-        return answer with { Count = skipped + answer.Count };
-    }
-}
-
 /// <summary>Delivers the events of a replay to the grain that resumed or subscribed with a token.</summary>
 internal sealed class ReplayDeliveries(OrleansMqStreamProvider provider, Replay replay, GrainCaller caller) : IDeliveries
 {
     /// <inheritdoc/>
     /// <remarks>Its cursor has the events of one key.</remarks>
     public string? CauseWithoutKey => null;
+
+    /// <inheritdoc/>
+    public int FailuresBefore(long offset) => replay.FailuresAt(offset);
 
     /// <inheritdoc/>
     public long MaxRun => caller.MaxRun;

@@ -68,13 +68,14 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
             provider.Options.MissingClassTimeout,
             services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize, logger);
-        _replays = new StreamReplays(provider, client, caller, logger, services.GetService<ILocalPartitions>());
+        var splits = new StreamSplits(provider, client, logger);
+        _replays = new StreamReplays(provider, client, caller, splits, logger, services.GetService<ILocalPartitions>());
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
         {
             try
             {
-                await RefreshOnceAsync(provider, client, caller);
+                await RefreshOnceAsync(provider, client, caller, splits);
                 hasFailed = false;
             }
             catch (Exception) when (_stopping.IsCancellationRequested)
@@ -92,7 +93,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         }
     }
 
-    private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller)
+    private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, StreamSplits splits)
     {
         var implicits = services.GetRequiredService<ImplicitSubscriptions>();
         var all = await client.Broker.ListTopicsAsync(_stopping.Token);
@@ -124,7 +125,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         if (provider.Subscriptions.IsRead || listed.ContainsKey(provider.Subscriptions.Topic))
             await provider.Subscriptions.CatchUpAsync(_stopping.Token);
         foreach (var topic in provider.Subscriptions.Table.Topics.Union(FindLeft(provider)).Where(listed.ContainsKey))
-            Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller));
+            Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller, splits));
 
         if (provider.Subscriptions.IsRead)
             _replays!.Refresh(_stopping.Token);

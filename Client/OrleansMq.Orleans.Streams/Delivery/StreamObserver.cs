@@ -16,6 +16,10 @@ internal interface IStreamObserver
     /// <param name="services">The silo's services.</param>
     /// <returns>The number of events that it handled, and what became of the one after them.</returns>
     Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, int first, int end, IServiceProvider services);
+
+    /// <summary>Tells the observer of an event that is skipped. Only clients skip.</summary>
+    /// <param name="cause">Why it is skipped.</param>
+    Task SkippedAsync(Exception cause);
 }
 
 /// <summary>Reads events, and passes them to an observer of one kind or the other.</summary>
@@ -47,6 +51,9 @@ internal sealed class StreamObserver<T>(StreamFormat format, IAsyncObserver<T>? 
         }
         return refused is null ? new DeliveryAnswer(items.Count, DeliveryOutcome.Served) : refused with { Count = items.Count };
     }
+
+    /// <inheritdoc/>
+    public Task SkippedAsync(Exception cause) => single is not null ? single.OnErrorAsync(cause) : batches!.OnErrorAsync(cause);
 
     // Returns why the event after the last one that it read cannot be read; null: it was not tried.
     private DeliveryAnswer? Read(StreamDelivery delivery, Range wanted, List<SequentialItem<T>> items, IServiceProvider services)

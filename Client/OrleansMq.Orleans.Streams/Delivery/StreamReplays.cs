@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Partitions;
@@ -14,14 +15,17 @@ namespace OrleansMq.Streams;
 /// <see cref="ReplayStep.Joining"/> is written. From then on the shared cursor keeps the stream's events back, so that it has passed over
 /// nothing above the end that the partition has after that. When the replay has settled everything below that end,
 /// <see cref="ReplayStep.Joined"/> is written with it: there the shared cursor takes over. The cursor of the replay is deleted.</para>
+/// <para>A subscription that is still joining after <see cref="OrleansMqStreamOptions.SplitAfter"/> is split again, which lets the stream
+/// go on: another replay takes over where the cursor of this one is.</para>
 /// </summary>
 /// <param name="provider">The provider.</param>
 /// <param name="client">The broker.</param>
 /// <param name="caller">Calls grains.</param>
+/// <param name="splits">Splits subscriptions.</param>
 /// <param name="logger">Takes failures.</param>
 /// <param name="local">The partitions that this silo leads; null: it is no broker.</param>
-internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, ILogger logger,
-    ILocalPartitions? local)
+internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller,
+    StreamSplits splits, ILogger logger, ILocalPartitions? local)
 {
     private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan JoiningPause = TimeSpan.FromMilliseconds(20);
@@ -163,18 +167,27 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         await using var dispatcher = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, partition.Topic,
             provider.Topics.QueueOf(replay), new ReplayDeliveries(provider, replay, caller), priorityOf: null, logger,
             partition.Partition);
-        await JoinAsync(replay, partition, stopping).ConfigureAwait(false);
+        await JoinAsync(stream, subscription.Id, replay, partition, stopping).ConfigureAwait(false);
     }
 
-    private async Task JoinAsync(Replay replay, TopicPartition partition, CancellationToken stopping)
+    private async Task JoinAsync(StreamId stream, Guid subscription, Replay replay, TopicPartition partition, CancellationToken stopping)
     {
         long? end = null;
         var isBound = false;
+        var began = TimeProvider.System.GetTimestamp();
+        long? joining = null;
         for (var round = 0; ; round++)
         {
             var step = await FindStepAsync(replay, stopping).ConfigureAwait(false);
             if (step is null or ReplayStep.Joined)
                 return;
+            if (step == ReplayStep.Joining)
+                joining ??= TimeProvider.System.GetTimestamp();
+            else if (!SplitDecision.MayJoin(replay, TimeProvider.System.GetElapsedTime(began), provider.Options))
+            {
+                await Task.Delay(provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
+                continue;
+            }
             var isNear = local?.TryGet(partition, out _) ?? true;
             // While it joins the stream waits.
             if (Looks(isNear || step == ReplayStep.Joining, round))
@@ -184,7 +197,8 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                     // Everything that the shared cursor has passed over is below it.
                     (end, isBound) = (await FindEndAsync(partition, OffsetSpec.LatestProven, stopping).ConfigureAwait(false), true);
                 }
-                if (end is { } below && await HasSettledAsync(partition, replay, below, stopping).ConfigureAwait(false))
+                var first = end is null ? null : await FindUnsettledAsync(partition, replay, stopping).ConfigureAwait(false);
+                if (end is { } below && (first is null || first.Offset >= below))
                 {
                     // Not joined after that: until then each event that is settled was delivered.
                     if (await FindStepAsync(replay, stopping).ConfigureAwait(false) == step)
@@ -192,6 +206,13 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                         await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
                             .ConfigureAwait(false);
                     }
+                    continue;
+                }
+                if (first is not null && SplitDecision.SplitsAgain(joining is { } since ? TimeProvider.System.GetElapsedTime(since) : null,
+                    isNear, provider.Options) && provider.Subscriptions.Table.Find(stream, subscription) is { } current
+                    && current.Replay?.Id == replay.Id)
+                {
+                    await splits.SplitAgainAsync(stream, current, first.Offset, first.Failures, stopping).ConfigureAwait(false);
                     continue;
                 }
                 if (!isBound)
@@ -224,10 +245,10 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         }
     }
 
-    // Records that consumers hold are not settled.
-    private async Task<bool> HasSettledAsync(TopicPartition partition, Replay replay, long below, CancellationToken cancellationToken) =>
-        await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false)
-            is not [var first, ..] || first.Offset >= below;
+    // The first one. Records that consumers hold are not settled.
+    private async Task<QueueRecord?> FindUnsettledAsync(TopicPartition partition, Replay replay, CancellationToken cancellationToken) =>
+        (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false))
+            .FirstOrDefault();
 
     private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {

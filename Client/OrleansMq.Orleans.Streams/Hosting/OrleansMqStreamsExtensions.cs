@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Orleans.Serialization;
 using Orleans.Streams;
@@ -26,7 +27,7 @@ public static class OrleansMqStreamsExtensions
         Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
-        AddProvider(silo.Services, name, configure);
+        AddProvider(silo.Services, name, configure, isOfClient: false);
         silo.AddOrleansMqClient();
         silo.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStreamNamespacePredicateProvider,
             DefaultStreamNamespacePredicateProvider>());
@@ -42,8 +43,8 @@ public static class OrleansMqStreamsExtensions
         return silo;
     }
 
-    /// <summary>Registers a stream provider on an Orleans client, which sends events to streams. It does not subscribe: grains do, and
-    /// consumers of <c>OrleansMq.Client</c> read a whole topic.</summary>
+    /// <summary>Registers a stream provider on an Orleans client, which sends events to streams and subscribes to them. Its subscriptions
+    /// are in its process alone, and end with it; those of grains survive.</summary>
     /// <param name="client">The client.</param>
     /// <param name="name">The provider's name, the same as on the silos.</param>
     /// <param name="configure">Changes the defaults, as on the silos.</param>
@@ -53,8 +54,9 @@ public static class OrleansMqStreamsExtensions
         Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(client);
-        AddProvider(client.Services, name, configure);
+        AddProvider(client.Services, name, configure, isOfClient: true);
         client.AddOrleansMqClient();
+        client.Services.AddSingleton<IHostedService>(services => new ClientSubscriptionsAtStop(name, services));
         return client;
     }
 
@@ -65,7 +67,7 @@ public static class OrleansMqStreamsExtensions
     }
 
     private static void AddProvider(IServiceCollection services, string name,
-        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure)
+        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure, bool isOfClient)
     {
         ArgumentNullException.ThrowIfNull(name);
         var options = new OrleansMqStreamOptions();
@@ -87,6 +89,7 @@ public static class OrleansMqStreamsExtensions
         }
         services.AddSingleton(new ProviderTopics(name, options.TopicPrefix));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<OrleansJsonSerializerOptions>, StreamJson>());
-        services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) => new OrleansMqStreamProvider(name, options, provider));
+        services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) =>
+            new OrleansMqStreamProvider(name, options, provider, isOfClient));
     }
 }

@@ -37,7 +37,49 @@ internal sealed record SubscriptionValue(string Grain, int Partition, Guid Queue
 /// <param name="Number">How many replays the subscription has had, with this one. An activation refuses deliveries of earlier ones.</param>
 /// <param name="TopicId">The topic. With another topic of that name, the replay is over.</param>
 /// <param name="From">The first offset.</param>
-internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From);
+/// <param name="Continues">Of a split: the replay from a token whose events it goes on with; empty: the subscription was never replayed.
+/// Null: it begins with a token itself.</param>
+/// <param name="Failures">How often the event at the first offset had failed when the subscription was split.</param>
+internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From, Guid? Continues = null, int Failures = 0)
+{
+    /// <summary>Whether the subscription did not keep pace with the others of its stream, and goes on where it was.</summary>
+    [JsonIgnore]
+    public bool IsSplit => Continues is not null;
+
+    /// <summary>The replay from a token that the subscription had last; empty: it had none. What an activation has served since then is
+    /// not delivered to it again.</summary>
+    [JsonIgnore]
+    public Guid Origin => Continues ?? Id;
+
+    /// <summary>Returns how often an event had failed before its cursor delivered it.</summary>
+    public int FailuresAt(long offset) => offset == From ? Failures : 0;
+}
+
+/// <summary>The key of a split in the topic of subscriptions. Each split has a record of its own, so that it neither brings back a
+/// subscription that is removed at the same time nor takes the place of a token: see <see cref="SubscriptionTable"/>.</summary>
+/// <param name="Split">The id of the replay; empty: the key is none of a split.</param>
+/// <param name="Of">The subscription. Its parts would make an earlier version take the record for a subscription.</param>
+internal sealed record SplitKey(Guid Split, SubscriptionKey Of)
+{
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.SplitKey);
+
+    /// <summary>Returns null for another key.</summary>
+    public static SplitKey? TryParse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.SplitKey) is { Of: not null } key && key.Split != Guid.Empty
+            ? key : null;
+}
+
+/// <summary>The value of a split.</summary>
+/// <param name="Queue">The id of the shared cursor that the subscription leaves.</param>
+/// <param name="Replay">The replay that goes on for it.</param>
+internal sealed record SplitValue(Guid Queue, Replay Replay)
+{
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.SplitValue);
+
+    public static SplitValue Parse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.SplitValue) is { Replay.Continues: not null } value ? value
+        : throw new JsonException("A split is a JSON object with a replay that continues.");
+}
 
 /// <summary>The key of a replay's progress.</summary>
 /// <param name="Replay">The replay; empty: the key is none of a replay.</param>
@@ -78,6 +120,8 @@ internal enum ReplayStep
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(SubscriptionKey))]
 [JsonSerializable(typeof(SubscriptionValue))]
+[JsonSerializable(typeof(SplitKey))]
+[JsonSerializable(typeof(SplitValue))]
 [JsonSerializable(typeof(ReplayKey))]
 [JsonSerializable(typeof(ReplayValue))]
 internal sealed partial class SubscriptionJson : JsonSerializerContext;

@@ -68,30 +68,39 @@ internal sealed partial class SubscriptionLog
     public Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value?.ToBytes(), cancellationToken);
 
+    /// <summary>Writes a split. Completes when it is in the topic, as <see cref="WriteAsync(SubscriptionKey, SubscriptionValue,
+    /// CancellationToken)"/> does; the table then says whether it is in force.</summary>
+    public Task WriteAsync(SplitKey key, SplitValue value, CancellationToken cancellationToken) =>
+        WriteAsync(key.ToBytes(), value.ToBytes(), cancellationToken);
+
     /// <summary>Writes how far a replay is. Completes when it is in force, as <see cref="WriteAsync(SubscriptionKey, SubscriptionValue,
     /// CancellationToken)"/> does.</summary>
     public Task WriteAsync(ReplayKey key, ReplayValue value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value.ToBytes(), cancellationToken);
 
-    /// <summary>Removes the progress of a replay that no subscription has any more, soon. What stays takes some bytes and does
+    /// <summary>Removes the records of a replay that no subscription has any more, soon. What stays takes some bytes and does
     /// nothing.</summary>
-    public void RemoveProgress(Replay? replay)
+    /// <param name="of">The subscription.</param>
+    /// <param name="replay">The replay. Of one that is split a newer one is written, or the subscription is removed.</param>
+    public void RemoveProgress(SubscriptionKey of, Replay? replay)
     {
         if (replay is null)
             return;
         foreach (var step in (ReplayStep[])[ReplayStep.Joining, ReplayStep.Joined])
-            _ = RemoveAsync(new ReplayKey(replay.Id, step));
+            _ = RemoveAsync(replay.Id, new ReplayKey(replay.Id, step).ToBytes());
+        if (replay.IsSplit)
+            _ = RemoveAsync(replay.Id, new SplitKey(replay.Id, of).ToBytes());
     }
 
-    private async Task RemoveAsync(ReplayKey key)
+    private async Task RemoveAsync(Guid replay, byte[] key)
     {
         try
         {
-            await WriteAsync(key.ToBytes(), null, CancellationToken.None).ConfigureAwait(false);
+            await WriteAsync(key, null, CancellationToken.None).ConfigureAwait(false);
         }
         catch (OrleansMqException failure)
         {
-            LogProgressStays(_logger, key.Replay, failure);
+            LogProgressStays(_logger, replay, failure);
         }
     }
 

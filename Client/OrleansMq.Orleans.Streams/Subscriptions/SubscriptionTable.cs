@@ -15,6 +15,17 @@ internal sealed record ExplicitSubscription(Guid Id, GrainId Grain, int Partitio
 {
     /// <summary>Whether it has a first offset in a cursor. A cursor of another id delivers what is newer than the subscription.</summary>
     public bool BeginsIn(int partition, Guid queue) => partition == Partition && queue == Queue;
+
+    /// <summary>Returns the replay that goes on with the subscription, apart from others of its stream.</summary>
+    /// <param name="topicId">The topic.</param>
+    /// <param name="from">The first offset: the subscription has had all events below it.</param>
+    /// <param name="failures">How often the event there has failed.</param>
+    public Replay Split(Guid topicId, long from, int failures) =>
+        new(Guid.NewGuid(), (Replay?.Number ?? 0) + 1, topicId, from, Replay?.Origin ?? Guid.Empty, failures);
+
+    /// <summary>Whether a split is in force: it is newer than the replay that the subscription has, and goes on with the same
+    /// events.</summary>
+    public bool IsContinuedBy(Replay split) => split.Number > (Replay?.Number ?? 0) && split.Origin == (Replay?.Origin ?? Guid.Empty);
 }
 
 /// <summary>What the shared cursor does for a subscription.</summary>
@@ -26,7 +37,12 @@ internal readonly record struct SharedPart(ReplayStep Step, long First)
     public bool Takes(long offset) => Step == ReplayStep.Joined && offset >= First;
 }
 
-/// <summary>The explicit subscriptions of a provider, as the records of its topic say. One writer, any number of readers.</summary>
+/// <summary>
+/// The explicit subscriptions of a provider, as the records of its topic say. One writer, any number of readers.
+/// <para>Of the splits that silos write at once the first in the topic's order is in force. A split whose subscription was removed or
+/// replayed from a token in the meantime is not in force. That does not depend on what compaction has removed: a subscription's own record
+/// comes before its splits, and a split is removed only after a newer one is written.</para>
+/// </summary>
 internal sealed class SubscriptionTable
 {
     private readonly ConcurrentDictionary<StreamId, ImmutableArray<ExplicitSubscription>> _streams = new();
@@ -47,6 +63,13 @@ internal sealed class SubscriptionTable
     public IEnumerable<(StreamId Stream, ExplicitSubscription Subscription)> Replays =>
         _replays.Where(pair => StepOf(pair.Key) != ReplayStep.Joined).Select(static pair => pair.Value);
 
+    /// <summary>Returns how many subscriptions of a topic are split.</summary>
+    public int CountSplits(string topic) => Replays.Count(pair => pair.Subscription.Replay!.IsSplit
+        && string.Equals(pair.Stream.GetNamespace(), topic, StringComparison.Ordinal));
+
+    /// <summary>Returns a subscription of a stream; null: there is none.</summary>
+    public ExplicitSubscription? Find(StreamId stream, Guid id) => Find(stream).FirstOrDefault(other => other.Id == id);
+
     /// <summary>Returns how far a replay is; null: no subscription has it as its newest one.</summary>
     public ReplayStep? FindStep(Guid replay) => _replays.ContainsKey(replay) ? StepOf(replay) : null;
 
@@ -65,8 +88,14 @@ internal sealed class SubscriptionTable
             Apply(progress, value);
             return;
         }
+        if (SplitKey.TryParse(key) is { } split)
+        {
+            if (value is { } written)
+                Apply(split, SplitValue.Parse(written.Span));
+            return;
+        }
         var subscription = SubscriptionKey.Parse(key);
-        var stream = StreamId.Create(System.Text.Encoding.UTF8.GetBytes(subscription.Topic), subscription.Key);
+        var stream = StreamOf(subscription);
         var before = Find(stream);
         var others = before.RemoveAll(other => other.Id == subscription.Id);
         var newest = value is { } bytes ? Parse(subscription.Id, bytes.Span) : null;
@@ -80,6 +109,21 @@ internal sealed class SubscriptionTable
         foreach (var replaced in before.Where(other => other.Id == subscription.Id && other.Replay?.Id != newest?.Replay?.Id))
             Forget(replaced.Replay);
         Count(subscription.Topic, after.Length - before.Length);
+    }
+
+    private static StreamId StreamOf(SubscriptionKey key) =>
+        StreamId.Create(System.Text.Encoding.UTF8.GetBytes(key.Topic), key.Key);
+
+    private void Apply(SplitKey key, SplitValue value)
+    {
+        var stream = StreamOf(key.Of);
+        var before = Find(stream);
+        if (before.FirstOrDefault(other => other.Id == key.Of.Id) is not { } current || !current.IsContinuedBy(value.Replay))
+            return;
+        var split = current with { Queue = value.Queue, Replay = value.Replay };
+        _replays[value.Replay.Id] = (stream, split);
+        _streams[stream] = before.Replace(current, split);
+        Forget(current.Replay);
     }
 
     private void Apply(ReplayKey key, ReadOnlyMemory<byte>? value)

@@ -204,7 +204,7 @@ public sealed class ReplayTests : IAsyncLifetime
         await provider.Topics.CreateReplayQueueAsync(partition, "k"u8.ToArray(), stray, CancellationToken.None);
         var classes = new GrainClasses(_silo.Services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System);
         var replays = new StreamReplays(provider, _client, new GrainCaller(_silo.Client, classes, TimeSpan.FromMinutes(1), 1 << 20,
-            NullLogger.Instance), NullLogger.Instance, local: null);
+            NullLogger.Instance), new StreamSplits(provider, _client, NullLogger.Instance), NullLogger.Instance, local: null);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.FromMinutes(1), CancellationToken.None);
         Assert.Equal(2, (await ReplayQueuesAsync("replay-stray")).Count);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.Zero, CancellationToken.None);
@@ -339,5 +339,7 @@ public sealed class ReplayTests : IAsyncLifetime
             Offsets.Add(delivery.Items[first].Offset);
             return Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
         }
+
+        public Task SkippedAsync(Exception cause) => Task.CompletedTask;
     }
 }

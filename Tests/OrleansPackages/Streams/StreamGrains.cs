@@ -247,3 +247,20 @@ public sealed class ReaderGrain : Grain, IReaderGrain
         return Task.CompletedTask;
     }
 }
+
+public interface IDeafGrain : IGrainWithStringKey
+{
+    Task SubscribeAsync();
+}
+
+/// <summary>Subscribes to the stream that its key names, "topic/key/name", and does not resume when it is activated again.</summary>
+public sealed class DeafGrain : Grain, IDeafGrain
+{
+    public async Task SubscribeAsync()
+    {
+        var parts = this.GetPrimaryKeyString().Split('/');
+        var stream = this.GetStreamProvider("test").GetStream<Happened>(parts[0], parts[1]);
+        await stream.SubscribeAsync(new TestObserver(stream.StreamId, this));
+        DeactivateOnIdle();
+    }
+}

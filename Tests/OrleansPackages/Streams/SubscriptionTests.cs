@@ -1,3 +1,4 @@
+using OrleansMq.Consumers;
 using OrleansMq.Streams;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
@@ -90,6 +91,98 @@ public sealed class SubscriptionTests
     }
 
     [Fact]
+    public void First_split_of_a_subscription_is_in_force_and_none_of_one_that_was_removed_or_replayed_meanwhile()
+    {
+        var (id, queue, replay) = (Guid.NewGuid(), Guid.NewGuid(), new Replay(Guid.NewGuid(), 3, Guid.NewGuid(), 5));
+        Write("orders", id, "reader/1", queue, first: 10, replay);
+        var before = _table.Find(Orders, id)!;
+        var (first, second) = (before.Split(replay.TopicId, 7, failures: 2), before.Split(replay.TopicId, 6, failures: 0));
+        Write(id, queue, first);
+        Write(id, queue, second);
+        Assert.Equal(first, _table.Find(Orders, id)!.Replay);
+        Assert.Equal((4, replay.Id, 2, 0), (first.Number, first.Origin, first.FailuresAt(7), first.FailuresAt(8)));
+        Assert.Equal(ReplayStep.Replaying, _table.PartOf(_table.Find(Orders, id)!, 0, queue).Step);
+        Assert.Equal(1, _table.CountSplits("orders"));
+        Assert.Null(_table.FindStep(second.Id));
+        // A split of a split goes on with the same events.
+        var third = _table.Find(Orders, id)!.Split(replay.TopicId, 9, failures: 0);
+        Write(first, ReplayStep.Joined, 9);
+        Assert.Equal(0, _table.CountSplits("orders"));
+        Write(id, queue, third);
+        Assert.Equal((5, replay.Id), (_table.Find(Orders, id)!.Replay!.Number, third.Origin));
+        Assert.Equal(ReplayStep.Replaying, _table.PartOf(_table.Find(Orders, id)!, 0, queue).Step);
+        // A token in the meantime, whose call saw an earlier replay.
+        var late = _table.Find(Orders, id)!.Split(replay.TopicId, 9, failures: 0);
+        var token = new Replay(Guid.NewGuid(), 5, replay.TopicId, 0);
+        Write("orders", id, "reader/1", queue, first: 10, token);
+        Write(id, queue, late);
+        Assert.Equal(token, _table.Find(Orders, id)!.Replay);
+        // A removal in the meantime.
+        var last = _table.Find(Orders, id)!.Split(replay.TopicId, 9, failures: 0);
+        Remove("orders", id);
+        Write(id, queue, last);
+        Assert.Empty(_table.Find(Orders));
+        Assert.Empty(_table.Topics);
+        Assert.Empty(_table.Replays);
+    }
+
+    [Fact]
+    public void Split_is_no_subscription_for_an_earlier_version()
+    {
+        var key = new SplitKey(Guid.NewGuid(), new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid())).ToBytes();
+        Assert.Null(ReplayKey.TryParse(key));
+        Assert.Null(SubscriptionKey.Parse(key).Topic);
+        Assert.Null(SplitKey.TryParse(new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid()).ToBytes()));
+        // Records of earlier versions have no origin.
+        Assert.False(SubscriptionValue.Parse("""{"grain":"reader/1","replay":{"id":"8f7f5b0e-9c8b-4f0e-8d5f-4d0a5f1c2b3a","number":1}}"""u8)
+            .Replay!.IsSplit);
+    }
+
+    [Fact]
+    public void Subscriber_is_split_when_it_has_held_others_for_the_time_that_it_may()
+    {
+        var options = new OrleansMqStreamOptions { SplitAfter = TimeSpan.FromSeconds(1), MaxAttempts = 10 };
+        Assert.Equal(TimeSpan.FromSeconds(1), SplitDecision.Left(null, options));
+        Assert.Equal(TimeSpan.FromMilliseconds(300), SplitDecision.Left(TimeSpan.FromMilliseconds(700), options));
+        Assert.Equal(TimeSpan.Zero, SplitDecision.Left(TimeSpan.FromSeconds(1), options));
+        // Waits of 100, 200 and 400 ms: with the next one it would be 1.5 seconds.
+        var failed = new DeliveryAnswer(0, DeliveryOutcome.Failed, "cause");
+        Assert.False(IsSplit(failed, failures: 2, deliveries: 3));
+        Assert.True(IsSplit(failed, failures: 3, deliveries: 4));
+        Assert.False(SplitDecision.IsSplit(failed, isAhead: false, 3, 4, options, out _));
+        Assert.False(SplitDecision.IsSplit(failed, isAhead: true, 3, 4, options with { MaxSplits = 0 }, out _));
+        // What is not reached does not count as failed.
+        Assert.True(SplitDecision.IsSplit(new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "cause"), true, 0, 4, options, out var count));
+        Assert.Equal(0, count);
+        Assert.True(SplitDecision.IsSplit(failed, true, 3, 4, options, out count));
+        Assert.Equal(4, count);
+        // It is dead-lettered at once.
+        Assert.False(IsSplit(failed, failures: 9, deliveries: 10));
+        Assert.False(IsSplit(new DeliveryAnswer(0, DeliveryOutcome.Unreadable, "cause"), failures: 3, deliveries: 4));
+        Assert.False(IsSplit(new DeliveryAnswer(0, DeliveryOutcome.Waits), failures: 3, deliveries: 9));
+
+        bool IsSplit(DeliveryAnswer answer, int failures, int deliveries) =>
+            SplitDecision.IsSplit(answer, isAhead: true, failures, deliveries, options, out _);
+    }
+
+    [Fact]
+    public void Split_joins_after_a_while_and_is_split_again_when_it_holds_its_stream_then()
+    {
+        var options = new OrleansMqStreamOptions { SplitAfter = TimeSpan.FromSeconds(1) };
+        var token = new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 0);
+        Assert.True(SplitDecision.MayJoin(token, TimeSpan.Zero, options));
+        var split = token with { Continues = token.Id };
+        Assert.False(SplitDecision.MayJoin(split, TimeSpan.FromSeconds(9), options));
+        Assert.True(SplitDecision.MayJoin(split, TimeSpan.FromSeconds(10), options));
+        Assert.True(SplitDecision.MayJoin(split, TimeSpan.FromMinutes(1), options with { SplitAfter = TimeSpan.FromMinutes(5) }));
+        Assert.False(SplitDecision.SplitsAgain(null, isNear: true, options));
+        Assert.True(SplitDecision.SplitsAgain(TimeSpan.FromSeconds(1), isNear: true, options));
+        Assert.False(SplitDecision.SplitsAgain(TimeSpan.FromSeconds(2), isNear: false, options));
+        Assert.True(SplitDecision.SplitsAgain(TimeSpan.FromSeconds(3), isNear: false, options));
+        Assert.False(SplitDecision.SplitsAgain(TimeSpan.FromSeconds(3), isNear: true, options with { MaxSplits = 0 }));
+    }
+
+    [Fact]
     public async Task Caller_shares_only_a_round_that_began_after_its_call()
     {
         var gates = new List<TaskCompletionSource>();
@@ -134,6 +227,9 @@ public sealed class SubscriptionTests
 
     private void Write(string topic, Guid id, string grain, Guid queue, long first, Replay replay) => _table.Apply(
         new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), new SubscriptionValue(grain, 0, queue, first, replay).ToBytes());
+
+    private void Write(Guid id, Guid queue, Replay split) => _table.Apply(new SplitKey(split.Id, new SubscriptionKey("orders",
+        "k"u8.ToArray(), id)).ToBytes(), new SplitValue(queue, split).ToBytes());
 
     private void Write(Replay replay, ReplayStep step, long first) =>
         _table.Apply(new ReplayKey(replay.Id, step).ToBytes(), new ReplayValue(first).ToBytes());

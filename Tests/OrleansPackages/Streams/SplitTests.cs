@@ -1,0 +1,299 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Orleans.Streams;
+using OrleansMq.Client;
+using OrleansMq.Streams;
+
+namespace OrleansMq.Tests.OrleansPackages.Streams;
+
+/// <summary>Explicit subscriptions that do not keep pace with others of their stream, on one silo: they continue on their own, hold no
+/// other, and join them again.</summary>
+public sealed class SplitTests : IAsyncLifetime
+{
+    private readonly TempDirectory _data = new();
+    private TestSilo _silo = null!;
+    private OrleansMqClient _client = null!;
+
+    public Task InitializeAsync() => StartAsync(static options => options);
+
+    public async Task DisposeAsync()
+    {
+        await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Fact]
+    public async Task Subscriber_that_hangs_holds_no_other_and_joins_again_when_it_has_caught_up()
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-hangs", (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (reader, other) = await SubscribeAsync("split-hangs");
+        await SendAsync("split-hangs", 0, 50);
+        await ReceivedAsync(other, 50);
+        await SendAsync("split-hangs", 50, 100);
+        await ReceivedAsync(other, 100);
+        Assert.Equal([0, 1, 2], Received(reader));
+        await SplitAsync("split-hangs");
+        // A subscription that is made now is not held, either.
+        var late = Reader("split-hangs/k/3");
+        await late.SubscribeAsync();
+        await SendAsync("split-hangs", 100, 120);
+        await Wait.UntilAsync(() => Received(late).Length == 20, "the late one");
+
+        gate.SetResult();
+
+        await ReceivedAsync(reader, 120);
+        await JoinedAsync("split-hangs");
+        await SendAsync("split-hangs", 120, 140);
+        await ReceivedAsync(reader, 140);
+        await ReceivedAsync(other, 140);
+        Assert.Equal(Enumerable.Range(100, 40), Received(late));
+        Assert.Empty(await ReplayQueuesAsync("split-hangs"));
+    }
+
+    [Fact]
+    public async Task Subscriber_that_fails_holds_no_other_and_its_attempts_count_over_the_split()
+    {
+        const int Attempts = 4;
+        await RestartAsync(static options => options with { MaxAttempts = Attempts, RetryDelay = TimeSpan.FromMilliseconds(60) });
+        var thrown = new System.Collections.Concurrent.ConcurrentDictionary<int, int>();
+        StreamScript.On("split-fails", (happened, grain) =>
+        {
+            if (!IsFirst(grain))
+                return Task.CompletedTask;
+            thrown.AddOrUpdate(happened.Number, 1, static (_, count) => count + 1);
+            throw new InvalidOperationException("never");
+        });
+        var (_, other) = await SubscribeAsync("split-fails");
+        await SendAsync("split-fails", 0, 3);
+        await ReceivedAsync(other, 3);
+        await Wait.UntilAsync(async () => await LettersAsync("split-fails") == 3, "every event is dead-lettered");
+        Assert.Equal(new Dictionary<int, int> { [0] = Attempts, [1] = Attempts, [2] = Attempts }, thrown);
+        await JoinedAsync("split-fails");
+    }
+
+    [Fact]
+    public async Task Subscription_without_an_observer_holds_no_other()
+    {
+        // So many attempts take hours.
+        await RestartAsync(static options => options with { MaxAttempts = 1_000 });
+        await _client.Admin.CreateTopicAsync("split-deaf", 1);
+        await _silo.Client.GetGrain<IDeafGrain>("split-deaf/k/1").SubscribeAsync();
+        var other = Reader("split-deaf/k/2");
+        await other.SubscribeAsync();
+        await SendAsync("split-deaf", 0, 20);
+        await ReceivedAsync(other, 20);
+        Assert.Equal(0, await LettersAsync("split-deaf"));
+    }
+
+    [Fact]
+    public async Task Subscription_without_an_observer_dead_letters_its_events()
+    {
+        await RestartAsync(static options => options with { MaxAttempts = 3, RetryDelay = TimeSpan.FromMilliseconds(80) });
+        await _client.Admin.CreateTopicAsync("split-deaf-letters", 1);
+        await _silo.Client.GetGrain<IDeafGrain>("split-deaf-letters/k/1").SubscribeAsync();
+        var other = Reader("split-deaf-letters/k/2");
+        await other.SubscribeAsync();
+        await SendAsync("split-deaf-letters", 0, 3);
+        await ReceivedAsync(other, 3);
+        await Wait.UntilAsync(async () => await LettersAsync("split-deaf-letters") == 3, "every event is dead-lettered");
+    }
+
+    [Fact]
+    public async Task Subscription_that_is_removed_while_it_is_split_receives_nothing_more_and_leaves_no_queue()
+    {
+        await RestartAsync(static options => options with { MaxAttempts = 1_000 });
+        var calls = 0;
+        StreamScript.On("split-leaves", (_, grain) => IsFirst(grain) && Interlocked.Increment(ref calls) > 0
+            ? throw new InvalidOperationException("not yet") : Task.CompletedTask);
+        await _client.Admin.CreateTopicAsync("split-leaves", 1);
+        var (reader, other) = (Reader("split-leaves/k/1"), Reader("split-leaves/k/2"));
+        var handle = await reader.SubscribeAsync();
+        await other.SubscribeAsync();
+        await SendAsync("split-leaves", 0, 5);
+        await ReceivedAsync(other, 5);
+        await SplitAsync("split-leaves");
+        await reader.UnsubscribeAsync(handle);
+        var before = calls;
+        await Wait.UntilAsync(async () => (await ReplayQueuesAsync("split-leaves")).Count == 0, "no queue is left");
+        await SendAsync("split-leaves", 5, 10);
+        await ReceivedAsync(other, 10);
+        // The call that was under way.
+        Assert.InRange(calls, before, before + 1);
+        Assert.Equal(0, await reader.CountAsync());
+        Assert.Equal(0, await LettersAsync("split-leaves"));
+    }
+
+    [Fact]
+    public async Task Subscription_that_is_resumed_from_a_token_while_it_is_split_receives_from_there_on()
+    {
+        await RestartAsync(static options => options with { MaxAttempts = 1_000 });
+        var isRefused = true;
+        StreamScript.On("split-rewinds", (happened, grain) => IsFirst(grain) && happened.Number == 5 && isRefused
+            ? throw new InvalidOperationException("not yet") : Task.CompletedTask);
+        await _client.Admin.CreateTopicAsync("split-rewinds", 1);
+        var (reader, other) = (Reader("split-rewinds/k/1"), Reader("split-rewinds/k/2"));
+        var handle = await reader.SubscribeAsync();
+        await other.SubscribeAsync();
+        await SendAsync("split-rewinds", 0, 20);
+        await ReceivedAsync(other, 20);
+        await SplitAsync("split-rewinds");
+        Assert.Equal(Enumerable.Range(0, 5), Received(reader));
+        isRefused = false;
+        await reader.ResumeFromAsync(handle, new StreamOffset(0, 2));
+        await Wait.UntilAsync(() => Received(reader) is [.., 19] received && received[^18..].SequenceEqual(Enumerable.Range(2, 18)),
+            "from the token on");
+        await SendAsync("split-rewinds", 20, 25);
+        await Wait.UntilAsync(() => Received(reader) is [.., 24] received && received[^23..].SequenceEqual(Enumerable.Range(2, 23)),
+            "and what comes");
+        await JoinedAsync("split-rewinds");
+    }
+
+    [Fact]
+    public async Task Subscriber_that_hangs_while_it_joins_holds_no_other()
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-joins", (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (reader, other) = await SubscribeAsync("split-joins");
+        await SendAsync("split-joins", 0, 10);
+        await ReceivedAsync(other, 10);
+        await SplitAsync("split-joins");
+        // As if it had been near the end before it hung.
+        var split = Assert.Single(Table.Replays).Subscription.Replay!;
+        await Provider.Subscriptions.WriteAsync(new ReplayKey(split.Id, ReplayStep.Joining), new ReplayValue(0), CancellationToken.None);
+        await SendAsync("split-joins", 10, 20);
+        await ReceivedAsync(other, 20);
+        var again = Assert.Single(Table.Replays).Subscription.Replay!;
+        Assert.Equal((split.Number + 1, split.Origin, split.From), (again.Number, again.Origin, again.From));
+        gate.SetResult();
+        await ReceivedAsync(reader, 20);
+        await JoinedAsync("split-joins");
+    }
+
+    [Fact]
+    public async Task Subscriptions_beyond_the_bound_share_the_pace_of_their_stream()
+    {
+        await RestartAsync(static options => options with { MaxSplits = 1, SplitAfter = TimeSpan.FromMilliseconds(20) });
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-bound", (_, grain) => grain.GetPrimaryKeyString().EndsWith('2') ? Task.CompletedTask : gate.Task);
+        await _client.Admin.CreateTopicAsync("split-bound", 1);
+        var readers = Enumerable.Range(1, 3).Select(number => Reader($"split-bound/k/{number}")).ToList();
+        foreach (var reader in readers)
+            await reader.SubscribeAsync();
+        await SendAsync("split-bound", 0, 1);
+        await ReceivedAsync(readers[1], 1);
+        await SendAsync("split-bound", 1, 5);
+        await SplitAsync("split-bound");
+        // The other one that is slow is refused, and holds the stream.
+        var stream = StreamId.Create("split-bound", "k");
+        var fast = readers[1].GetGrainId();
+        var slow = Assert.Single(Table.Find(stream), found => found.Replay is null && found.Grain != fast);
+        var log = new LineLogger();
+        Assert.False(await new StreamSplits(Provider, _client, log).TrySplitAsync(stream, slow, 0, slow.Queue, 0, 0,
+            CancellationToken.None));
+        Assert.Contains("Topic split-bound has 1 or more subscriptions that continue on their own", Assert.Single(log.Lines),
+            StringComparison.Ordinal);
+        Assert.Equal(1, Table.CountSplits("split-bound"));
+        Assert.Equal([0], Received(readers[1]));
+        gate.SetResult();
+        foreach (var reader in readers)
+            await ReceivedAsync(reader, 5);
+    }
+
+    [Fact]
+    public async Task Subscribers_that_are_slow_together_are_not_split()
+    {
+        await RestartAsync(static options => options with { SplitAfter = TimeSpan.FromSeconds(1) });
+        // A call ends after a second: the first of them waits for the other one, and both are sent the rest.
+        StreamScript.On("split-together", static (_, _) => Task.Delay(30));
+        var (reader, other) = await SubscribeAsync("split-together");
+        await SendAsync("split-together", 0, 90);
+        await ReceivedAsync(reader, 90);
+        await ReceivedAsync(other, 90);
+        Assert.All(Table.Find(StreamId.Create("split-together", "k")), static subscription => Assert.Null(subscription.Replay));
+    }
+
+    private static bool IsFirst(Grain grain) => grain.GetPrimaryKeyString().EndsWith('1');
+
+    private async Task StartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions> configure)
+    {
+        _silo = await TestSilo.StartAsync(_data.Path, silo => silo.AddOrleansMqStreams("test", options => configure(options with
+        {
+            RetryDelay = TimeSpan.FromMilliseconds(20),
+            SplitAfter = TimeSpan.FromMilliseconds(100),
+            RefreshInterval = TimeSpan.FromMilliseconds(100),
+        })), static client => client.AddOrleansMqStreams("test"));
+        _client = new OrleansMqClient(_silo.Inside);
+    }
+
+    private async Task RestartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions> configure)
+    {
+        await _silo.DisposeAsync();
+        await StartAsync(configure);
+    }
+
+    private OrleansMqStreamProvider Provider =>
+        (OrleansMqStreamProvider)_silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
+
+    private SubscriptionTable Table => Provider.Subscriptions.Table;
+
+    private IReaderGrain Reader(string key) => _silo.Client.GetGrain<IReaderGrain>(key);
+
+    private async Task<(IReaderGrain Reader, IReaderGrain Other)> SubscribeAsync(string topic)
+    {
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        var (reader, other) = (Reader($"{topic}/k/1"), Reader($"{topic}/k/2"));
+        await reader.SubscribeAsync();
+        await other.SubscribeAsync();
+        return (reader, other);
+    }
+
+    private async Task SendAsync(string topic, int from, int end)
+    {
+        await using var producer = _client.CreateProducer<string, string>();
+        for (var number = from; number < end; number++)
+            await producer.SendAsync(new(topic, "k", $$"""{"number":{{number}}}"""));
+    }
+
+    private static int[] Received(IReaderGrain reader)
+    {
+        var parts = reader.GetPrimaryKeyString().Split('/');
+        return StreamScript.Received(parts[0], parts[1], reader.GetGrainId().ToString());
+    }
+
+    // Each once: the activation lives.
+    private static async Task ReceivedAsync(IReaderGrain reader, int count)
+    {
+        await Wait.UntilAsync(() => Task.FromResult(Received(reader).Length >= count), $"{count} events of {reader.GetPrimaryKeyString()}",
+            () => Task.FromResult(string.Join(' ', Received(reader))));
+        Assert.Equal(Enumerable.Range(0, count), Received(reader));
+    }
+
+    private async Task<List<string>> ReplayQueuesAsync(string topic) => [.. (await _silo.Inside.Queues.ListAsync(
+        new TopicPartition(topic, 0))).Select(static queue => queue.Name)
+        .Where(static name => name.Contains('@', StringComparison.Ordinal))];
+
+    private async Task SplitAsync(string topic)
+    {
+        await Wait.UntilAsync(() => Table.Replays.Any(), "one is split");
+        Assert.Single(await ReplayQueuesAsync(topic));
+    }
+
+    private Task JoinedAsync(string topic) => Wait.UntilAsync(async () => !Table.Replays.Any()
+        && (await ReplayQueuesAsync(topic)).Count == 0, $"the subscriptions of {topic} have joined, and leave no queue");
+
+    private async Task<long> LettersAsync(string topic) =>
+        (await _silo.Inside.DescribeTopicAsync($"{topic}.dead-letter")).Partitions.Sum(static partition => partition.HighWatermark);
+
+    private sealed class LineLogger : ILogger
+    {
+        public List<string> Lines { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter) => Lines.Add(formatter(state, exception));
+    }
+}
