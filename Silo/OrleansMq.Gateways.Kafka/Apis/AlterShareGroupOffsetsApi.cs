@@ -43,7 +43,7 @@ internal sealed class AlterShareGroupOffsetsApi()
                         where Exists(served, partition.Index)
                         select new ShareCursorMove(served.TopicId, partition.Index, partition.StartOffset)],
         }, context.Aborted).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);
         response.WriteLength(reply.Error == ErrorCode.None ? request.Topics.Length : 0);

@@ -32,7 +32,7 @@ internal sealed class DeleteShareGroupOffsetsApi()
             DeletedTopics = [.. topics.Where(static topic => topic is { IsAllowed: true, Served: not null })
                 .Select(static topic => topic.Served!.TopicId)],
         }, context.Aborted).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);
         response.WriteLength(reply.Error == ErrorCode.None ? topics.Length : 0);

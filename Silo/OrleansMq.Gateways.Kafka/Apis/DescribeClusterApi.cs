@@ -28,7 +28,7 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
         var isKnown = isAllowed && request.EndpointType == Brokers;
         var brokers = isKnown ? context.Services.Endpoints.All(context.Connection).ToArray() : [];
         var controller = context.Services.Metadata.Image.Controller;
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(isKnown ? ErrorCode.None : isAllowed ? UnsupportedEndpointType : ErrorCode.ClusterAuthorizationFailed);
         response.WriteString(isKnown ? null : !isAllowed ? context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Cluster)
             : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");
