@@ -100,11 +100,16 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         ArgumentNullException.ThrowIfNull(broker);
         _hosted = broker;
         Metrics.Add(broker.Access.Meter);
+        broker.Access.Quotas?.AddTo(Metrics.Meter);
         _gate.Open(broker.Broker, broker.Access, broker.Security);
     }
 
     /// <inheritdoc/>
-    public void Drain() => _gate.Drain();
+    public void Drain()
+    {
+        _hosted?.Access.Quotas?.Release();
+        _gate.Drain();
+    }
 
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken deadline)

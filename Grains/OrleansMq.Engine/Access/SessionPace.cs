@@ -10,8 +10,8 @@ namespace OrleansMq.Access;
 /// <param name="quotas">What the session may use.</param>
 internal sealed class SessionPace(ClientQuotas quotas)
 {
-    /// <summary>The longest that an answer is held back: clients give up after a minute or more.</summary>
-    public static readonly TimeSpan Most = TimeSpan.FromSeconds(30);
+    /// <summary>The longest that an answer is held back: clients give up after 30 seconds or more.</summary>
+    public static readonly TimeSpan Most = TimeSpan.FromSeconds(15);
 
     /// <summary>Whether nothing holds the session back.</summary>
     public bool IsFree(QuotaKey key) => quotas.Of(key) is null;

@@ -165,7 +165,8 @@ internal sealed class QuotaAccount
     {
         lock (_lock)
         {
-            var use = new QuotaUse(_used.PerSecond(Pass()), _isLimited);
+            // Clients that are held back for long do not ask meanwhile.
+            var use = new QuotaUse(_used.PerSecond(Pass()), _isLimited || _bucket.Tokens < 0);
             isIdle = !_isUsed && !_isLimited && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity;
             (_isLimited, _isUsed) = (false, false);
             return use;

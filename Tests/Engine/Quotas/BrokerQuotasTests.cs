@@ -178,6 +178,10 @@ public sealed class BrokerQuotasTests
         // What the second leaves, the first gets.
         Pass(300, () => one.Charge(QuotaKey.ProducerByteRate, 2_000), () => two.Charge(QuotaKey.ProducerByteRate, 100));
         Assert.Equal(875, Shares().One, 20.0);
+        // What a broker owes is repaid from its part, also while its clients wait.
+        one.Charge(QuotaKey.ProducerByteRate, 100_000);
+        Pass(30, () => two.Charge(QuotaKey.ProducerByteRate, 2_000));
+        Assert.Equal(500, Shares().Two);
         // A broker that says nothing is left half.
         _peers.IsCut = true;
         Pass(5, () => one.Charge(QuotaKey.ProducerByteRate, 2_000));

@@ -82,6 +82,24 @@ public sealed class ThrottleTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Client_that_is_held_back_for_longer_than_it_may_be_idle_stays_connected()
+    {
+        await using var server = await KafkaServer.StartAsync(
+            options => options with { TimeProvider = _time, MaxIdle = TimeSpan.FromSeconds(2) }, time: _time);
+        await server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        await server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, 1_000);
+        using var client = await server.ConnectAsync();
+        Assert.InRange(QuotaServer.NumberOf(await ProduceAsync(client, Batch(15_000)), "ThrottleTimeMs"), 5_000, 6_000);
+        var next = client.AskAsync((short)ApiKey.ApiVersions, 0);
+        await _time.AdvanceUntilAsync(next);
+        await next;
+        // From then on it may be idle for no longer than others.
+        var closed = client.ReceiveAsync();
+        await _time.AdvanceUntilAsync(closed);
+        Assert.Null(await closed);
+    }
+
+    [Fact]
     public async Task Gone_client_that_is_not_listened_to_is_let_go()
     {
         await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, 1);
