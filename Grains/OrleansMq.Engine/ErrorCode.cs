@@ -147,6 +147,8 @@ public enum ErrorCode : short
     InvalidRecord = 87,
     /// <summary>Offsets of an open transaction. Retry.</summary>
     UnstableOffsetCommit = 88,
+    /// <summary>The caller has used up what a quota allows. Retry later.</summary>
+    ThrottlingQuotaExceeded = 89,
     /// <summary>A newer instance of the transactional id, its timeout or an operator has fenced the producer.</summary>
     ProducerFenced = 90,
     /// <summary>There is no such user, or it has no such credential.</summary>
@@ -211,7 +213,8 @@ public static class ErrorCodes
             or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable
             or ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator
             or ErrorCode.RebalanceInProgress
-            or ErrorCode.UnstableOffsetCommit or ErrorCode.ConcurrentTransactions or ErrorCode.MemberIdRequired
+            or ErrorCode.UnstableOffsetCommit or ErrorCode.ThrottlingQuotaExceeded or ErrorCode.ConcurrentTransactions
+            or ErrorCode.MemberIdRequired
             or ErrorCode.StaleMemberEpoch or ErrorCode.FetchSessionIdNotFound
             or ErrorCode.InvalidFetchSessionEpoch or ErrorCode.ShareSessionNotFound or ErrorCode.InvalidShareSessionEpoch
             or ErrorCode.ShareSessionLimitReached => ErrorAction.Retry,

@@ -7,6 +7,7 @@ using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.Gateways.Connections;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -36,6 +37,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private readonly long _number = Interlocked.Increment(ref s_count);
     private readonly ConnectionOutput _output;
     private readonly ITimer _timer;
+    private readonly AmqpPace? _pace;
     private readonly Dictionary<ChannelState, ChannelLane> _lanes = [];
     // Completed once the machine has ended, and with it all channels and the session.
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -59,14 +61,16 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     /// <param name="settings">What is offered and allowed.</param>
     /// <param name="access">Decides who may connect, and opens virtual hosts.</param>
     /// <param name="alarms">Say when publishers are blocked; null: never.</param>
+    /// <param name="quotas">What users may send and receive; null: everything.</param>
     public AmqpConnection(ConnectionServer server, AcceptedClient client, ConnectionSettings settings, IAmqpAccess access,
-        ResourceAlarms? alarms = null)
+        ResourceAlarms? alarms = null, BrokerQuotas? quotas = null)
     {
         (_server, _socket, _access, RemoteEndPoint, _local) = (server, client.Socket, access, client.Remote, client.Local);
         _alarms = alarms;
         _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote), alarms?.Memory);
         _began = server.TimeProvider.GetTimestamp();
         _connectedAt = server.TimeProvider.GetUtcNow();
+        _pace = quotas is null ? null : new AmqpPace(quotas, () => Guard(() => Run(Collect())));
         var pace = new SendPace(server.TimeProvider, server.Limits.MaxIdle);
         _output = new ConnectionOutput(_lock, _machine, _socket, pace, () => Run(Collect()));
         _timer = server.TimeProvider.CreateTimer(static connection => ((AmqpConnection)connection!).TickOrCut(), this,
@@ -160,6 +164,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         finally
         {
             _alarms?.Remove(this);
+            _pace?.Dispose();
             Disconnect();
             await _ended.Task.ConfigureAwait(false);
             await _timer.DisposeAsync().ConfigureAwait(false);
@@ -221,7 +226,10 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         where T : IMethod
     {
         lock (_lock)
+        {
             _machine.Send(channel, method, properties, body, Now);
+            _pace?.Delivered(_machine.Client.User, body.Length);
+        }
         Run(Collect());
     }
 
@@ -296,6 +304,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                     return;
                 filled += count;
                 Volatile.Write(ref _received, _received + count);
+                if (_pace is not null)
+                    TakeReceived(count);
                 buffer = Resize(buffer, filled);
             }
         }
@@ -341,6 +351,13 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         return taken;
     }
 
+    // What has arrived is handled; after it, Collect holds the input.
+    private void TakeReceived(int bytes)
+    {
+        lock (_lock)
+            _pace!.Received(_machine.Client.User, bytes);
+    }
+
     private Task WaitUntilReadableAsync()
     {
         lock (_lock)
@@ -352,7 +369,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     }
 
     // A connection that closes drops what channels send. Under the lock.
-    private bool IsFull => _output.IsFull && _machine.IsRunning;
+    private bool IsFull => (_output.IsFull || _pace is { HoldsOutput: true }) && _machine.IsRunning;
 
     /// <inheritdoc/>
     public Task WaitForRoomAsync()
@@ -376,7 +393,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                 _machine.Disconnected(Now);
             while (_machine.TryTakeAction(out var action))
                 Collect(action, ref work);
-            _machine.HoldInput(_output.IsFull, Now);
+            _machine.HoldInput(_output.IsFull || _pace is { HoldsInput: true }, Now);
             if (_readable is not null && _machine.IsReading)
                 (work.Readable, _readable) = (_readable, null);
             if (_room is not null && !IsFull)

@@ -103,7 +103,8 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     public void Open(HostedBroker broker)
     {
         _broker = broker;
-        _server.Open(client => new AmqpConnection(_server, client, _settings, this, _alarms));
+        _server.Open(client => new AmqpConnection(_server, client, _settings, this, _alarms,
+            broker.Access.Quotas));
         // Queues that expire, or dead-letter what expires, do so from the start.
         _opening = OpenEarlyAsync();
     }

@@ -24,6 +24,7 @@ internal static class ErrorStatus
             or ErrorCode.InvalidTxnState or ErrorCode.TransactionAbortable or ErrorCode.ConcurrentTransactions
             or ErrorCode.ProducerFenced or ErrorCode.InvalidProducerIdMapping or ErrorCode.TransactionCoordinatorFenced =>
             StatusCodes.Status409Conflict,
+        ErrorCode.ThrottlingQuotaExceeded => StatusCodes.Status429TooManyRequests,
         ErrorCode.OffsetOutOfRange => StatusCodes.Status416RangeNotSatisfiable,
         ErrorCode.MessageTooLarge => StatusCodes.Status413PayloadTooLarge,
         ErrorCode.UnsupportedCompressionType => StatusCodes.Status415UnsupportedMediaType,

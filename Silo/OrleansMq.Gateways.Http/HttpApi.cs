@@ -31,5 +31,6 @@ internal static class HttpApi
         ScheduleEndpoints.Map(app, api);
         TransactionEndpoints.Map(app, api);
         SecurityEndpoints.Map(app, api);
+        QuotaEndpoints.Map(app, api);
     }
 }

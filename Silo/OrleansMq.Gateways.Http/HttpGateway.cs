@@ -102,11 +102,16 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         Metrics.Add(broker.Access.Meter);
         if (broker.Security is { IsEnabled: true } security)
             security.AddTo(Metrics.Meter);
+        broker.Access.Quotas?.AddTo(Metrics.Meter);
         _gate.Open(broker.Broker, broker.Access, broker.Security);
     }
 
     /// <inheritdoc/>
-    public void Drain() => _gate.Drain();
+    public void Drain()
+    {
+        _hosted?.Access.Quotas?.Release();
+        _gate.Drain();
+    }
 
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken deadline)

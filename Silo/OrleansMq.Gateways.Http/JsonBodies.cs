@@ -31,6 +31,9 @@ internal static class JsonBodies
     /// <summary>The same for users and rules.</summary>
     public static SecurityApiJson SecurityAnswers { get; } = new(ReadableOptions());
 
+    /// <summary>The answers of <c>/api/quotas</c>.</summary>
+    public static QuotaApiJson QuotaAnswers { get; } = new(ReadableOptions());
+
     /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
@@ -61,6 +64,9 @@ internal static class JsonBodies
 
     /// <summary>The contracts of <c>/api/users</c> and <c>/api/acls</c>.</summary>
     public static SecurityApiJson Security { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
+
+    /// <summary>The contract of <c>POST /api/quotas</c>.</summary>
+    public static QuotaApiJson Quotas { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
     /// <summary>Reads the body, which must not be empty.</summary>
     /// <inheritdoc cref="ReadAsync"/>

@@ -34,6 +34,15 @@ internal static class Problems
         if (status == StatusCodes.Status403Forbidden && api.Gate.Security is { IsEnabled: true }
             && HttpAuthentication.PrincipalOf(http) == BrokerSession.Anonymous)
             status = StatusCodes.Status401Unauthorized;
+        // Writing a problem clears the headers, so that it is added last.
+        if (status == StatusCodes.Status429TooManyRequests)
+            http.Response.OnStarting(() =>
+            {
+                var wait = api.AccessOf(http).Quotas?.Wait() ?? TimeSpan.Zero;
+                http.Response.Headers.RetryAfter =
+                    Math.Max(Math.Ceiling(wait.TotalSeconds), 1).ToString(System.Globalization.CultureInfo.InvariantCulture);
+                return Task.CompletedTask;
+            });
         return WriteAsync(http, status, code, detail ?? code.ToString());
     }
 

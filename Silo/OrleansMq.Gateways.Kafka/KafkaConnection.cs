@@ -7,6 +7,7 @@ using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Quotas;
 using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Kafka;
@@ -123,6 +124,12 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             Connection = this,
             Burst = request.Api!.RunsAhead ? Burst : null,
         };
+        // Before the next request is read, also where none is answered. The records of this one are kept.
+        if (request.Api.Key == ApiKey.Produce && context.Access.Quotas is { IsOn: true } quotas)
+        {
+            context.Throttle(QuotaKey.ProducerByteRate, quotas.Charge(QuotaKey.ProducerByteRate, frame.Length));
+            Mute(context.ThrottleTime);
+        }
         if (!Responses.Add(AnswerAsync(context, request, frame)))
         {
             WriteFullBurst();
@@ -193,7 +200,14 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             }
             response = new ResponseWriter(request.Version, api.IsFlexible(request.Version));
             response.WriteHeader(request.CorrelationId, api.HasTagsInResponseHeader(request.Version));
-            if (await api.AnswerAsync(context, request.Body, response).ConfigureAwait(false) || response.ClosesConnection)
+            var answering = api.AnswerAsync(context, request.Body, response);
+            var quotas = Sasl is { IsDone: false } ? null : context.Access.Quotas is { IsOn: true } on ? on : null;
+            if (quotas is not null)
+                Charge(quotas, context, _services.Options.TimeProvider.GetElapsedTime(began));
+            var isAnswered = await answering.ConfigureAwait(false);
+            if (quotas is not null)
+                Throttle(quotas, context, api.Key, response);
+            if (isAnswered || response.ClosesConnection)
                 return response;
             response.Dispose();
             return null;
@@ -219,6 +233,26 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             Release(frame);
             Measure(api.Key, _services.Options.TimeProvider.GetElapsedTime(began));
         }
+    }
+
+    // The time for which the request has kept this thread. What it waits for is not the client's.
+    private static void Charge(ClientQuotas quotas, RequestContext context, TimeSpan time)
+    {
+        var wait = quotas.Charge(QuotaKey.RequestPercentage, time.TotalSeconds * 100);
+        context.Throttle(QuotaKey.RequestPercentage, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle);
+    }
+
+    // The answer is sent at once, and the connection is read again when the time has passed (KIP-219).
+    private void Throttle(ClientQuotas quotas, RequestContext context, ApiKey key, ResponseWriter response)
+    {
+        // The records are locked for the member already.
+        if (key == ApiKey.ShareFetch)
+            context.Throttle(QuotaKey.ConsumerByteRate, quotas.Charge(QuotaKey.ConsumerByteRate, response.Length));
+        if (context.ThrottleTime <= TimeSpan.Zero)
+            return;
+        response.Throttle((int)Math.Ceiling(context.ThrottleTime.TotalMilliseconds));
+        quotas.Throttled(context.ThrottledBy, context.ThrottleTime);
+        Mute(context.ThrottleTime);
     }
 
     // A listener to the metrics is code of the application. The response is sent whatever it throws.

@@ -10,6 +10,9 @@ namespace OrleansMq.Gateways.Kafka;
 /// <summary>The Kafka protocol in front of a broker. Thread safe.</summary>
 internal sealed class KafkaGateway : IGateway
 {
+    // Clients give up after 10 seconds or more.
+    private static readonly TimeSpan MaxAdmissionWait = TimeSpan.FromSeconds(10);
+
     private readonly KafkaGatewayOptions _options;
     private readonly ConnectionServer _server;
     private readonly AdvertisedAddressProbe _probe;
@@ -90,6 +93,8 @@ internal sealed class KafkaGateway : IGateway
             throw new NotSupportedException($"The Kafka listener {sasl.Name} has the protocol {SecurityProtocols.NameOf(sasl.Protocol)}, "
                 + "but this broker has no users: use PLAINTEXT or SSL.");
         var services = _services = new GatewayServices(_options, broker);
+        if (broker.Access.Quotas is { } quotas)
+            _server.Admission = address => quotas.Connect(address.ToString(), MaxAdmissionWait);
         _server.Open(client => new KafkaConnection(_server, client, services, Metrics));
         foreach (var advertised in _listeners.Select(static listener => listener.Advertised).OfType<string>())
             _probe.Start(advertised);

@@ -141,8 +141,8 @@ public sealed class RunningBroker : IAsyncLifetime
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
             var engine = owner.Engine?.Invoke(script) ?? script;
             return new HostedBroker(hosted.BrokerId, hosted.ClusterId,
-                new BrokerAccess(engine, hosted.Local, owner.Authorizer ?? hosted.Access.Authorizer, hosted.Access.Meter, options.Log),
-                script,
+                new BrokerAccess(engine, hosted.Local, owner.Authorizer ?? hosted.Access.Authorizer, hosted.Access.Meter, options.Log,
+                    quotas: hosted.Access.Quotas), script,
                 hosted.Metadata, hosted.Local)
             {
                 LocalGroups = async cancellation =>

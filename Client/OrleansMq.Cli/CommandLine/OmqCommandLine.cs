@@ -43,6 +43,7 @@ internal static class OmqCommandLine
             AmqpCommands.Create(),
             UserCommands.Create(),
             AclCommands.Create(),
+            QuotaCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),

@@ -2,11 +2,12 @@ using System.Net.Http.Json;
 
 namespace OrleansMq.Client;
 
-/// <summary>Users and rules over HTTP, for the command line.</summary>
+/// <summary>Users, rules and quotas over HTTP, for the command line.</summary>
 internal sealed class HttpSecurity(HttpBroker broker)
 {
     private const string Users = "api/users";
     private const string Acls = "api/acls";
+    private const string Quotas = "api/quotas";
 
     private static SecurityApiJson Json => SecurityApiJson.Default;
 
@@ -39,6 +40,19 @@ internal sealed class HttpSecurity(HttpBroker broker)
     /// <summary>Returns whether a principal may do something, and why.</summary>
     public ValueTask<ExplanationBody> ExplainAsync(ExplainBody question, CancellationToken cancellationToken) =>
         broker.AskAsync(HttpMethod.Post, Acls + "/explain", () => JsonContent.Create(question, Json.ExplainBody), Json.ExplanationBody,
+            cancellationToken);
+
+    /// <summary>Lists the quotas.</summary>
+    public ValueTask<IReadOnlyList<QuotaBody>> ListQuotasAsync(CancellationToken cancellationToken) =>
+        broker.AskAsync(HttpMethod.Get, Quotas, null, QuotaApiJson.Default.IReadOnlyListQuotaBody, cancellationToken);
+
+    /// <summary>Lists what was used on the broker that answers.</summary>
+    public ValueTask<IReadOnlyList<QuotaUsageBody>> ListQuotaUsageAsync(CancellationToken cancellationToken) =>
+        broker.AskAsync(HttpMethod.Get, Quotas + "/usage", null, QuotaApiJson.Default.IReadOnlyListQuotaUsageBody, cancellationToken);
+
+    /// <summary>Changes quotas.</summary>
+    public ValueTask AlterQuotasAsync(AlterQuotasBody changes, CancellationToken cancellationToken) =>
+        broker.TellAsync(HttpMethod.Post, Quotas, () => JsonContent.Create(changes, QuotaApiJson.Default.AlterQuotasBody),
             cancellationToken);
 
     private static string PathOf(string user) => Users + "/" + Uri.EscapeDataString(user);

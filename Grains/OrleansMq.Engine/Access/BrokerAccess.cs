@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
+using OrleansMq.Quotas;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
@@ -31,14 +32,16 @@ public sealed class BrokerAccess
     /// <param name="authorizer">Decides; null: <see cref="AllowAll"/>.</param>
     /// <param name="meter">Counts; null: a new one.</param>
     /// <param name="log">Receives refused operations, and names listeners to the meter that throw; null: nothing does.</param>
+    /// <param name="quotas">What clients may use; null: there are no quotas.</param>
     internal BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null,
-        EngineLog? log = null)
+        EngineLog? log = null, BrokerQuotas? quotas = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
         Broker = broker;
         _local = local;
         Authorizer = authorizer ?? AllowAll.Instance;
         Meter = meter ?? new AccessMeter();
+        Quotas = quotas;
         Transactions = new TransactionDoor(broker);
         _faultyListeners = new RareLine(log ?? EngineLog.Silent, TimeProvider.System);
         _denials = new DenialLog(log ?? EngineLog.Silent, TimeProvider.System);
@@ -49,6 +52,9 @@ public sealed class BrokerAccess
 
     /// <summary>Counts what sessions do.</summary>
     internal AccessMeter Meter { get; }
+
+    /// <summary>What clients may use; null for a broker without quotas.</summary>
+    internal BrokerQuotas? Quotas { get; }
 
     internal IBroker Broker { get; }
 

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
+using OrleansMq.Quotas;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
@@ -32,11 +33,24 @@ public sealed class SessionAccess
     {
         (_access, _isValid) = (access, isValid);
         Session = session;
+        Quotas = session.Protocol == SessionProtocol.InProcess ? null : access.Quotas?.Of(session.Principal, session.ClientId);
+        Pace = session.Protocol == SessionProtocol.Http && Quotas is { } quotas ? new SessionPace(quotas) : null;
         Broker = new SessionBroker(access, this);
     }
 
     /// <summary>The caller.</summary>
     public BrokerSession Session { get; }
+
+    /// <summary>What the session may use; null: everything.</summary>
+    internal ClientQuotas? Quotas { get; }
+
+    /// <summary>Holds the session within its quotas; null where its gateway does so, or nothing does.</summary>
+    internal SessionPace? Pace { get; }
+
+    /// <summary>Administration of quotas, as this session may use it.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnsupportedVersion"/>: this broker has none.</exception>
+    internal SessionQuotas QuotaAdministration => _access.Quotas is { } quotas ? new SessionQuotas(this, quotas)
+        : throw new BrokerException(ErrorCode.UnsupportedVersion, "This broker has no quotas.");
 
     /// <summary>The broker as this session may use it. A refused operation throws a <see cref="BrokerException"/> or returns the error of
     /// its resource, as other refusals of that operation do.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Api;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Access;
 
@@ -26,13 +27,14 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
         session.AuthorizesCreation(topic.Name)
-            ? _broker.CreateTopicAsync(topic, cancellationToken)
+            ? MutateAsync(topic.Partitions, () => _broker.CreateTopicAsync(topic, cancellationToken))
             : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Create, topic.Name));
 
     /// <inheritdoc/>
     public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.Delete, ResourceType.Topic, topic);
+        await DemandDeletionAsync(topic, cancellationToken).ConfigureAwait(false);
         await _broker.DeleteTopicAsync(topic, cancellationToken).ConfigureAwait(false);
         access.Meter.Topics.Forget(topic);
     }
@@ -41,6 +43,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     async ValueTask ITopicDeletion.DeleteTopicAsync(string topic, Guid topicId, CancellationToken cancellationToken)
     {
         session.Demand(AccessOperation.Delete, ResourceType.Topic, topic);
+        await DemandDeletionAsync(topic, cancellationToken).ConfigureAwait(false);
         await _broker.DeleteTopicAsync(topic, topicId, cancellationToken).ConfigureAwait(false);
         access.Meter.Topics.Forget(topic);
     }
@@ -80,7 +83,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
         session.Authorizes(AccessOperation.Alter, ResourceType.Topic, topic)
-            ? _broker.AddPartitionsAsync(topic, totalCount, cancellationToken)
+            ? AddPartitionsWithinQuotaAsync(topic, totalCount, cancellationToken)
             : ValueTask.FromException<TopicDescription>(Refusal(AccessOperation.Alter, topic));
 
     /// <inheritdoc/>
@@ -104,6 +107,19 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
         if (ReservedProducers.Refuses(session.Session, batch.Span))
             return new(ReservedProducers.Refusal);
+        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ProducerByteRate)
+            ? AppendAtPaceAsync(pace, partition, batch, acks, transaction, cancellationToken)
+            : AppendAsync(partition, batch, acks, transaction, cancellationToken);
+    }
+
+    // Apart from the others, as are those of reads, which must not pay for its closure.
+    private ValueTask<ProduceResult> AppendAtPaceAsync(SessionPace pace, TopicPartition partition, Memory<byte> batch, Acks acks,
+        BatchTransaction? transaction, CancellationToken cancellationToken) =>
+        pace.ProduceAsync(batch.Length, () => AppendAsync(partition, batch, acks, transaction, cancellationToken));
+
+    private ValueTask<ProduceResult> AppendAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
+        CancellationToken cancellationToken)
+    {
         // Read before the memory is the broker's.
         var records = RecordCounts.OfBatch(batch.Span);
         var producing = transaction is { } named ? AppendInTransactionAsync(partition, batch, named, cancellationToken)
@@ -119,6 +135,16 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
         var topic = request.Partition.Topic;
         if (!session.Authorizes(AccessOperation.Read, ResourceType.Topic, topic))
             return new(FetchResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Read, topic)));
+        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ConsumerByteRate)
+            ? ReadAtPaceAsync(pace, request, cancellationToken) : ReadAsync(request, cancellationToken);
+    }
+
+    private ValueTask<FetchResult> ReadAtPaceAsync(SessionPace pace, FetchRequest request, CancellationToken cancellationToken) =>
+        pace.FetchAsync(request, held => ReadAsync(held, cancellationToken), cancellationToken);
+
+    private ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken)
+    {
+        var topic = request.Partition.Topic;
         var fetching = _broker.FetchAsync(request, cancellationToken);
         return fetching.IsCompletedSuccessfully ? new(Counted(topic, fetching.Result)) : CountAsync(topic, fetching);
     }
@@ -150,6 +176,34 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     {
         session.Demand(AccessOperation.Describe, ResourceType.Cluster);
         return await _broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private ValueTask<TopicDescription> MutateAsync(int partitions, Func<ValueTask<TopicDescription>> mutate)
+    {
+        try
+        {
+            session.Pace?.Mutate(Math.Max(partitions, 1));
+        }
+        catch (BrokerException exceeded)
+        {
+            return ValueTask.FromException<TopicDescription>(exceeded);
+        }
+        return mutate();
+    }
+
+    private async ValueTask DemandDeletionAsync(string topic, CancellationToken cancellationToken)
+    {
+        if (session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
+            pace.Mutate((await _broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions);
+    }
+
+    private async ValueTask<TopicDescription> AddPartitionsWithinQuotaAsync(string topic, int totalCount,
+        CancellationToken cancellationToken)
+    {
+        if (session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
+            pace.Mutate(Math.Max(totalCount
+                - (await _broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions, 0));
+        return await _broker.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

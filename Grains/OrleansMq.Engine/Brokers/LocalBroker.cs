@@ -6,6 +6,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
+using OrleansMq.Quotas;
 using OrleansMq.Security;
 using OrleansMq.State;
 using OrleansMq.Storage;
@@ -55,7 +56,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
         Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
             options.Log, options.TimeProvider);
-        Access = new BrokerAccess(this, this, Security.AuthorizerOver(options.Authorizer), options.Meter, options.Log);
+        Quotas = new BrokerQuotas(() => state, options.Log, options.TimeProvider);
+        Access = new BrokerAccess(this, this, Security.AuthorizerOver(options.Authorizer), options.Meter, options.Log, Quotas);
         // Dead letters that were decided before are published from now on, and records that are due are appended.
         partitions.Ports.DeadLetters = new DeadLetterPublisher(() => this, options.Codecs, options.Log, options.TimeProvider);
         partitions.Ports.Broker = () => this;
@@ -70,6 +72,9 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
 
     /// <summary>Users and rules.</summary>
     public BrokerSecurity Security { get; }
+
+    /// <summary>What clients may use.</summary>
+    public BrokerQuotas Quotas { get; }
 
     /// <summary>The version of the engine.</summary>
     public static string Version { get; } =
@@ -130,6 +135,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
             broker = new LocalBroker(options, directory, partitions, topics, state, journaled, metadata);
             await broker.Security.OpenAsync(follows: false).ConfigureAwait(false);
+            await broker.Quotas.OpenAsync(follows: false).ConfigureAwait(false);
             return broker;
         }
         catch
@@ -276,6 +282,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
                 await virtualHosts.Result.DisposeAsync().ConfigureAwait(false);
         }
         await Security.DisposeAsync().ConfigureAwait(false);
+        await Quotas.DisposeAsync().ConfigureAwait(false);
         await _transactionWatch.DisposeAsync().ConfigureAwait(false);
         await _transactions.DisposeAsync().ConfigureAwait(false);
         await _groups.DisposeAsync().ConfigureAwait(false);

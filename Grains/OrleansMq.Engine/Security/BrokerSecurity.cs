@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using System.Diagnostics.Metrics;
 using System.Security.Cryptography;
 using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
@@ -18,38 +17,28 @@ namespace OrleansMq.Security;
 /// </summary>
 internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 {
-    // A change is tried again when another broker's came first.
+    // A change of a user is tried again when another broker's came first.
     private const int MaxTries = 20;
     private const int MaxKnownUsers = 10_000;
     // How old credentials may be while the store answers.
     private static readonly TimeSpan KnownFor = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
     // Verifications of passwords at a time: each keeps a processor busy for milliseconds.
     private static readonly int Verifiers = Math.Max(Environment.ProcessorCount / 2, 1);
 
     // Logins that wait for their turn: what the processors verify in a second or two.
     private const int MaxWaiting = 256;
-    // Between two looks at the store, however often there is news.
-    private static readonly TimeSpan LeastPause = TimeSpan.FromMilliseconds(100);
 
     private readonly Func<IStateStore> _findStore;
     private readonly SecurityOptions _options;
     private readonly EngineLog _log;
     private readonly TimeProvider _clock;
-    private readonly Func<long, Task>? _tell;
-    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly FollowedDocument<SecurityDocument> _followed;
     private readonly SemaphoreSlim _verifying = new(Verifiers, Verifiers);
-    private readonly SemaphoreSlim _wake = new(0, 1);
-    private readonly CancellationTokenSource _stopped = new();
     private readonly ConcurrentDictionary<string, KnownUser> _known = new(StringComparer.Ordinal);
     private readonly Lazy<ScramCredential> _nobody = new(static () =>
         ScramCredential.Create(ScramMechanism.Sha256, Convert.ToHexString(RandomNumberGenerator.GetBytes(16))));
     private readonly RareLine _unreachable;
-    private Task? _following;
     private int _waiting;
-    private volatile SecurityDocument _document = SecurityDocument.Empty;
-    private volatile bool _isRead;
 
     /// <param name="store">Returns what holds the documents. It is asked from <see cref="OpenAsync"/> on.</param>
     /// <param name="options">Limits and super users.</param>
@@ -61,10 +50,16 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public BrokerSecurity(Func<IStateStore> store, SecurityOptions options, AclAuthorizer authorizer, EngineLog log, TimeProvider clock,
         Func<long, Task>? tell = null)
     {
-        (_findStore, _options, Authorizer, _log, _clock, _tell) = (store, options, authorizer, log, clock, tell);
+        (_findStore, _options, Authorizer, _log, _clock) = (store, options, authorizer, log, clock);
         _unreachable = new RareLine(log, clock);
         Mechanisms = [.. SaslExchange.Known.Where(name => options.SaslMechanisms.Contains(name)
             && (name != BearerExchange.Name || options.Tokens is not null))];
+        _followed = new FollowedDocument<SecurityDocument>(new FollowedDocumentKind<SecurityDocument>(SecurityDocument.Key,
+            "users and rules", SecurityDocument.Empty, SecurityJson.Default.SecurityDocument,
+            "Until then only super users may do anything."), store, log, clock, tell)
+        {
+            Taken = Take,
+        };
     }
 
     /// <summary>The principal of a user.</summary>
@@ -86,19 +81,19 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public IReadOnlyList<string> Mechanisms { get; }
 
     /// <summary>The version of what is in force here.</summary>
-    public long Version => _document.Version;
+    public long Version => Document.Version;
 
     /// <summary>A secret of the cluster, for what users that do not exist are answered.</summary>
-    public ReadOnlySpan<byte> Decoy => _document.Secret is { Length: > 0 } secret ? secret : _nobody.Value.StoredKey;
+    public ReadOnlySpan<byte> Decoy => Document.Secret is { Length: > 0 } secret ? secret : _nobody.Value.StoredKey;
 
     /// <summary>Whether a user exists, as far as this broker knows.</summary>
-    public bool Has(string user) => _document.Users.ContainsKey(user);
+    public bool Has(string user) => Document.Users.ContainsKey(user);
 
     /// <summary>The version that created a user; -1 where there is none. A later user of the same name has another.</summary>
-    public long CreatedAt(string user) => _document.Users.TryGetValue(user, out var entry) ? entry.CreatedAt : -1;
+    public long CreatedAt(string user) => Document.Users.TryGetValue(user, out var entry) ? entry.CreatedAt : -1;
 
     /// <summary>The version that changed a user's credentials last; -1 where there is none.</summary>
-    public long ChangedAt(string user) => _document.Users.TryGetValue(user, out var entry) ? entry.ChangedAt : -1;
+    public long ChangedAt(string user) => Document.Users.TryGetValue(user, out var entry) ? entry.ChangedAt : -1;
 
     /// <summary>Adds the instruments of decisions to a meter.</summary>
     public void AddTo(Meter meter) => meter.CreateObservableCounter("orleansmq.access.warned", () => Authorizer.Warned, "{operation}",
@@ -110,22 +105,11 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     /// <summary>Reads users and rules. While the store does not answer, it goes on trying in the background.</summary>
     /// <param name="follows">Whether other brokers change them, too.</param>
-    public async Task OpenAsync(bool follows)
-    {
-        await TryRefreshAsync().ConfigureAwait(false);
-        if (follows || !_isRead)
-            _following = Task.Run(() => FollowAsync(follows), CancellationToken.None);
-    }
+    public Task OpenAsync(bool follows) => _followed.OpenAsync(follows);
 
     /// <summary>Handles the news of a version.</summary>
     /// <returns>Whether it is in force here; else it is read now.</returns>
-    public bool Hear(long version)
-    {
-        if (_document.Version >= version)
-            return true;
-        Wake();
-        return false;
-    }
+    public bool Hear(long version) => _followed.Hear(version);
 
     /// <summary>Creates a user with a password, unless there is one of that name.</summary>
     public async Task EnsureUserAsync(string user, string password, CancellationToken cancellationToken)
@@ -223,7 +207,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<AclRule> ListAcls(AclFilter filter) => [.. _document.Rules.Where(filter.Selects)];
+    public IReadOnlyList<AclRule> ListAcls(AclFilter filter) => [.. Document.Rules.Where(filter.Selects)];
 
     /// <inheritdoc/>
     public async ValueTask CreateAclsAsync(IReadOnlyCollection<AclRule> rules, CancellationToken cancellationToken = default)
@@ -256,14 +240,11 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        await _stopped.CancelAsync().ConfigureAwait(false);
-        if (_following is { } following)
-            await following.ConfigureAwait(false);
-    }
+    public ValueTask DisposeAsync() => _followed.DisposeAsync();
 
     private IStateStore Store => _findStore();
+
+    private SecurityDocument Document => _followed.Current;
 
     private static string? FaultOf(UserChange change) =>
         change.User.Length is 0 or > 255 || change.User.Any(char.IsControl)
@@ -278,7 +259,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     private async ValueTask<UserDocument> FindAsync(string user, CancellationToken cancellationToken)
     {
-        if (!_document.Users.TryGetValue(user, out var entry))
+        if (!Document.Users.TryGetValue(user, out var entry))
             return UserDocument.Empty;
         // What was read at an earlier change may be a password that was taken back.
         var isKnown = _known.TryGetValue(user, out var known) && known.Entry == entry;
@@ -356,166 +337,25 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         }
     }
 
-    // Applies a change to the stored document, by compare-and-swap, and puts it in force everywhere. A change that returns its argument
-    // changes nothing.
-    private async ValueTask ChangeAsync(Func<SecurityDocument, SecurityDocument> change, CancellationToken cancellationToken)
-    {
-        for (var tries = 0; ; tries++)
-        {
-            if (await UseAsync(() => TryChangeAsync(change, cancellationToken)).ConfigureAwait(false) is { } changed)
-            {
-                if (changed.IsNew && _tell is not null)
-                    await _tell(changed.Version).ConfigureAwait(false);
-                return;
-            }
-            if (tries == MaxTries)
-                throw Contended();
-        }
-    }
+    private ValueTask ChangeAsync(Func<SecurityDocument, SecurityDocument> change, CancellationToken cancellationToken) =>
+        _followed.ChangeAsync(change, cancellationToken);
 
-    private async ValueTask<Change?> TryChangeAsync(Func<SecurityDocument, SecurityDocument> change, CancellationToken cancellationToken)
-    {
-        await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            var (before, etag) = await ReadAsync(cancellationToken).ConfigureAwait(false);
-            var after = change(before);
-            if (ReferenceEquals(before, after))
-            {
-                Take(before);
-                return new Change(before.Version, IsNew: false);
-            }
-            try
-            {
-                await Store.WriteAsync(SecurityDocument.Key, JsonSerializer.SerializeToUtf8Bytes(after,
-                    SecurityJson.Default.SecurityDocument), etag, cancellationToken).ConfigureAwait(false);
-            }
-            catch (StateConflictException)
-            {
-                return null;
-            }
-            Take(after);
-            return new Change(after.Version, IsNew: true);
-        }
-        finally
-        {
-            _gate.Release();
-        }
-    }
-
-    private ValueTask<SecurityDocument> RefreshAsync(CancellationToken cancellationToken) => UseAsync(async () =>
-    {
-        await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            var (document, _) = await ReadAsync(cancellationToken).ConfigureAwait(false);
-            Take(document);
-            return document;
-        }
-        finally
-        {
-            _gate.Release();
-        }
-    });
-
-    private async ValueTask<(SecurityDocument Document, string? ETag)> ReadAsync(CancellationToken cancellationToken)
-    {
-        var stored = await Store.ReadAsync(SecurityDocument.Key, cancellationToken).ConfigureAwait(false);
-        if (stored is null)
-            return _document.Version == 0 ? (SecurityDocument.Empty, null) : throw new IOException($"The document '{SecurityDocument.Key}' "
-                + "is gone, though this broker has read it. Restore it; or restart the brokers, which then begin without users and rules.");
-        return (Parse(SecurityDocument.Key, stored, SecurityJson.Default.SecurityDocument), stored.ETag);
-    }
+    private ValueTask<SecurityDocument> RefreshAsync(CancellationToken cancellationToken) => _followed.RefreshAsync(cancellationToken);
 
     private static UserDocument Parse(string user, StateDocument stored) =>
-        Parse(UserDocument.KeyOf(user), stored, SecurityJson.Default.UserDocument);
+        FollowedDocument.Parse(UserDocument.KeyOf(user), stored, SecurityJson.Default.UserDocument);
 
-    private static T Parse<T>(string key, StateDocument stored, JsonTypeInfo<T> type)
+    private void Take(SecurityDocument? before, SecurityDocument document)
     {
-        try
-        {
-            return JsonSerializer.Deserialize(stored.Value.Span, type) ?? throw new JsonException("It is null.");
-        }
-        catch (JsonException malformed)
-        {
-            throw new CorruptStateException(key, malformed);
-        }
-    }
-
-    // Under the gate. A document of before, as of a database that was restored, is in force, too: it is what the next change builds on.
-    private void Take(SecurityDocument document)
-    {
-        var before = _document;
-        if (_isRead && before.Id == document.Id)
-            return;
-        (_document, _isRead) = (document, true);
-        if (!Authorizer.IsRead || !before.Rules.AsSpan().SequenceEqual(document.Rules.AsSpan()))
+        if (before is null || !before.Rules.AsSpan().SequenceEqual(document.Rules.AsSpan()))
             Authorizer.Image = new AclImage(document.Rules);
     }
 
-    private async Task FollowAsync(bool follows)
-    {
-        var pause = FirstPause;
-        try
-        {
-            while (follows || !_isRead)
-            {
-                await _wake.WaitAsync(_isRead ? Interval : pause, _stopped.Token).ConfigureAwait(false);
-                await TryRefreshAsync().ConfigureAwait(false);
-                await Task.Delay(LeastPause, _stopped.Token).ConfigureAwait(false);
-                pause = pause * 2 < Interval ? pause * 2 : Interval;
-            }
-        }
-        catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
-        {
-            // The broker stops.
-        }
-    }
-
-    private async Task TryRefreshAsync()
-    {
-        try
-        {
-            await RefreshAsync(_stopped.Token).ConfigureAwait(false);
-        }
-        catch (BrokerException unreachable)
-        {
-            _unreachable.Write(EngineLogLevel.Warning, $"Users and rules could not be read: {unreachable.Message} "
-                + (_isRead ? "Those that were read before stay in force." : "Until then only super users may do anything."), unreachable);
-        }
-    }
-
-    private void Wake()
-    {
-        try
-        {
-            _wake.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // It looks already.
-        }
-    }
-
-    private static async ValueTask<T> UseAsync<T>(Func<ValueTask<T>> use)
-    {
-        try
-        {
-            return await use().ConfigureAwait(false);
-        }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
-        {
-            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "The store of users and rules failed: " + failure.Message
-                + " Whether a change was stored is unknown: look, and repeat it.", failure);
-        }
-    }
+    private ValueTask<T> UseAsync<T>(Func<ValueTask<T>> use) => _followed.UseAsync(use);
 
     private static BrokerException NotFound(string user) => new(ErrorCode.ResourceNotFound, $"There is no user '{user}'.");
 
-    private static BrokerException Contended() => new(ErrorCode.CoordinatorNotAvailable,
-        "Other changes of users and rules came first, again and again. Repeat the change.");
-
-    private readonly record struct Change(long Version, bool IsNew);
+    private BrokerException Contended() => _followed.Contended();
 
     private sealed record KnownUser(UserDocument Document, UserEntry Entry, long ReadAt);
 }

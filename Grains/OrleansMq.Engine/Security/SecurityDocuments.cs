@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text.Json.Serialization;
+using OrleansMq.State;
 
 namespace OrleansMq.Security;
 
@@ -17,7 +18,7 @@ namespace OrleansMq.Security;
 /// <param name="Rules">The rules, in the order in which they were created.</param>
 /// <param name="Users">The users, by name.</param>
 internal sealed record SecurityDocument(long Version, Guid Id, byte[] Secret, ImmutableArray<AclRule> Rules,
-    ImmutableDictionary<string, UserEntry> Users)
+    ImmutableDictionary<string, UserEntry> Users) : IFollowedDocument
 {
     /// <summary>The document's key in the state store.</summary>
     public const string Key = "security/cluster";

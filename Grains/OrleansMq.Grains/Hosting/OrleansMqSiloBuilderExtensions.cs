@@ -97,7 +97,8 @@ public static class OrleansMqSiloBuilderExtensions
                 metadata: services.GetService<ClusterImageCache>()));
         silo.Services.AddSingleton(services => new BrokerAccess(services.GetRequiredService<GrainBroker>(),
             services.GetRequiredService<ILocalPartitions>(), services.GetRequiredService<SiloSecurity>().Authorizer,
-            services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log));
+            services.GetRequiredService<SiloBroker>().Options.Meter, services.GetRequiredService<SiloBroker>().Options.Log,
+            services.GetRequiredService<SiloSecurity>().Quotas));
         silo.Services.AddSingleton<SiloSecurity>();
         silo.Services.AddParticipant<SiloSecurity>();
         silo.Services.AddSingleton<GrainDoor>();

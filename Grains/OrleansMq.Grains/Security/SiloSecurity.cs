@@ -6,22 +6,25 @@ using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Quotas;
 using OrleansMq.Security;
 
 namespace OrleansMq.Grains.Security;
 
 /// <summary>
-/// Users and rules of the cluster on this silo. The broker that changes them tells the others, and waits a moment until each has read the
-/// change; a broker that does not answer reads it when it looks again.
+/// Users, rules and quotas of the cluster on this silo. The broker that changes them tells the others, and waits a moment until each has
+/// read the change; a broker that does not answer reads it when it looks again.
 /// </summary>
-internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuotaPeers, IAsyncDisposable
 {
     // After the grain storage is ready, before grains and gateways serve.
     private const int Stage = ServiceLifecycleStage.ApplicationServices + 1;
     // The states belong to no grain; this stands for one in their keys.
     private const string OwnerType = "omq.security";
-    // So the brokers call the receiver of the news.
-    private const string Inbox = "security";
+    // So the brokers call the receivers of the news, and of what others use of the quotas.
+    private const string UsersInbox = "security";
+    private const string QuotasInbox = "quotas";
+    private const string UseInbox = "quota-use";
     private static readonly TimeSpan HearTime = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan HearPause = TimeSpan.FromMilliseconds(20);
 
@@ -37,11 +40,16 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IAsy
             options.TimeProvider));
         Users = new BrokerSecurity(() => store.Value, options.Security,
             new AclAuthorizer(options.Security, options.Log, options.TimeProvider), options.Log, options.TimeProvider,
-            broker.Cluster is null ? null : TellAsync);
+            broker.Cluster is null ? null : version => TellAsync(UsersInbox, version));
+        Quotas = new BrokerQuotas(() => store.Value, options.Log, options.TimeProvider,
+            broker.Cluster is null ? null : version => TellAsync(QuotasInbox, version), broker.Cluster is null ? null : this);
     }
 
     /// <summary>Users and rules.</summary>
     public BrokerSecurity Users { get; }
+
+    /// <summary>What clients may use.</summary>
+    public BrokerQuotas Quotas { get; }
 
     /// <summary>Decides what sessions may do.</summary>
     public IAuthorizer Authorizer => Users.AuthorizerOver(_broker.Options.Authorizer);
@@ -49,26 +57,50 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IAsy
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(SiloSecurity), Stage, async _ =>
     {
-        _services.GetService<GatewayInbox>()?.Set(Inbox, message =>
-            message.Length == sizeof(long) && Users.Hear(BinaryPrimitives.ReadInt64BigEndian(message.Span)));
+        if (_services.GetService<GatewayInbox>() is { } inbox)
+        {
+            inbox.Set(UsersInbox, message => VersionOf(message) is { } version && Users.Hear(version));
+            inbox.Set(QuotasInbox, message => VersionOf(message) is { } version && Quotas.Hear(version));
+            inbox.Set(UseInbox, Quotas.Hear);
+        }
         await Users.OpenAsync(follows: _broker.Cluster is not null);
+        await Quotas.OpenAsync(follows: _broker.Cluster is not null);
     }, async _ => await DisposeAsync());
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => Users.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await Users.DisposeAsync();
+        await Quotas.DisposeAsync();
+    }
 
-    private async Task TellAsync(long version)
+    /// <inheritdoc/>
+    int IQuotaPeers.Self => _broker.Options.BrokerId.Value;
+
+    /// <inheritdoc/>
+    IReadOnlyCollection<int> IQuotaPeers.Others => Others();
+
+    /// <inheritdoc/>
+    Task IQuotaPeers.SendAsync(int broker, ReadOnlyMemory<byte> message) =>
+        _services.GetRequiredService<GatewayPeers>().SendAsync(broker, UseInbox, message);
+
+    private int[] Others() => [.. _services.GetRequiredService<ClusterMembership>().Brokers.Silos.Keys
+        .Where(id => id != _broker.Options.BrokerId.Value)];
+
+    private static long? VersionOf(ReadOnlyMemory<byte> message) =>
+        message.Length == sizeof(long) ? BinaryPrimitives.ReadInt64BigEndian(message.Span) : null;
+
+    private async Task TellAsync(string inbox, long version)
     {
         var message = new byte[sizeof(long)];
         BinaryPrimitives.WriteInt64BigEndian(message, version);
         var peers = _services.GetRequiredService<GatewayPeers>();
         var deadline = _broker.Options.TimeProvider.GetTimestamp();
-        await Task.WhenAll(_services.GetRequiredService<ClusterMembership>().Brokers.Silos.Keys
-            .Where(id => id != _broker.Options.BrokerId.Value).Select(TellAsync)).ConfigureAwait(false);
+        await Task.WhenAll(Others().Select(TellAsync)).ConfigureAwait(false);
 
         async Task TellAsync(int id)
         {
-            while (!await peers.SendAsync(id, Inbox, message).ConfigureAwait(false)
+            while (!await peers.SendAsync(id, inbox, message).ConfigureAwait(false)
                 && _broker.Options.TimeProvider.GetElapsedTime(deadline) < HearTime)
                 await Task.Delay(HearPause, _broker.Options.TimeProvider).ConfigureAwait(false);
         }

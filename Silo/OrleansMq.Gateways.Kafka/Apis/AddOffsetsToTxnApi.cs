@@ -13,7 +13,7 @@ internal sealed class AddOffsetsToTxnApi() : KafkaApi<AddOffsetsToTxnRequest>(Ap
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, AddOffsetsToTxnRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(TransactionErrors.OfAddOffsets(await AddAsync(context, request).ConfigureAwait(false), context.Version));
         response.WriteNoTags();
         return true;

@@ -27,7 +27,7 @@ internal sealed class AddPartitionsToTxnApi() : KafkaApi<AddPartitionsToTxnReque
     {
         var errors = await AddAsync(context, request).ConfigureAwait(false);
         var next = 0;
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
         {

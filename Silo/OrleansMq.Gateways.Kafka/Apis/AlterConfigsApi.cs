@@ -20,7 +20,7 @@ internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.A
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, AlterConfigsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Resources.Length);
         foreach (var resource in request.Resources)
         {

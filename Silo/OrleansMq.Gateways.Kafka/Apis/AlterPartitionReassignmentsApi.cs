@@ -43,7 +43,7 @@ internal sealed class AlterPartitionReassignmentsApi()
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, AlterPartitionReassignmentsRequest request,
         ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         if (context.Version >= 1)
             response.WriteBool(request.AllowReplicationFactorChange);
         var isAllowed = context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster);

@@ -44,7 +44,7 @@ internal sealed class AlterShareGroupOffsetsApi()
                         select new ShareCursorMove(served.TopicId, partition.Index, partition.StartOffset)],
         };
         var reply = await ShareGroupChange.SendAsync(context, change, AccessOperation.Read).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);
         response.WriteLength(reply.Error == ErrorCode.None ? request.Topics.Length : 0);

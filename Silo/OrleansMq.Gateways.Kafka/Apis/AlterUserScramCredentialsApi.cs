@@ -35,7 +35,7 @@ internal sealed class AlterUserScramCredentialsApi()
         string[] users = [.. removals.Select(static one => one.Key).Union(settings.Select(static one => one.Key))];
         // Before anything is done for each: there may be many.
         var isAllowed = context.Access.Authorizes(AccessOperation.Alter, ResourceType.Cluster);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(users.Length);
         foreach (var user in users)
         {

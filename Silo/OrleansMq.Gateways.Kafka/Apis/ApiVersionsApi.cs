@@ -35,7 +35,7 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
         foreach (var api in served)
             WriteRange(response, api);
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         if (isRefused || context.Version < 3)
             response.WriteNoTags();
         else

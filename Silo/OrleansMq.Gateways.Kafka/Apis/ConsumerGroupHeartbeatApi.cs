@@ -52,7 +52,7 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
             : await context.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId,
                 ClientHost = context.ClientHost },
                 context.Aborted).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(result.Error);
         response.WriteString(result.Message);
         response.WriteString(result.MemberId);

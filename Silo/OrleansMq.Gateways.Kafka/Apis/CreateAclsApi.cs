@@ -30,7 +30,7 @@ internal sealed class CreateAclsApi() : KafkaApi<CreateAclsRequest>(ApiKey.Creat
         {
             (error, message) = (refused.Code, refused.Message);
         }
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(faults.Length);
         foreach (var fault in faults)
         {

@@ -30,7 +30,7 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, CreatePartitionsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
         {
@@ -58,6 +58,8 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
             return topic.Count > before.Serving && topic.Count <= TopicState.MaxPartitions ? (ErrorCode.None, null)
                 : (ErrorCode.InvalidPartitions, $"Topic '{topic.Name}' has {before.Serving} partitions; the new total must be above that, "
                 + $"at most {TopicState.MaxPartitions}.");
+        if (topic.Count > before.Serving && context.Mutate(topic.Count - before.Serving, refuses: context.Version >= 3) is { } exceeded)
+            return (ErrorCode.ThrottlingQuotaExceeded, exceeded);
         try
         {
             var grown = await context.Broker.AddPartitionsAsync(topic.Name, topic.Count, context.Aborted).ConfigureAwait(false);

@@ -32,7 +32,7 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, CreateTopicsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         var repeated = request.Topics.GroupBy(static topic => topic.Name).Where(static topics => topics.Count() > 1)
             .Select(static topics => topics.Key).ToHashSet();
@@ -59,7 +59,13 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
                 return new CreatedTopic(ErrorCode.InvalidReplicaAssignment, problem, null);
             if (validateOnly)
                 return Validate(context, wanted);
+            var isNew = context.Services.Metadata.Image.FindServed(topic.Name) is null;
+            if (isNew && context.Mutate(Math.Max(wanted.Partitions, 1), refuses: context.Version >= 6) is { } exceeded)
+                return new CreatedTopic(ErrorCode.ThrottlingQuotaExceeded, exceeded, null);
             var created = await context.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);
+            // The broker's default, which was not known before.
+            if (created.Partitions.Count > Math.Max(wanted.Partitions, 1))
+                context.Mutate(created.Partitions.Count - 1, refuses: false);
             await PlaceAsync(context, topic, created).ConfigureAwait(false);
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted).ConfigureAwait(false);
             return new CreatedTopic(ErrorCode.None, null, created);

@@ -37,7 +37,7 @@ internal sealed class DeleteAclsApi() : KafkaApi<DeleteAclsRequest>(ApiKey.Delet
         {
             (error, message) = (refused.Code, refused.Message);
         }
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Filters.Length);
         foreach (var filter in request.Filters)
         {

@@ -11,7 +11,7 @@ internal sealed class DeleteGroupsApi() : KafkaApi<DeleteGroupsRequest>(ApiKey.D
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DeleteGroupsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.GroupIds.Length);
         foreach (var groupId in request.GroupIds)
         {

@@ -42,7 +42,7 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
             results[index] = await DeleteAsync(context, deletions[index].Topic, deletions[index].Wanted, deadline.Token)
                 .ConfigureAwait(false)).ConfigureAwait(false);
         var next = 0;
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
         {

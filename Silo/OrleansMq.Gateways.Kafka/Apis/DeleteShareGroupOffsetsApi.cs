@@ -33,7 +33,7 @@ internal sealed class DeleteShareGroupOffsetsApi()
                 .Select(static topic => topic.Served!.TopicId)],
         };
         var reply = await ShareGroupChange.SendAsync(context, change, AccessOperation.Delete).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(reply.Error);
         response.WriteString(reply.Message);
         response.WriteLength(reply.Error == ErrorCode.None ? topics.Length : 0);

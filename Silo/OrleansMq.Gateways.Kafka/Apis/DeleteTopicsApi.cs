@@ -31,7 +31,7 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DeleteTopicsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
         {
@@ -61,6 +61,10 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
             return (ErrorCode.InvalidRequest, "A topic is named by its name or by its id, not by both.");
         if (name is null)
             return (ErrorCode.UnknownTopicId, $"No topic has the id {topic.TopicId}.");
+        if (context.Access.Allows(AccessOperation.Delete, ResourceType.Topic, name)
+            && context.Services.Metadata.Image.FindServed(name) is { } served
+            && context.Mutate(served.Serving, refuses: context.Version >= 5) is { } exceeded)
+            return (ErrorCode.ThrottlingQuotaExceeded, exceeded);
         try
         {
             await (topic.Name is null ? context.Broker.DeleteTopicAsync(name, topic.TopicId, context.Aborted)

@@ -13,7 +13,7 @@ internal sealed class DescribeAclsApi() : KafkaApi<AclFilter>(ApiKey.DescribeAcl
     protected override ValueTask<bool> AnswerAsync(RequestContext context, AclFilter request, ResponseWriter response)
     {
         var (error, message, rules) = List(context, request);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteString(message);
         var resources = rules.GroupBy(static rule => (rule.ResourceType, rule.ResourceName, rule.Pattern)).ToArray();

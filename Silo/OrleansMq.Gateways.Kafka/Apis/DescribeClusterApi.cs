@@ -26,7 +26,7 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
         var isKnown = request.EndpointType == Brokers;
         var brokers = isKnown ? context.Services.Endpoints.All(context.Connection).ToArray() : [];
         var controller = context.Services.Metadata.Image.Controller;
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(isKnown ? ErrorCode.None : UnsupportedEndpointType);
         response.WriteString(isKnown ? null
             : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");

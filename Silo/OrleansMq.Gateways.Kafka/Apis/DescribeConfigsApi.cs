@@ -21,7 +21,7 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeConfigsRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         // Described once each: named many times, a resource would take many times its memory.
         var resources = request.Resources.GroupBy(static resource => (resource.Type, resource.Name), static (_, same) => Join([.. same]))
             .ToArray();

@@ -13,7 +13,7 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeGroupsRequest request, ResponseWriter response)
     {
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         var groupIds = request.GroupIds.Distinct().ToArray();
         response.WriteLength(groupIds.Length);
         foreach (var groupId in groupIds)

@@ -33,7 +33,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
         var topics = (isAllowed ? context.Access.ListReplicas() : []).Where(partition => IsAskedFor(image, partition, request))
             .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal)
             .ToArray();
-        response.WriteInt32(0);
+        response.WriteThrottle();
         if (context.Version >= 3)
             response.WriteError(error);
         response.WriteLength(1);

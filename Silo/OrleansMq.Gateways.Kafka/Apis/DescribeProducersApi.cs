@@ -21,7 +21,7 @@ internal sealed class DescribeProducersApi() : KafkaApi<DescribeProducersRequest
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeProducersRequest request, ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         var repeated = RepeatedPartitions.Of(from topic in request.Topics
                                              from partition in topic.Partitions

@@ -44,7 +44,7 @@ internal sealed class DescribeShareGroupOffsetsApi()
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeShareGroupOffsetsRequest request,
         ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Groups.Length);
         foreach (var group in request.Groups)
         {

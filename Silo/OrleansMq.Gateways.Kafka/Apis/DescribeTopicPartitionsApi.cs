@@ -35,7 +35,7 @@ internal sealed class DescribeTopicPartitionsApi()
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeTopicPartitionsRequest request, ResponseWriter response)
     {
         var (pages, next) = Cut(context.Services.Metadata.Image, request, MayDescribe);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(pages.Count);
         foreach (var page in pages)
             Write(context, response, page);

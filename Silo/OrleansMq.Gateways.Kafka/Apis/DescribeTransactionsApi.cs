@@ -15,7 +15,7 @@ internal sealed class DescribeTransactionsApi() : KafkaApi<DescribeTransactionsR
         ResponseWriter response)
     {
         var ids = request.TransactionalIds.Distinct().ToArray();
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(ids.Length);
         foreach (var id in ids)
         {

@@ -33,7 +33,7 @@ internal sealed class DescribeUserScramCredentialsApi()
         {
             (error, message) = (refused.Code, refused.Message);
         }
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteString(message);
         var asked = error != ErrorCode.None ? [] : request.Users.Length == 0 ? found.Select(static user => user.Name)

@@ -18,7 +18,7 @@ internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<Requ
     /// <summary>Describes the groups, each once, and writes the answer.</summary>
     public async ValueTask WriteAsync(RequestContext context, ResponseWriter response, IEnumerable<string> ids, bool includeOperations)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         var groupIds = ids.Distinct().ToArray();
         response.WriteLength(groupIds.Length);
         foreach (var groupId in groupIds)

@@ -31,7 +31,7 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     {
         var (error, elections) = await ElectAsync(context, request).ConfigureAwait(false);
         var topics = elections.GroupBy(static election => election.Topic).ToArray();
-        response.WriteInt32(0);
+        response.WriteThrottle();
         if (context.Version >= 1)
             response.WriteError(error);
         response.WriteLength(topics.Length);

@@ -24,7 +24,7 @@ internal sealed class EndTxnApi() : KafkaApi<EndTxnRequest>(ApiKey.EndTxn, 0, 5,
             RaisesEpoch = context.Version >= RaisesEpochFrom,
             Caller = context.Caller,
         }, context.Aborted).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(TransactionErrors.OfEnd(ended.Error, context.Version));
         if (context.Version >= RaisesEpochFrom)
         {

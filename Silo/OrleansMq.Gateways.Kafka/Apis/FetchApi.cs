@@ -78,6 +78,14 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
         }
         using var read = new PartitionReads(context, request);
         await read.RunAsync().ConfigureAwait(false);
+        // Empty, as KIP-219 has it: the client fetches the same again when the time has passed.
+        if (read.IsOverQuota())
+        {
+            WriteHead(context, response, ErrorCode.None);
+            response.WriteLength(0);
+            response.WriteNoTags();
+            return true;
+        }
         WriteHead(context, response, ErrorCode.None);
         response.WriteLength(request.Topics.Length);
         var next = 0;
@@ -101,7 +109,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
 
     private static void WriteHead(RequestContext context, ResponseWriter response, ErrorCode error)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         if (context.Version < 7)
             return;
         response.WriteError(error);

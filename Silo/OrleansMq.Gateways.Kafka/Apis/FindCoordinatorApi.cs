@@ -21,7 +21,7 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, FindCoordinatorRequest request, ResponseWriter response)
     {
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         if (context.Version < 4)
         {
             Write(response, await FindAsync(context, request.KeyType, request.Keys[0]).ConfigureAwait(false));

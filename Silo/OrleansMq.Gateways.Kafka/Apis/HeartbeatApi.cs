@@ -14,7 +14,7 @@ internal sealed class HeartbeatApi() : KafkaApi<Heartbeat>(ApiKey.Heartbeat, 0, 
     {
         var result = await context.Broker.Groups.HeartbeatAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         response.WriteError(result.Error);
         response.WriteNoTags();
         return true;

@@ -32,7 +32,7 @@ internal sealed class IncrementalAlterConfigsApi()
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, IncrementalAlterConfigsRequest request,
         ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Resources.Length);
         foreach (var resource in request.Resources)
         {

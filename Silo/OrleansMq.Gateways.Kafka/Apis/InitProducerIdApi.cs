@@ -26,7 +26,7 @@ internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiK
             ? (ErrorCode.InvalidRequest, None)
             : request.TransactionalId is { } transactionalId ? await InitAsync(context, request, transactionalId).ConfigureAwait(false)
             : await TakeAsync(context).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteInt64(identity.ProducerId);
         response.WriteInt16(identity.ProducerEpoch);

@@ -45,7 +45,7 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
             Reason = request.Reason,
         }, context.Aborted).ConfigureAwait(false);
         if (version >= 2)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         response.WriteError(result.Error);
         response.WriteInt32(result.GenerationId);
         if (version >= 7)

@@ -26,7 +26,7 @@ internal sealed class LeaveGroupApi() : KafkaApi<LeaveGroup>(ApiKey.LeaveGroup, 
     {
         var result = await context.Broker.Groups.LeaveGroupAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         // Before version 3 the single member's error is that of the request.
         response.WriteError(context.Version < 3 && result is { Error: ErrorCode.None, Members: [var only, ..] }
             ? only.Error : result.Error);

@@ -33,7 +33,7 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
         if (isAllowed && request.Types.Contains(ConfigResource.Group))
             resources.AddRange((await context.Broker.Groups.ListConfiguredAsync(context.Aborted).ConfigureAwait(false))
                 .Select(static groupId => (ConfigResource.Group, groupId)));
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(isAllowed ? ErrorCode.None : ErrorCode.ClusterAuthorizationFailed);
         response.WriteLength(resources.Count);
         foreach (var (type, name) in resources)

@@ -15,7 +15,7 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
     {
         var (error, groups) = await ListAsync(context, request).ConfigureAwait(false);
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         response.WriteError(error);
         response.WriteLength(groups.Count);
         foreach (var group in groups)

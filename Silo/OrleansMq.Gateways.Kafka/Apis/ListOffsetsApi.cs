@@ -38,7 +38,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListOffsetsRequest request, ResponseWriter response)
     {
         if (context.Version >= 2)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         // As with Kafka: each lookup may decompress a batch.
         var repeated = RepeatedPartitions.Of(from topic in request.Topics

@@ -31,7 +31,7 @@ internal sealed class ListPartitionReassignmentsApi()
         var (error, message, moving) = await ListAsync(context).ConfigureAwait(false);
         var topics = moving.Where(move => request.Partitions?.Contains(new TopicPartition(move.Topic, move.Partition)) ?? true)
             .GroupBy(static move => move.Topic).ToArray();
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteString(message);
         response.WriteLength(topics.Length);

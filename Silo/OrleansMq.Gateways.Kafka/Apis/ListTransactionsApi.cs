@@ -30,7 +30,7 @@ internal sealed class ListTransactionsApi() : KafkaApi<ListTransactionsRequest>(
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListTransactionsRequest request, ResponseWriter response)
     {
         var (error, transactions) = await ListAsync(context, request).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         var unknown = request.Phases.Where(static phase => !Phases.Contains(phase)).Distinct().ToArray();
         response.WriteLength(unknown.Length);

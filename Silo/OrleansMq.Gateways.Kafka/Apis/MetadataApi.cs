@@ -38,7 +38,7 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
                 .Select(topic => new NamedTopic(topic.Name, topic.TopicId, topic, ErrorCode.None))];
         var version = context.Version;
         if (version >= 3)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         var reachable = WriteBrokers(context, response);
         if (version >= 2)
             response.WriteString(context.Services.ClusterId);

@@ -50,7 +50,7 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
             ],
         }, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 3)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         var next = 0;
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)

@@ -22,7 +22,7 @@ internal sealed class OffsetDeleteApi() : KafkaApi<OffsetDeleteRequest>(ApiKey.O
             [.. from topic in request.Topics from number in topic.Partitions select new TopicPartition(topic.Name, number)]),
             context.Aborted).ConfigureAwait(false);
         response.WriteError(result.Error);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         var topics = result.Error == ErrorCode.None ? request.Topics : [];
         var next = 0;
         response.WriteLength(topics.Length);

@@ -47,7 +47,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
     {
         var version = context.Version;
         if (version >= 3)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         if (version >= 8)
             response.WriteLength(request.Groups.Length);
         var answered = new HashSet<string>();

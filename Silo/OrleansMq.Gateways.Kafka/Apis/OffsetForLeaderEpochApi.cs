@@ -31,7 +31,7 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetForLeaderEpochRequest request,
         ResponseWriter response)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Topics.Length);
         foreach (var topic in request.Topics)
         {

@@ -189,7 +189,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                 Write(response, partition.Index, appends[next++]);
             response.WriteNoTags();
         }
-        response.WriteInt32(0);
+        response.WriteThrottle();
         if (context.Version >= 10)
             LeaderTags.WriteNodeEndpoints(response, tag: 0, context, appends.Select(static append => append.Redirect));
         else

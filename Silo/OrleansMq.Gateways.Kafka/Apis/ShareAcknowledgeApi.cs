@@ -50,7 +50,7 @@ internal sealed class ShareAcknowledgeApi() : KafkaApi<ShareAcknowledgeRequest>(
     private static void Write(RequestContext context, ResponseWriter response, ErrorCode error, TimeSpan lockDuration,
         ShareResult[] results)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteString(null);
         if (context.Version >= 2)

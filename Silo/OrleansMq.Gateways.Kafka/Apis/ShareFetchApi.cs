@@ -100,7 +100,7 @@ internal sealed class ShareFetchApi() : KafkaApi<ShareFetchRequest>(ApiKey.Share
     private static void Write(RequestContext context, ResponseWriter response, ErrorCode error, TimeSpan lockDuration,
         ShareResult[] results)
     {
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(error);
         response.WriteString(null);
         response.WriteInt32((int)lockDuration.TotalMilliseconds);

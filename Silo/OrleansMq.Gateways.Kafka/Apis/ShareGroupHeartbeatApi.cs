@@ -21,7 +21,7 @@ internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(A
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ShareGroupHeartbeat request, ResponseWriter response)
     {
         var result = await BeatAsync(context, request).ConfigureAwait(false);
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteError(result.Error);
         response.WriteString(result.Message);
         response.WriteString(result.MemberId);

@@ -38,7 +38,7 @@ internal sealed class SyncGroupApi() : KafkaApi<SyncGroup>(ApiKey.SyncGroup, 0, 
     {
         var result = await context.Broker.Groups.SyncGroupAsync(request, context.Aborted).ConfigureAwait(false);
         if (context.Version >= 1)
-            response.WriteInt32(0);
+            response.WriteThrottle();
         response.WriteError(result.Error);
         if (context.Version >= 5)
         {

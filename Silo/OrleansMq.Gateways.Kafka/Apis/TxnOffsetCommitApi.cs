@@ -42,7 +42,7 @@ internal sealed class TxnOffsetCommitApi() : KafkaApi<TxnOffsetCommitRequest>(Ap
     {
         var errors = await CommitAsync(context, request).ConfigureAwait(false);
         var next = 0;
-        response.WriteInt32(0);
+        response.WriteThrottle();
         response.WriteLength(request.Commit.Topics.Length);
         foreach (var topic in request.Commit.Topics)
         {

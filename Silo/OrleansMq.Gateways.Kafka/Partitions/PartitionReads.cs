@@ -4,6 +4,7 @@ using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
+using OrleansMq.Quotas;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
@@ -30,7 +31,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
 
     private readonly GatewayServices _services = context.Services;
     private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];
-    private readonly int _maxBytes = Math.Min(request.MaxBytes, context.Services.Options.MaxFetchBytes);
+    private readonly QuotaAccount? _quota = context.Access.Quotas?.Of(QuotaKey.ConsumerByteRate);
+    private int _maxBytes = Math.Min(request.MaxBytes, context.Services.Options.MaxFetchBytes);
     private long _bytes;
     private bool _isDecided;
 
@@ -47,9 +49,23 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         return read;
     }
 
+    /// <summary>Takes what was read from the client's quota. Where there is not enough, nothing is taken: the answer is to have no
+    /// records.</summary>
+    public bool IsOverQuota()
+    {
+        if (_quota is null || _bytes == 0)
+            return false;
+        var wait = _quota.TryCharge(_bytes);
+        context.Throttle(QuotaKey.ConsumerByteRate, wait);
+        return wait > TimeSpan.Zero;
+    }
+
     /// <summary>Reads until there is an answer.</summary>
     public async ValueTask RunAsync()
     {
+        // No more than a window allows: it would have to wait for longer.
+        if (_quota is not null)
+            _maxBytes = (int)Math.Min(_maxBytes, Math.Max(_quota.Most, 1));
         await LocateAsync().ConfigureAwait(false);
         ReadAll();
         if (IsEnough() || request.MaxWait <= TimeSpan.Zero)

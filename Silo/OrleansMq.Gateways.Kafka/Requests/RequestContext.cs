@@ -3,6 +3,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Partitions;
+using OrleansMq.Quotas;
 using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
@@ -47,6 +48,34 @@ internal sealed class RequestContext
     /// <summary>Collects the appends of this and the connection's next requests, if more have arrived. Valid only before a handler's first
     /// await.</summary>
     public AppendBurst? Burst { get; init; }
+
+    /// <summary>How long the client is to send nothing after the answer; zero for a client within its quotas.</summary>
+    public TimeSpan ThrottleTime { get; private set; }
+
+    /// <summary>The quota that <see cref="ThrottleTime"/> is of.</summary>
+    public QuotaKey ThrottledBy { get; private set; }
+
+    /// <summary>Notes that a quota holds the client back. The longest time counts.</summary>
+    public void Throttle(QuotaKey key, TimeSpan time)
+    {
+        if (time > ThrottleTime)
+            (ThrottledBy, ThrottleTime) = (key, time);
+    }
+
+    /// <summary>Takes partitions that are created or deleted from the client's quota.</summary>
+    /// <param name="partitions">Their number.</param>
+    /// <param name="refuses">Whether a client that has used up its quota is refused; an older one is only slowed.</param>
+    /// <returns>The message of the refusal, <see cref="ErrorCode.ThrottlingQuotaExceeded"/>; null where there is none.</returns>
+    public string? Mutate(int partitions, bool refuses)
+    {
+        const QuotaKey key = QuotaKey.ControllerMutationRate;
+        if (Access.Quotas?.Of(key) is not { } account)
+            return null;
+        var wait = refuses ? account.ChargeUnlessOwed(partitions) : account.Charge(partitions);
+        Throttle(key, wait);
+        return refuses && wait > TimeSpan.Zero
+            ? $"The quota {key.Name()} of {account.Share:0.###} partitions a second is used up: retry in {wait.TotalSeconds:0.0} s." : null;
+    }
 
     /// <summary>Cancelled when the answer is no longer needed.</summary>
     public CancellationToken Aborted => Connection.Aborted;

@@ -57,6 +57,8 @@ internal ref struct RequestReader
 
     public long ReadInt64() => Take(8, out var at) ? BinaryPrimitives.ReadInt64BigEndian(_bytes[at..]) : 0;
 
+    public double ReadDouble() => Take(8, out var at) ? BinaryPrimitives.ReadDoubleBigEndian(_bytes[at..]) : 0;
+
     public Guid ReadUuid() => Take(16, out var at) ? new Guid(_bytes.Slice(at, 16), bigEndian: true) : Guid.Empty;
 
     /// <summary>Reads a string that must not be null.</summary>

@@ -22,6 +22,8 @@ internal sealed class ResponseWriter : Response
     private readonly PooledBuffer _fields = new(256);
     private List<Splice>? _splices;
     private long _splicedBytes;
+    // Where the throttle time is; 0 for none: the header is there.
+    private int _throttleAt;
 
     /// <param name="version">The version of the request.</param>
     /// <param name="isFlexible">Whether the body is in the flexible form.</param>
@@ -66,6 +68,27 @@ internal sealed class ResponseWriter : Response
     {
         BinaryPrimitives.WriteInt64BigEndian(Room(8), value);
         _fields.Advance(8);
+    }
+
+    public void WriteDouble(double value)
+    {
+        BinaryPrimitives.WriteDoubleBigEndian(Room(8), value);
+        _fields.Advance(8);
+    }
+
+    /// <summary>Writes the field for the throttle time. It is 0 until <see cref="Throttle"/>.</summary>
+    public void WriteThrottle()
+    {
+        _throttleAt = _fields.Length;
+        WriteInt32(0);
+    }
+
+    /// <summary>Sets the throttle time, where the response has one.</summary>
+    /// <param name="milliseconds">How long the client is to send nothing.</param>
+    public void Throttle(int milliseconds)
+    {
+        if (_throttleAt > 0)
+            BinaryPrimitives.WriteInt32BigEndian(_fields.WrittenSpan[_throttleAt..], milliseconds);
     }
 
     public void WriteUuid(Guid value)

@@ -38,6 +38,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     private readonly RareLine _full;
     private readonly RareLine _malformed;
     private readonly Handshakes _handshakes;
+    private readonly CancellationTokenSource _drained = new();
     private int _isWatching;
     private bool _requestsWaited;
     private volatile bool _isDraining;
@@ -82,6 +83,10 @@ internal sealed class ConnectionServer : IAsyncDisposable
     /// <summary>How much of a file one connection reads at once.</summary>
     public PieceSizes Pieces { get; } = new();
 
+    /// <summary>How long a connection from an address waits before it is served; null where it is not. Set before
+    /// <see cref="Open"/>.</summary>
+    public Func<IPAddress, TimeSpan?>? Admission { get; set; }
+
     /// <summary>The connections that are served.</summary>
     public IEnumerable<IServedConnection> Connections => _connections.Select(static pair => pair.Key);
 
@@ -102,6 +107,9 @@ internal sealed class ConnectionServer : IAsyncDisposable
             return;
         try
         {
+            if (Admission is { } admission && !await IsAdmittedAsync(admission(client.Remote.Address), client.Remote.Address)
+                .ConfigureAwait(false))
+                return;
             if (socket is TlsSocket secured)
             {
                 if (!await _handshakes.TryAsync(secured, client).ConfigureAwait(false))
@@ -136,6 +144,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
     public void Drain()
     {
         _isDraining = true;
+        _drained.Cancel();
         _opened.TrySetCanceled();
         _handshakes.Drain();
         foreach (var connection in _connections.Keys)
@@ -169,6 +178,21 @@ internal sealed class ConnectionServer : IAsyncDisposable
             + (isTooMany ? $"{Limits.MaxConnections} are open, all that this process may have." : $"that address already has "
             + $"{Limits.MaxConnectionsPerAddress}."));
         return false;
+    }
+
+    private async ValueTask<bool> IsAdmittedAsync(TimeSpan? wait, IPAddress address)
+    {
+        if (wait == TimeSpan.Zero)
+            return true;
+        if (wait is not { } time)
+        {
+            Metrics.Refused();
+            _refused.Write(EngineLogLevel.Warning, $"A {Protocol} connection from {address} was closed: that address has made more "
+                + "connections than its quota allows.");
+            return false;
+        }
+        await Task.Delay(time, TimeProvider, _drained.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return !_drained.IsCancellationRequested;
     }
 
     private void Leave(IPAddress address)

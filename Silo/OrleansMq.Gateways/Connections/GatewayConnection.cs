@@ -35,6 +35,8 @@ internal abstract class GatewayConnection : IServedConnection
     private volatile bool _isStopping;
     private volatile bool _isBeginning;
     private long _lastActivity;
+    // The timestamp until which no further frame is read; 0 for none.
+    private long _mutedUntil;
 
     protected GatewayConnection(ConnectionServer server, AcceptedClient client)
     {
@@ -64,8 +66,8 @@ internal abstract class GatewayConnection : IServedConnection
     /// <summary>Cancelled when the connection is closed, or the gateway stops.</summary>
     public CancellationToken Aborted => _aborted.Token;
 
-    /// <summary>How long nothing was received or sent; zero while a response is due.</summary>
-    public TimeSpan Idle => !_isBeginning && Responses.IsIdle
+    /// <summary>How long nothing was received or sent; zero while a response is due, and while the client is not listened to.</summary>
+    public TimeSpan Idle => !_isBeginning && !IsMuted && Responses.IsIdle
         ? _server.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
 
     /// <summary>Whether the client receives its answers so slowly that they are not worth what they hold. To be called every few seconds,
@@ -128,8 +130,15 @@ internal abstract class GatewayConnection : IServedConnection
     {
         try
         {
-            while (!_isStopping && !Responses.IsClosed && await ReadFrameAsync().ConfigureAwait(false) is { } frame)
+            while (!_isStopping && !Responses.IsClosed)
             {
+                if (Volatile.Read(ref _mutedUntil) != 0)
+                {
+                    await WaitWhileMutedAsync().ConfigureAwait(false);
+                    continue;
+                }
+                if (await ReadFrameAsync().ConfigureAwait(false) is not { } frame)
+                    break;
                 _isBeginning = true;
                 Touch();
                 await BeginAsync(frame).ConfigureAwait(false);
@@ -179,6 +188,18 @@ internal abstract class GatewayConnection : IServedConnection
             await LoopExit.Now;
     }
 
+    /// <summary>Begins no further frame for a while. Responses are sent meanwhile.</summary>
+    protected void Mute(TimeSpan time)
+    {
+        if (time <= TimeSpan.Zero)
+            return;
+        var clock = _server.TimeProvider;
+        var until = clock.GetTimestamp() + Math.Max((long)(time.TotalSeconds * clock.TimestampFrequency), 1);
+        var before = Volatile.Read(ref _mutedUntil);
+        while (before < until && Interlocked.CompareExchange(ref _mutedUntil, until, before) is var found && found != before)
+            before = found;
+    }
+
     /// <summary>Returns when every response is sent, or dropped since the client disconnected.</summary>
     protected async ValueTask WaitUntilAllSentAsync()
     {
@@ -197,6 +218,26 @@ internal abstract class GatewayConnection : IServedConnection
         frame.Dispose();
         _server.InFlight.Return(frame);
         _inFlight.Return(frame.Length);
+    }
+
+    // A time that has passed is forgotten with the next frame.
+    private bool IsMuted => Volatile.Read(ref _mutedUntil) is not 0 and var until && _server.TimeProvider.GetTimestamp() < until;
+
+    private async ValueTask WaitWhileMutedAsync()
+    {
+        BeforeWait();
+        // Detects a disconnect, unless the next request has arrived already.
+        if (_watching is null && _frames.IsEmpty)
+            _watching = WatchAsync();
+        var until = Volatile.Read(ref _mutedUntil);
+        var clock = _server.TimeProvider;
+        while (until - clock.GetTimestamp() is > 0 and var left && !Aborted.IsCancellationRequested)
+        {
+            await Task.Delay(TimeSpan.FromSeconds(Math.Max((double)left / clock.TimestampFrequency, 0.001)), clock, Aborted)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        Touch();
+        Interlocked.CompareExchange(ref _mutedUntil, 0, until);
     }
 
     private void Touch() => Interlocked.Exchange(ref _lastActivity, _server.TimeProvider.GetTimestamp());

@@ -37,10 +37,11 @@ public sealed partial class FolderDependencyTests
         ("Clusters", ["Api", "Records", "Replication", "Topics"]),
         ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
-        ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Records", "Shares", "Topics"]),
+        ("Quotas", ["Diagnostics", "State"]),
+        ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Quotas", "Records", "Shares", "Topics"]),
         ("Security", ["Access", "Diagnostics", "State"]),
-        ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Records", "Schedules",
-            "Security", "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
+        ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Quotas", "Records",
+            "Schedules", "Security", "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
         ("Hosting", ["Access", "Api", "Clusters", "Partitions", "Security", "VirtualHosts"]),
     ];
 

@@ -50,6 +50,8 @@ public sealed partial class DeniedApisTests
         [ApiKey.DescribeAcls] = Cluster,
         [ApiKey.CreateAcls] = Cluster,
         [ApiKey.DeleteAcls] = Cluster,
+        [ApiKey.DescribeClientQuotas] = Cluster,
+        [ApiKey.AlterClientQuotas] = Cluster,
         [ApiKey.DescribeUserScramCredentials] = Cluster,
         [ApiKey.AlterUserScramCredentials] = Cluster,
         [ApiKey.DescribeConfigs] = Topic,

@@ -37,6 +37,8 @@ public sealed class SinglePermissionTests
         [ApiKey.DescribeAcls] = ["Cluster.Describe"],
         [ApiKey.CreateAcls] = ["Cluster.Alter"],
         [ApiKey.DeleteAcls] = ["Cluster.Alter"],
+        [ApiKey.DescribeClientQuotas] = ["Cluster.DescribeConfigs"],
+        [ApiKey.AlterClientQuotas] = ["Cluster.AlterConfigs"],
         [ApiKey.DescribeUserScramCredentials] = ["Cluster.Describe"],
         [ApiKey.AlterUserScramCredentials] = ["Cluster.Alter"],
         [ApiKey.DescribeConfigs] = ["Topic.DescribeConfigs"],

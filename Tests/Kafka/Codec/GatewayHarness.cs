@@ -9,6 +9,7 @@ using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
+using OrleansMq.Quotas;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Testing;
@@ -29,7 +30,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
         _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log },
-            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, local, authorizer), engine, broker.Metadata, broker)
+            new HostedBroker(0, broker.ClusterId, new BrokerAccess(engine, local, authorizer, quotas: broker.Quotas),
+                engine, broker.Metadata, broker)
             {
                 Security = broker.Security,
             });
@@ -73,6 +75,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         await broker.CreateTopicAsync(new NewTopic("orders", 2));
         var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
         Assert.Equal(ErrorCode.None, produced.Error);
+        await broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("alice", ""),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.ConsumerByteRate] = 1 << 20, [QuotaKey.RequestPercentage] = 12.5 })]);
         return new GatewayHarness(broker, time, engine?.Invoke(broker) ?? new ScriptedBroker(broker), local?.Invoke(broker) ?? broker,
             authorizer);
     }
@@ -83,14 +87,14 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     public bool HoldsBack { get; private set; }
 
     /// <summary>Answers a request, without the length prefix. Returns null if the request wants no answer.</summary>
-    public async Task<byte[]?> AnswerAsync(byte[] frame)
+    public async Task<byte[]?> AnswerAsync(byte[] frame, int throttle = 0)
     {
         var request = ApiTable.Decode(frame);
         Assert.True(request.Outcome == DecodeOutcome.Decoded, request.Fault);
-        return await AnswerAsync(request);
+        return await AnswerAsync(request, throttle: throttle);
     }
 
-    public async Task<byte[]?> AnswerAsync(DecodedRequest request, AppendBurst? burst = null)
+    public async Task<byte[]?> AnswerAsync(DecodedRequest request, AppendBurst? burst = null, int throttle = 0)
     {
         var context = new RequestContext
         {
@@ -109,6 +113,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         HoldsBack = context.HoldsBack;
         if (!await answering)
             return null;
+        response.Throttle(throttle);
         var bytes = response.Parts().SelectMany(static part => part.Memory.ToArray()).ToArray();
         Assert.Equal(bytes.Length, System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(bytes) + 4);
         return bytes[4..];

@@ -113,6 +113,11 @@ public sealed class MessageEncoder(IFieldValues values)
                 BinaryPrimitives.WriteInt64BigEndian(wide, Convert.ToInt64(value));
                 _bytes.Write(wide);
                 break;
+            case "float64":
+                Span<byte> real = stackalloc byte[8];
+                BinaryPrimitives.WriteDoubleBigEndian(real, Convert.ToDouble(value));
+                _bytes.Write(real);
+                break;
             case "uuid":
                 _bytes.Write(((Guid)value!).ToByteArray(bigEndian: true));
                 break;

@@ -108,6 +108,8 @@ public sealed class MessageText
                 return BinaryPrimitives.ReadInt32BigEndian(Take(4)).ToString(CultureInfo.InvariantCulture);
             case "int64":
                 return BinaryPrimitives.ReadInt64BigEndian(Take(8)).ToString(CultureInfo.InvariantCulture);
+            case "float64":
+                return BinaryPrimitives.ReadDoubleBigEndian(Take(8)).ToString(CultureInfo.InvariantCulture);
             case "uuid":
                 return new Guid(Take(16), bigEndian: true).ToString();
             case "string":

@@ -1,0 +1,201 @@
+namespace OrleansMq.Quotas;
+
+/// <summary>What one scope has used of one limit on this broker. Thread safe.</summary>
+internal sealed class QuotaAccount
+{
+    private readonly Lock _lock = new();
+    private readonly TimeProvider _clock;
+    private readonly long _began;
+    private readonly SlidingRate _used = new();
+    private TokenBucket _bucket;
+    private double _passed;
+    private double _limit;
+    // Since the last call of LookAgain.
+    private bool _isLimited;
+    private bool _isUsed = true;
+    private volatile bool _isRetired;
+
+    /// <param name="key">What is limited.</param>
+    /// <param name="scope">Whose use counts.</param>
+    /// <param name="limit">The limit, above 0.</param>
+    /// <param name="share">This broker's share of it.</param>
+    /// <param name="clock">The clock.</param>
+    public QuotaAccount(QuotaKey key, QuotaScope scope, double limit, double share, TimeProvider clock)
+    {
+        (Key, Scope, _limit, _clock) = (key, scope, limit, clock);
+        _began = clock.GetTimestamp();
+        _bucket = new TokenBucket(share);
+    }
+
+    /// <summary>What is limited.</summary>
+    public QuotaKey Key { get; }
+
+    /// <summary>Whose use counts.</summary>
+    public QuotaScope Scope { get; }
+
+    /// <summary>Whether another account has taken its place, since it was not used for a while.</summary>
+    public bool IsRetired => _isRetired;
+
+    /// <summary>The limit of the cluster.</summary>
+    public double Limit
+    {
+        get
+        {
+            lock (_lock)
+                return _limit;
+        }
+    }
+
+    /// <summary>This broker's share of the limit, in units a second.</summary>
+    public double Share
+    {
+        get
+        {
+            lock (_lock)
+                return _bucket.Rate;
+        }
+    }
+
+    /// <summary>The most units that one request may take: what a window allows.</summary>
+    public double Most
+    {
+        get
+        {
+            lock (_lock)
+                return _bucket.Capacity;
+        }
+    }
+
+    /// <summary>What was used in the last ten seconds, in units a second.</summary>
+    public double UsedPerSecond
+    {
+        get
+        {
+            lock (_lock)
+                return _used.PerSecond(Pass());
+        }
+    }
+
+    /// <summary>Describes it.</summary>
+    public QuotaUsage Describe()
+    {
+        lock (_lock)
+        {
+            var now = Pass();
+            return new QuotaUsage(Key, Scope, _limit, _bucket.Rate, _used.PerSecond(now), TimeSpan.FromSeconds(
+                Math.Min(_bucket.Wait, BrokerQuotas.MostThrottle.TotalSeconds)));
+        }
+    }
+
+    /// <summary>Sets another limit. The share changes in proportion, until it is told anew.</summary>
+    public void SetLimit(double limit)
+    {
+        lock (_lock)
+        {
+            if (_limit == limit)
+                return;
+            Pass();
+            (_bucket.Rate, _limit) = (_bucket.Rate / _limit * limit, limit);
+        }
+    }
+
+    /// <summary>Sets this broker's share.</summary>
+    public void SetShare(double share)
+    {
+        lock (_lock)
+        {
+            Pass();
+            _bucket.Rate = share;
+        }
+    }
+
+    /// <summary>Takes what a request has used.</summary>
+    /// <returns>How long the client is to be held back; zero: not at all.</returns>
+    public TimeSpan Charge(double units)
+    {
+        lock (_lock)
+        {
+            Use(units);
+            return Limited(_bucket.Wait);
+        }
+    }
+
+    /// <summary>Takes units, unless they are not there. Where they are more than a window allows, a full window is enough, and the rest is
+    /// owed.</summary>
+    /// <returns>Zero: they were taken. Else how long until they are there.</returns>
+    public TimeSpan TryCharge(double units)
+    {
+        lock (_lock)
+        {
+            Pass();
+            if (_bucket.WaitFor(units) is > 0 and var wait)
+                return Limited(wait);
+            Use(units);
+            return TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>Takes units, unless others are owed already.</summary>
+    /// <returns>Zero: they were taken. Else how long until nothing is owed.</returns>
+    public TimeSpan ChargeUnlessOwed(double units)
+    {
+        lock (_lock)
+        {
+            Pass();
+            if (_bucket.Wait is > 0 and var wait)
+                return Limited(wait);
+            Use(units);
+            return TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>How long until nothing is owed.</summary>
+    public TimeSpan Wait()
+    {
+        lock (_lock)
+        {
+            Pass();
+            return Limited(_bucket.Wait);
+        }
+    }
+
+    /// <summary>Returns what to tell the other brokers.</summary>
+    /// <param name="isIdle">Whether it was not used since the last call, and is as a new one would be.</param>
+    public QuotaUse LookAgain(out bool isIdle)
+    {
+        lock (_lock)
+        {
+            // Clients that are held back for long do not ask meanwhile.
+            var use = new QuotaUse(_used.PerSecond(Pass()), _isLimited || _bucket.Tokens < 0);
+            isIdle = !_isUsed && !_isLimited && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity;
+            (_isLimited, _isUsed) = (false, false);
+            return use;
+        }
+    }
+
+    /// <summary>Has its users look for another account.</summary>
+    public void Retire() => _isRetired = true;
+
+    private void Use(double units)
+    {
+        var now = Pass();
+        _bucket.Take(units);
+        _used.Add(now, units);
+        _isUsed = true;
+    }
+
+    private TimeSpan Limited(double wait)
+    {
+        if (wait <= 0)
+            return TimeSpan.Zero;
+        _isLimited = true;
+        return TimeSpan.FromSeconds(Math.Min(wait, BrokerQuotas.MostThrottle.TotalSeconds));
+    }
+
+    private double Pass()
+    {
+        var now = _clock.GetElapsedTime(_began).TotalSeconds;
+        _bucket.Pass(now - _passed);
+        return _passed = now;
+    }
+}

@@ -1,0 +1,44 @@
+namespace OrleansMq.Quotas;
+
+/// <summary>
+/// Units that arrive at a rate and are taken. Those of <see cref="Window"/> seconds are saved, so that an idle client may use as much at
+/// once. More than there is may be taken: the debt is repaid at the same rate. That is the time by which Kafka throttles a client whose
+/// rate over the window is above the quota. Not thread safe.
+/// </summary>
+internal struct TokenBucket
+{
+    /// <summary>The seconds of a rate that are saved: the ten whole seconds of Kafka's eleven samples.</summary>
+    public const double Window = 10;
+
+    private double _rate;
+    private double _tokens;
+
+    /// <param name="rate">Units a second, above 0. The bucket is full.</param>
+    public TokenBucket(double rate) => (_rate, _tokens) = (rate, rate * Window);
+
+    /// <summary>Units a second. What was saved beyond the window of a lower rate is lost; a debt stays.</summary>
+    public double Rate
+    {
+        readonly get => _rate;
+        set => (_rate, _tokens) = (value, Math.Min(_tokens, value * Window));
+    }
+
+    /// <summary>The units that are there; negative: a debt.</summary>
+    public readonly double Tokens => _tokens;
+
+    /// <summary>The most units that are saved.</summary>
+    public readonly double Capacity => _rate * Window;
+
+    /// <summary>The seconds until the debt is repaid; 0 without one.</summary>
+    public readonly double Wait => _tokens < 0 ? -_tokens / _rate : 0;
+
+    /// <summary>Adds what has arrived.</summary>
+    /// <param name="seconds">The time since the last call.</param>
+    public void Pass(double seconds) => _tokens = Math.Min(_tokens + Math.Max(seconds, 0) * _rate, Capacity);
+
+    /// <summary>Takes units, also more than there are.</summary>
+    public void Take(double units) => _tokens -= units;
+
+    /// <summary>The seconds until that many units, or a full bucket where that is less, are there; 0 where they are.</summary>
+    public readonly double WaitFor(double units) => Math.Max((Math.Min(units, Capacity) - _tokens) / _rate, 0);
+}

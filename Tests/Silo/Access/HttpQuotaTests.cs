@@ -1,0 +1,122 @@
+using System.Net;
+using System.Text.Json;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Silo.Access;
+
+/// <summary>Quotas over HTTP: how they are administered, and what a client beyond its rate is answered.</summary>
+public sealed class HttpQuotaTests : IAsyncLifetime
+{
+    private readonly RunningBroker _broker = new();
+
+    public Task InitializeAsync() => _broker.InitializeAsync();
+
+    public Task DisposeAsync() => _broker.DisposeAsync();
+
+    [Fact]
+    public async Task Quotas_are_set_listed_and_removed()
+    {
+        await AlterAsync("""
+            {"changes": [{"user": "alice", "limits": {"producer_byte_rate": 1048576}},
+                {"user": "", "clientId": "", "limits": {"request_percentage": 12.5}}]}
+            """);
+        using var listed = JsonDocument.Parse(await _broker.Http.GetStringAsync("/api/quotas"));
+        Assert.Equal(2, listed.RootElement.GetArrayLength());
+        Assert.Equal("", listed.RootElement[0].GetProperty("user").GetString());
+        Assert.Equal(12.5, listed.RootElement[0].GetProperty("limits").GetProperty("request_percentage").GetDouble());
+        Assert.Equal(JsonValueKind.Null, listed.RootElement[1].GetProperty("ip").ValueKind);
+        await AlterAsync("""
+            {"changes": [{"user": "alice", "limits": {"producer_byte_rate": null}},
+                {"user": "", "clientId": "", "limits": {"request_percentage": null}}]}
+            """);
+        Assert.Equal("[]", await _broker.Http.GetStringAsync("/api/quotas"));
+    }
+
+    [Theory]
+    [InlineData("""{"changes": [{"user": "alice", "limits": {"byte_rate": 1}}]}""", "byte_rate")]
+    [InlineData("""{"changes": [{"limits": {"producer_byte_rate": 1}}]}""", "none is given")]
+    [InlineData("""{"changes": [{"ip": "here", "limits": {"connection_creation_rate": 1}}]}""", "here")]
+    [InlineData("""{"changes": [{"user": "alice", "limits": {"producer_byte_rate": 0}}]}""", "greater than 0")]
+    public async Task Impossible_quota_is_refused(string body, string reason)
+    {
+        using var response = await _broker.Http.PostAsync("/api/quotas", RunningBroker.Json(body));
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, reason);
+    }
+
+    [Fact]
+    public async Task Client_far_beyond_its_rate_is_refused_and_what_it_sent_before_is_kept()
+    {
+        await _broker.Script.CreateTopicAsync(new NewTopic("orders"));
+        await AlterAsync("""{"changes": [{"user": "ANONYMOUS", "limits": {"producer_byte_rate": 10}}]}""");
+        using var gone = new CancellationTokenSource();
+        var held = ProduceAsync(new string('x', 1_000), gone.Token);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while ((await _broker.Script.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset == 0)
+            await Task.Delay(10, patience.Token);
+        using var refused = await ProduceAsync("y", patience.Token);
+        await RunningBroker.AssertProblemAsync(refused, 429, ErrorCode.ThrottlingQuotaExceeded, "producer_byte_rate");
+        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 150, 210);
+        Assert.False(held.IsCompleted);
+        Assert.Equal(1, (await _broker.Script.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
+
+        using var usage = JsonDocument.Parse(await _broker.Http.GetStringAsync("/api/quotas/usage"));
+        Assert.Equal("producer_byte_rate", usage.RootElement[0].GetProperty("quota").GetString());
+        Assert.InRange(usage.RootElement[0].GetProperty("heldForSeconds").GetDouble(), 150, 210);
+        var metrics = await _broker.Http.GetStringAsync("/metrics");
+        Assert.Contains("orleansmq_quota_throttle_seconds_total{", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_quota_used{", metrics, StringComparison.Ordinal);
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => held);
+    }
+
+    [Fact]
+    public async Task Client_a_little_beyond_its_rate_is_answered_later()
+    {
+        await _broker.Script.CreateTopicAsync(new NewTopic("orders"));
+        await AlterAsync("""
+            {"changes": [{"user": "ANONYMOUS", "limits": {"producer_byte_rate": 4000, "consumer_byte_rate": 4000}}]}
+            """);
+        for (var count = 0; count < 2; count++)
+        {
+            using var produced = await ProduceAsync(new string('x', 10_250), default);
+            Assert.Equal(HttpStatusCode.OK, produced.StatusCode);
+        }
+        for (var count = 0; count < 3; count++)
+        {
+            using var read = await _broker.Http.GetAsync("/api/topics/orders/partitions/0/batches?offset=0&maxBytes=20600");
+            Assert.Equal(HttpStatusCode.OK, read.StatusCode);
+        }
+        var metrics = await _broker.Http.GetStringAsync("/metrics");
+        Assert.Contains("quota=\"producer_byte_rate\"", metrics, StringComparison.Ordinal);
+        Assert.Contains("quota=\"consumer_byte_rate\"", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_quota_throttle_seconds_total{", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Mutations_beyond_the_rate_are_refused()
+    {
+        await AlterAsync("""{"changes": [{"user": "ANONYMOUS", "limits": {"controller_mutation_rate": 0.1}}]}""");
+        using (var created = await _broker.Http.PutAsync("/api/topics/one", RunningBroker.Json("""{"partitions": 3}""")))
+            Assert.True(created.IsSuccessStatusCode);
+        using var refused = await _broker.Http.PutAsync("/api/topics/two", RunningBroker.Json("""{"partitions": 1}"""));
+        await RunningBroker.AssertProblemAsync(refused, 429, ErrorCode.ThrottlingQuotaExceeded, "controller_mutation_rate");
+        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 20);
+        using var deletion = await _broker.Http.DeleteAsync("/api/topics/one");
+        await RunningBroker.AssertProblemAsync(deletion, 429, ErrorCode.ThrottlingQuotaExceeded);
+    }
+
+    private async Task AlterAsync(string body)
+    {
+        using var response = await _broker.Http.PostAsync("/api/quotas", RunningBroker.Json(body));
+        Assert.True(response.StatusCode == HttpStatusCode.NoContent, await response.Content.ReadAsStringAsync());
+    }
+
+    private async Task<HttpResponseMessage> ProduceAsync(string value, CancellationToken cancellationToken)
+    {
+        using var content = new ByteArrayContent(TestBatches.Of(value));
+        content.Headers.ContentType = new System.Net.Http.Headers.MediaTypeHeaderValue(HttpContract.RecordBatchMediaType);
+        return await _broker.Http.PostAsync("/api/topics/orders/partitions/0/batches", content, cancellationToken);
+    }
+}
