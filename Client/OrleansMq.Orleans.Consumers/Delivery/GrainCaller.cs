@@ -105,12 +105,17 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     private async Task<DeliveryAnswer> CallAsync(GrainId grain, IGrainDelivery delivery, CancellationToken cancellationToken)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
+        Task<DeliveryAnswer>? call = null;
         try
         {
-            return await delivery.CallAsync(grains, grain, ending.Token).WaitAsync(cancellationToken).ConfigureAwait(false);
+            call = delivery.CallAsync(grains, grain, ending.Token);
+            return await call.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (ending.IsCancellationRequested)
         {
+            // It goes on without a caller: its failure is not looked at.
+            _ = call?.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted,
+                TaskScheduler.Default);
             throw;
         }
         catch (TimeoutException timeout)
