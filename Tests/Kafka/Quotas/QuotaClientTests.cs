@@ -18,7 +18,24 @@ public sealed class QuotaClientTests
         await server.Broker.CreateTopicAsync(new NewTopic("orders"));
         await server.LimitAsync(new QuotaEntity("admin"), QuotaKey.ProducerByteRate, 100_000);
         await server.LimitAsync(new QuotaEntity("admin"), QuotaKey.ConsumerByteRate, 100_000);
-        var client = new ClientConfig
+        // A window may be used at once. What is beyond it takes about a second.
+        const int records = 22;
+        var writer = new ProducerConfig(Client()) { EnableIdempotence = true, BatchSize = 60_000 };
+        using (var producer = new ProducerBuilder<Null, byte[]>(writer).Build())
+        {
+            await Task.WhenAll(Enumerable.Range(0, records).Select(_ =>
+                producer.ProduceAsync("orders", new Message<Null, byte[]> { Value = new byte[50_000] })));
+        }
+        Assert.True(server.Broker.Quotas.SecondsThrottled("admin", QuotaKey.ProducerByteRate) > 0);
+        using var consumer = new ConsumerBuilder<Ignore, byte[]>(new ConsumerConfig(Client()) { GroupId = "readers" }).Build();
+        consumer.Assign(new TopicPartitionOffset("orders", 0, 0));
+        for (var offset = 0; offset < records; offset++)
+            Assert.Equal(offset, consumer.Consume(KafkaServer.Patience).Offset.Value);
+        Assert.True(server.Broker.Quotas.SecondsThrottled("admin", QuotaKey.ConsumerByteRate) > 0);
+        Assert.Equal(records, (await server.Broker.FindOffsetAsync(new OrleansMq.TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
+
+        // Each has its own: a configuration shares what it is made from.
+        ClientConfig Client() => new()
         {
             BootstrapServers = server.Address,
             SecurityProtocol = Confluent.Kafka.SecurityProtocol.SaslPlaintext,
@@ -26,21 +43,6 @@ public sealed class QuotaClientTests
             SaslUsername = "admin",
             SaslPassword = SaslServer.AdminPassword,
         };
-        // A window may be used at once. What is beyond it takes about a second.
-        const int records = 22;
-        using (var producer = new ProducerBuilder<Null, byte[]>(new ProducerConfig(client) { EnableIdempotence = true, BatchSize = 60_000 })
-            .Build())
-        {
-            await Task.WhenAll(Enumerable.Range(0, records).Select(_ =>
-                producer.ProduceAsync("orders", new Message<Null, byte[]> { Value = new byte[50_000] })));
-        }
-        Assert.True(server.Broker.Quotas.SecondsThrottled("admin", QuotaKey.ProducerByteRate) > 0);
-        using var consumer = new ConsumerBuilder<Ignore, byte[]>(new ConsumerConfig(client) { GroupId = "readers" }).Build();
-        consumer.Assign(new TopicPartitionOffset("orders", 0, 0));
-        for (var offset = 0; offset < records; offset++)
-            Assert.Equal(offset, consumer.Consume(KafkaServer.Patience).Offset.Value);
-        Assert.True(server.Broker.Quotas.SecondsThrottled("admin", QuotaKey.ConsumerByteRate) > 0);
-        Assert.Equal(records, (await server.Broker.FindOffsetAsync(new OrleansMq.TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
     }
 
     [SkippableFact]
@@ -60,10 +62,6 @@ public sealed class QuotaClientTests
         Assert.Contains("user-principal 'alice'", users, StringComparison.Ordinal);
         Assert.Contains("producer_byte_rate=1024", users, StringComparison.Ordinal);
         Assert.Contains("SCRAM-SHA-256", users, StringComparison.Ordinal);
-        Assert.Contains("consumer_byte_rate=2048", await RunAsync("--describe", "--entity-type", "users", "--entity-type", "clients"),
-            StringComparison.Ordinal);
-        Assert.Contains("connection_creation_rate=5", await RunAsync("--describe", "--entity-type", "ips", "--entity-name", "10.0.0.1"),
-            StringComparison.Ordinal);
 
         await RunAsync("--alter", "--entity-type", "users", "--entity-name", "alice", "--delete-config",
             "producer_byte_rate,request_percentage");

@@ -1,5 +1,5 @@
+using System.Text;
 using System.Text.Json;
-using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
@@ -7,42 +7,51 @@ namespace OrleansMq.Tests.Process.Clusters;
 [Collection(SharedCluster.Name)]
 public sealed class QuotaTests(SharedCluster shared)
 {
-    private const string User = "ANONYMOUS";
-
     [SkippableFact]
     public async Task Limit_that_one_broker_takes_is_known_to_all_and_goes_where_it_is_used()
     {
         var cluster = await shared.UpAsync();
-        string[] servers = [.. cluster.Brokers.Values.Select(static broker => broker.GetProperty("http").GetString()!)];
+        HttpClient[] brokers = [.. cluster.Brokers.Values.Select(static broker =>
+            new HttpClient { BaseAddress = new Uri(broker.GetProperty("http").GetString()!) })];
         (await cluster.OmqAsync(["topic", "create", "quotas", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
         await cluster.LedAsync("quotas");
-        await OmqAsync(servers[0], "set", "--user", User, "producer_byte_rate=30000000");
+        await LimitAsync(brokers[0], "30000000");
         try
         {
-            foreach (var server in servers)
-                Assert.Contains("30000000", (await OmqAsync(server, "list")).Text, StringComparison.Ordinal);
+            foreach (var broker in brokers)
+                Assert.Contains("30000000", await broker.GetStringAsync("/api/quotas"), StringComparison.Ordinal);
             // The others say that they use nothing of it: without that it would have a third.
-            foreach (var server in servers)
-                await RunningCluster.UntilAsync(() => ShareAsync(server), static share => share > 25_000_000, "nearly all of the limit");
+            foreach (var broker in brokers)
+                await RunningCluster.UntilAsync(() => ShareAsync(broker), static share => share > 25_000_000, "nearly all of the limit");
         }
         finally
         {
-            await OmqAsync(servers[1], "remove", "--user", User, "producer_byte_rate");
+            await LimitAsync(brokers[1], "null");
         }
-        foreach (var server in servers)
-            Assert.StartsWith("No quotas.", (await OmqAsync(server, "list")).Text, StringComparison.Ordinal);
+        foreach (var broker in brokers)
+        {
+            Assert.Equal("[]", await broker.GetStringAsync("/api/quotas"));
+            broker.Dispose();
+        }
+    }
+
+    private static async Task LimitAsync(HttpClient broker, string limit)
+    {
+        using var body = new StringContent("""{"changes": [{"user": "ANONYMOUS", "limits": {"producer_byte_rate": """ + limit + "}}]}",
+            Encoding.UTF8, "application/json");
+        using var response = await broker.PostAsync("/api/quotas", body);
+        response.EnsureSuccessStatusCode();
     }
 
     // The share of the limit that a broker has, after it was used there.
-    private static async Task<double> ShareAsync(string server)
+    private static async Task<double> ShareAsync(HttpClient broker)
     {
-        (await RunningProgram.OmqAsync(["produce", "quotas", "--server", server], input: "one\n"u8.ToArray())).Expect(0);
-        return JsonSerializer.Deserialize<JsonElement>((await OmqAsync(server, "usage", "--json")).Text).EnumerateArray()
+        using var record = new StringContent("""{"value": "one"}""", Encoding.UTF8, "application/x-ndjson");
+        using var response = await broker.PostAsync("/api/topics/quotas/records", record);
+        response.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize<JsonElement>(await broker.GetStringAsync("/api/quotas/usage")).EnumerateArray()
             .Where(static one => one.GetProperty("quota").GetString() == "producer_byte_rate"
-                && one.GetProperty("user").GetString() == User)
+                && one.GetProperty("user").GetString() == "ANONYMOUS")
             .Select(static one => one.GetProperty("share").GetDouble()).SingleOrDefault();
     }
-
-    private static async Task<Outcome> OmqAsync(string server, params string[] arguments) =>
-        (await RunningProgram.OmqAsync(["quota", .. arguments, "--server", server])).Expect(0);
 }
