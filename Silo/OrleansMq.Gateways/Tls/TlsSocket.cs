@@ -53,6 +53,7 @@ internal sealed class TlsSocket : ClientSocket
     public async Task HandshakeAsync(CancellationToken cancellationToken)
     {
         string? refusal = null;
+        var hasHello = false;
         _transport.BeginHandshake();
         // Ends what is pending on the socket. To cancel it would leave .NET to wait for the socket's next event when it is closed.
         await using var abandon = cancellationToken.UnsafeRegister(
@@ -60,8 +61,11 @@ internal sealed class TlsSocket : ClientSocket
         try
         {
             await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
-                new ValueTask<SslServerAuthenticationOptions>(_certificates.OptionsFor(hello.ServerName, reason => refusal = reason)),
-                null).ConfigureAwait(false);
+            {
+                hasHello = true;
+                return new ValueTask<SslServerAuthenticationOptions>(
+                    _certificates.OptionsFor(hello.ServerName, reason => refusal = reason));
+            }, null).ConfigureAwait(false);
             Principal = _certificates.PrincipalOf(_stream.RemoteCertificate);
             _isOpen = true;
         }
@@ -76,6 +80,11 @@ internal sealed class TlsSocket : ClientSocket
         catch (Exception unmapped) when (unmapped is TlsConfigurationException or CryptographicException)
         {
             throw new AuthenticationException(unmapped.Message, unmapped);
+        }
+        catch (NotSupportedException fault) when (!hasHello)
+        {
+            // .NET asks for no certificate then, and has none.
+            throw new AuthenticationException("the client's first message is no ClientHello", fault);
         }
         finally
         {
