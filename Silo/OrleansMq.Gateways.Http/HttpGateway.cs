@@ -2,7 +2,6 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Metrics;
@@ -186,11 +185,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         listen.Protocols = HttpProtocols.Http1;
         if (_certificates is not { } certificates)
             return;
-        listen.UseHttps(new TlsHandshakeCallbackOptions
-        {
-            OnConnection = context => new(certificates.OptionsFor(context.ClientHelloInfo.ServerName)),
-            HandshakeTimeout = Handshakes.Deadline,
-        });
+        HttpsPort.Use(listen, certificates);
         listen.Use(next => connection => CertificatePrincipal.RunAsync(connection, certificates, next));
     }
 

@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using OrleansMq.Tests.Benchmarks.Baselines;
+using OrleansMq.Tests.Benchmarks.Hostile;
 using OrleansMq.Tests.Benchmarks.Peers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.SendPaths;
@@ -25,6 +26,8 @@ internal static class Program
                              [--rounds 3] [--records 1000000]
           groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
+          hostile            the latency of a producer beside hostile clients of several kinds, and the broker's memory
+                             [--seconds 15] [--rate 2000] [--connections 10000] [--broker OrleansMq.Silo.dll] [--dir artifacts]
           queues             records a second through a queue of one partition: published, received, completed; by one consumer in order,
                              by 100 in random order, and by the client library
                              [--rounds 3] [--records 1000000] [--size 100] [--only PART of a line's name] [--dir artifacts]
@@ -48,7 +51,7 @@ internal static class Program
 
     // The commands whose options the usage lists.
     private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
-        "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
+        "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -90,6 +93,8 @@ internal static class Program
                 return RoutingBenchmarks.Run(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
+            case "hostile":
+                return await HostileCommand.RunAsync(new CommandArguments(args[1..]));
             case "queues":
                 return await QueueThroughput.RunAsync(new CommandArguments(args[1..]));
             case "queue-backlog":

@@ -4,10 +4,10 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 
@@ -143,11 +143,7 @@ internal sealed class ManagementGateway : IGateway
         listen.Protocols = HttpProtocols.Http1;
         if (_certificates is not { } certificates)
             return;
-        listen.UseHttps(new TlsHandshakeCallbackOptions
-        {
-            OnConnection = context => new(certificates.OptionsFor(context.ClientHelloInfo.ServerName)),
-            HandshakeTimeout = Handshakes.Deadline,
-        });
+        HttpsPort.Use(listen, certificates);
     }
 
     // A page of another site knows guest's password as everyone does.

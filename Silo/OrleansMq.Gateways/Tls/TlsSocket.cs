@@ -19,6 +19,8 @@ internal sealed class TlsSocket : ClientSocket
     private readonly TlsTransport _transport;
     private readonly SslStream _stream;
     private readonly ServerCertificates _certificates;
+    // One sends at a time, also the end of TLS.
+    private readonly SemaphoreSlim _sending = new(1, 1);
     // Whether more is likely to have arrived.
     private bool _isMoreLikely;
     private bool _isOpen;
@@ -53,6 +55,7 @@ internal sealed class TlsSocket : ClientSocket
     public async Task HandshakeAsync(CancellationToken cancellationToken)
     {
         string? refusal = null;
+        var hasHello = false;
         _transport.BeginHandshake();
         // Ends what is pending on the socket. To cancel it would leave .NET to wait for the socket's next event when it is closed.
         await using var abandon = cancellationToken.UnsafeRegister(
@@ -60,8 +63,11 @@ internal sealed class TlsSocket : ClientSocket
         try
         {
             await _stream.AuthenticateAsServerAsync((_, hello, _, _) =>
-                new ValueTask<SslServerAuthenticationOptions>(_certificates.OptionsFor(hello.ServerName, reason => refusal = reason)),
-                null).ConfigureAwait(false);
+            {
+                hasHello = true;
+                return new ValueTask<SslServerAuthenticationOptions>(
+                    _certificates.OptionsFor(hello.ServerName, reason => refusal = reason));
+            }, null).ConfigureAwait(false);
             Principal = _certificates.PrincipalOf(_stream.RemoteCertificate);
             _isOpen = true;
         }
@@ -77,6 +83,11 @@ internal sealed class TlsSocket : ClientSocket
         {
             throw new AuthenticationException(unmapped.Message, unmapped);
         }
+        catch (NotSupportedException fault) when (!hasHello)
+        {
+            // .NET asks for no certificate then, and has none.
+            throw new AuthenticationException("the client's first message is no ClientHello", fault);
+        }
         finally
         {
             _transport.EndHandshake();
@@ -87,6 +98,7 @@ internal sealed class TlsSocket : ClientSocket
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> ReceiveAsync(Memory<byte> into)
     {
+        await _transport.EnterAsync().ConfigureAwait(false);
         try
         {
             // Waits without a buffer: an idle connection holds no memory.
@@ -100,12 +112,17 @@ internal sealed class TlsSocket : ClientSocket
         {
             throw Broken(fault);
         }
+        finally
+        {
+            _transport.Leave();
+        }
     }
 
     /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> SendAsync(ReadOnlyMemory<byte> bytes)
     {
+        await _sending.WaitAsync().ConfigureAwait(false);
         try
         {
             var count = Math.Min(bytes.Length, SendBytes);
@@ -118,12 +135,17 @@ internal sealed class TlsSocket : ClientSocket
         {
             throw Broken(fault);
         }
+        finally
+        {
+            _sending.Release();
+        }
     }
 
     /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<int> SendAsync(List<ArraySegment<byte>> pieces)
     {
+        await _sending.WaitAsync().ConfigureAwait(false);
         try
         {
             var count = 0;
@@ -142,6 +164,10 @@ internal sealed class TlsSocket : ClientSocket
         catch (IOException fault)
         {
             throw Broken(fault);
+        }
+        finally
+        {
+            _sending.Release();
         }
     }
 
@@ -172,15 +198,38 @@ internal sealed class TlsSocket : ClientSocket
     {
         if (!_isOpen || Interlocked.Exchange(ref _hasEnded, 1) != 0)
             return;
+        // A client that receives nothing holds up a send: the connection ends without the end of TLS.
+        if (!await _sending.WaitAsync(EndTime).ConfigureAwait(false))
+            return;
         try
         {
-            await _stream.ShutdownAsync().WaitAsync(EndTime).ConfigureAwait(false);
+            await ShutDownAsync().ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is IOException or SocketException or ObjectDisposedException or InvalidOperationException
-            or TimeoutException or AuthenticationException)
+            or TimeoutException or AuthenticationException or CryptographicException)
         {
-            // The client has gone, or receives nothing.
+            // The client has gone, or receives nothing, or what it sent was no TLS.
         }
+        finally
+        {
+            _sending.Release();
+        }
+    }
+
+    private async Task ShutDownAsync()
+    {
+        Task sending;
+        await _transport.EnterAsync().ConfigureAwait(false);
+        try
+        {
+            // Returns once it has computed what is sent.
+            sending = _stream.ShutdownAsync();
+        }
+        finally
+        {
+            _transport.Leave();
+        }
+        await sending.WaitAsync(EndTime).ConfigureAwait(false);
     }
 
     private void ShutSocketDown(SocketShutdown side)

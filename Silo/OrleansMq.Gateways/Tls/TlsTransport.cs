@@ -6,7 +6,8 @@ namespace OrleansMq.Gateways.Tls;
 
 /// <summary>
 /// The bytes below TLS. During the handshake it computes in turns: a client that connects and sends nothing, or little, holds no turn while
-/// it is waited for. Afterwards the TLS records of one send are collected, so that many share a system call.
+/// it is waited for. Afterwards the TLS records of one send are collected, so that many share a system call. A reader computes between
+/// <see cref="EnterAsync"/> and <see cref="Leave"/>, except while it waits for the client.
 /// </summary>
 /// <param name="socket">The client's socket, which is not owned.</param>
 internal sealed class TlsTransport(Socket socket) : Stream
@@ -18,6 +19,9 @@ internal sealed class TlsTransport(Socket socket) : Stream
     // A handshake computes for about a millisecond. All ports together leave processors to the connections that are open.
     private static readonly SemaphoreSlim s_turns = new(Math.Max(Environment.ProcessorCount / 2, 1));
 
+    // .NET lets nothing but a read and a write use the state of TLS at a time. The end of TLS would damage the process's memory beside a
+    // read.
+    private readonly SemaphoreSlim _computing = new(1, 1);
     private bool _isHandshaking;
     private bool _hasTurn;
     private bool _isCollecting;
@@ -52,6 +56,12 @@ internal sealed class TlsTransport(Socket socket) : Stream
         PassTurn();
     }
 
+    /// <summary>Waits until nobody else computes.</summary>
+    public Task EnterAsync() => _computing.WaitAsync();
+
+    /// <summary>Lets the next one compute.</summary>
+    public void Leave() => _computing.Release();
+
     /// <summary>Keeps what is written until <see cref="SendCollectedAsync"/>.</summary>
     public void Collect() => _isCollecting = true;
 
@@ -75,8 +85,13 @@ internal sealed class TlsTransport(Socket socket) : Stream
     }
 
     /// <inheritdoc/>
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        _isHandshaking ? ReadInTurnAsync(buffer, cancellationToken) : socket.ReceiveAsync(buffer, SocketFlags.None, cancellationToken);
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        if (_isHandshaking)
+            return ReadInTurnAsync(buffer, cancellationToken);
+        var receiving = socket.ReceiveAsync(buffer, SocketFlags.None, cancellationToken);
+        return receiving.IsCompleted ? receiving : WaitAsync(receiving);
+    }
 
     /// <inheritdoc/>
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
@@ -114,6 +129,21 @@ internal sealed class TlsTransport(Socket socket) : Stream
 
     /// <inheritdoc/>
     public override void SetLength(long value) => throw new NotSupportedException();
+
+    // For a reader that has entered.
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<int> WaitAsync(ValueTask<int> receiving)
+    {
+        Leave();
+        try
+        {
+            return await receiving.ConfigureAwait(false);
+        }
+        finally
+        {
+            await EnterAsync().ConfigureAwait(false);
+        }
+    }
 
     private async ValueTask<int> ReadInTurnAsync(Memory<byte> buffer, CancellationToken cancellationToken)
     {

@@ -230,6 +230,22 @@ public sealed class TlsListenerTests : IDisposable
     }
 
     [Fact]
+    public async Task Client_whose_first_message_is_no_hello_is_closed_with_a_clear_line()
+    {
+        await using var server = await KafkaServer.StartAsync(options => options with { Tls = _files.Server() });
+        using (var client = await server.ConnectAsync())
+        {
+            // A record of the handshake with a Finished of no bytes.
+            await client.SendRawAsync([0x16, 3, 3, 0, 4, 20, 0, 0, 0]);
+            Assert.Null(await client.ReceiveAsync());
+        }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.FailedHandshakes == 1);
+        var line = Assert.Single(server.Log.Lines);
+        Assert.StartsWith("Warning: ", line, StringComparison.Ordinal);
+        Assert.Contains("the client's first message is no ClientHello", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Client_with_TLS_on_a_plain_port_is_closed_with_a_clear_line()
     {
         await using var server = await KafkaServer.StartAsync();

@@ -24,6 +24,48 @@ public sealed class TlsHostTests : IDisposable
     public void Dispose() => _files.Dispose();
 
     [Fact]
+    public async Task Client_whose_first_message_is_no_hello_is_disconnected_by_every_door_and_is_no_error()
+    {
+        var source = _files.Write(_files.Authority.IssueServer());
+        var settings = new BrokerSettings
+        {
+            DataDirectory = _files.PathOf("data"),
+            Http = Secure,
+            Kafka = Secure,
+            KafkaListeners =
+            [
+                new KafkaListenerSetting("plain", new ListenAddress(IPAddress.Loopback, 0), SecurityProtocol.Plaintext, null),
+                new KafkaListenerSetting("outside", new ListenAddress(IPAddress.Loopback, 0), SecurityProtocol.Ssl, "localhost:1"),
+            ],
+            Amqp = Secure,
+            AmqpManagement = Secure,
+            TlsCertificates = [source.File],
+            TlsKeys = [source.KeyFile!],
+        };
+        await using var server = await BrokerServer.StartAsync(settings, new ConsoleLog(_log, LogLevel.Information, TimeProvider.System),
+            static (_, options) => new StandaloneHost(options));
+        foreach (var address in (string[])[new Uri(server.Address).Authority, new Uri(server.AmqpManagementAddress!).Authority,
+            server.AmqpAddress!])
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(IPEndPoint.Parse(address));
+            // A record of the handshake with a Finished of no bytes.
+            await client.GetStream().WriteAsync((byte[])[0x16, 3, 3, 0, 4, 20, 0, 0, 0]);
+            try
+            {
+                while (await client.GetStream().ReadAsync(new byte[100]) > 0) { }
+            }
+            catch (IOException)
+            {
+                // Reset.
+            }
+        }
+        using var http = Client();
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri(server.Address + "/healthz"))).StatusCode);
+        Assert.DoesNotContain("error", _log.ToString(), StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
     public async Task Every_door_speaks_TLS_and_reports_its_certificate()
     {
         var source = _files.Write(_files.Authority.IssueServer());
