@@ -26,12 +26,14 @@ public sealed class BrokerAccess
     private readonly ILocalPartitions? _local;
     private readonly RareLine _faultyListeners;
     private readonly DenialLog _denials;
+    private readonly EngineLog _log;
 
     /// <param name="broker">The engine behind the door.</param>
     /// <param name="local">The partitions that this process serves; null: none are opened directly.</param>
     /// <param name="authorizer">Decides; null: <see cref="AllowAll"/>.</param>
     /// <param name="meter">Counts; null: a new one.</param>
-    /// <param name="log">Receives refused operations, and names listeners to the meter that throw; null: nothing does.</param>
+    /// <param name="log">Receives refused operations and changes of users, rules and quotas, and names listeners to the meter that throw;
+    /// null: nothing does.</param>
     /// <param name="quotas">What clients may use; null: there are no quotas.</param>
     internal BrokerAccess(IBroker broker, ILocalPartitions? local = null, IAuthorizer? authorizer = null, AccessMeter? meter = null,
         EngineLog? log = null, BrokerQuotas? quotas = null)
@@ -43,8 +45,9 @@ public sealed class BrokerAccess
         Meter = meter ?? new AccessMeter();
         Quotas = quotas;
         Transactions = new TransactionDoor(broker);
-        _faultyListeners = new RareLine(log ?? EngineLog.Silent, TimeProvider.System);
-        _denials = new DenialLog(log ?? EngineLog.Silent, TimeProvider.System);
+        _log = log ?? EngineLog.Silent;
+        _faultyListeners = new RareLine(_log, TimeProvider.System);
+        _denials = new DenialLog(_log, TimeProvider.System);
     }
 
     /// <summary>Decides what sessions may do.</summary>
@@ -72,6 +75,10 @@ public sealed class BrokerAccess
         Meter.Denials.Denied(operation, type);
         _denials.Write(session, operation, type, name);
     }
+
+    /// <summary>Logs what a session has changed of users, rules or quotas, for who audits a broker.</summary>
+    internal void Audit(BrokerSession session, string change) => _log.Write(EngineLogLevel.Information,
+        $"{LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' ({session.Protocol}) {change}");
 
     internal IReadOnlyCollection<Partition> Held => _local?.Held ?? [];
 

@@ -254,6 +254,9 @@ public sealed class SessionAccess
     private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
         request.Refuse(type.Refusal(), RefusalOf(operation, type, name));
 
+    /// <summary>Logs what the session has changed of users, rules or quotas.</summary>
+    internal void Audit(string change) => _access.Audit(Session, change);
+
     /// <summary>The message of a refusal.</summary>
     public string RefusalOf(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster) =>
         !IsValid ? $"The credentials of {Session.Principal} are no longer valid: authenticate again." :

@@ -1,3 +1,5 @@
+using System.Globalization;
+using OrleansMq.Diagnostics;
 using OrleansMq.Quotas;
 
 namespace OrleansMq.Access;
@@ -23,9 +25,17 @@ internal sealed class SessionQuotas(SessionAccess session, BrokerQuotas quotas) 
     }
 
     /// <inheritdoc/>
-    public ValueTask AlterAsync(IReadOnlyCollection<QuotaChange> changes, CancellationToken cancellationToken = default)
+    public async ValueTask AlterAsync(IReadOnlyCollection<QuotaChange> changes, CancellationToken cancellationToken = default)
     {
         session.Demand(AccessOperation.AlterConfigs, ResourceType.Cluster);
-        return quotas.AlterAsync(changes, cancellationToken);
+        await quotas.AlterAsync(changes, cancellationToken).ConfigureAwait(false);
+        foreach (var change in changes.Take(MaxLoggedChanges))
+            session.Audit($"changed the quotas of {LoggedText.Of(change.Entity.ToString())}: "
+                + $"{string.Join(", ", change.Limits.Select(static one => $"{one.Key.Name()} "
+                    + (one.Value is { } limit ? limit.ToString(CultureInfo.InvariantCulture) : "removed")))}.");
+        if (changes.Count > MaxLoggedChanges)
+            session.Audit($"changed the quotas of {changes.Count - MaxLoggedChanges} more by the same request.");
     }
+
+    private const int MaxLoggedChanges = 100;
 }

@@ -99,10 +99,6 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public void AddTo(Meter meter) => meter.CreateObservableCounter("orleansmq.access.warned", () => Authorizer.Warned, "{operation}",
         "Operations that rules would refuse, and that are allowed since authorization only warns.");
 
-    /// <summary>Logs who has changed users or rules, for who audits a broker.</summary>
-    public void Audit(BrokerSession session, string change) => _log.Write(EngineLogLevel.Information,
-        $"{LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' ({session.Protocol}) {change}");
-
     /// <summary>Reads users and rules. While the store does not answer, it goes on trying in the background.</summary>
     /// <param name="follows">Whether other brokers change them, too.</param>
     public Task OpenAsync(bool follows) => _followed.OpenAsync(follows);

@@ -75,7 +75,7 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
         return security.Authorizer.Decide(principal, host, operation, type, name);
     }
 
-    private void Audit(string change) => security.Audit(session.Session, change);
+    private void Audit(string change) => session.Audit(change);
 
     private void Audit(string verb, IReadOnlyCollection<AclRule> rules)
     {

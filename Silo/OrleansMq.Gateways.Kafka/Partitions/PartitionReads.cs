@@ -28,11 +28,14 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
 {
     // Before, batches are looked at.
     private const short FirstWithZstd = 10;
+    // Records that are looked at are in memory until the client has received them, however slow it is.
+    private const int MaxBytesInMemory = 1 << 20;
 
     private readonly GatewayServices _services = context.Services;
     private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];
     private readonly QuotaAccount? _quota = context.Access.Quotas?.Of(QuotaKey.ConsumerByteRate);
-    private int _maxBytes = Math.Min(request.MaxBytes, context.Services.Options.MaxFetchBytes);
+    private int _maxBytes = Math.Min(request.MaxBytes, context.Version < FirstWithZstd
+        ? Math.Min(context.Services.Options.MaxFetchBytes, MaxBytesInMemory) : context.Services.Options.MaxFetchBytes);
     private long _bytes;
     private bool _isDecided;
 

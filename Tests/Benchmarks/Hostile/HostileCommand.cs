@@ -37,12 +37,13 @@ internal static class HostileCommand
                 + $"{Environment.ProcessorCount} processors, hostile clients and producer in one process.");
             Console.WriteLine("| hostile clients | p50 ms | p99 ms | p99.9 ms | MB before | MB at most | MB afterwards |");
             Console.WriteLine("|---|---|---|---|---|---|---|");
-            var fetch = Fetch();
             Measure(broker, good, "none", static _ => { });
             Measure(broker, good, $"{connections:N0} idle connections", clients => clients.Open(connections, []));
             Measure(broker, good, "1,000 that send 1 MB of 100 MB", static clients => clients.OpenHalfFrames(1_000, 1 << 20));
-            Measure(broker, good, "200 that never read ten fetches of 50 MB", clients => clients.OpenReaders(200, fetch, isSlow: false));
-            Measure(broker, good, "200 that read 10 KB/s of them", clients => clients.OpenReaders(200, fetch, isSlow: true));
+            Measure(broker, good, "200 that never read ten fetches of 50 MB",
+                static clients => clients.OpenReaders(200, Fetch(version: 10), isSlow: false));
+            Measure(broker, good, "200 that read 10 KB/s of them", static clients => clients.OpenReaders(200, Fetch(10), isSlow: true));
+            Measure(broker, good, "200 that never read, of version 4", static clients => clients.OpenReaders(200, Fetch(4), isSlow: false));
             Measure(broker, good, "500 a second that connect and break off", static clients => clients.Churn(500));
             Measure(broker, good, "none again", static _ => { });
             return 0;
@@ -71,13 +72,24 @@ internal static class HostileCommand
             + $"{result.Latency.P999:F2} | {before / 1e6:F0} | {most / 1e6:F0} | {after / 1e6:F0} |"));
     }
 
-    // Version 4 of Fetch: no client id, as a consumer, no wait, 50 MB in all and of each of four partitions, from the first offset.
-    private static byte[] Fetch()
+    // No client id, as a consumer, no wait, 50 MB in all and of each of four partitions, from the first offset. Before version 10 the
+    // broker looks at the records, and has them in memory.
+    private static byte[] Fetch(byte version)
     {
-        var body = new List<byte>([0, 1, 0, 4, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0x20, 0, 0, 0,
-            0, 0, 0, 1, 0, (byte)LargeTopic.Length, .. System.Text.Encoding.ASCII.GetBytes(LargeTopic), 0, 0, 0, 4]);
+        var isNew = version == 10;
+        byte[] unknown = [0xFF, 0xFF, 0xFF, 0xFF];
+        byte[] fifty = [3, 0x20, 0, 0];
+        var body = new List<byte>([0, 1, 0, version, 0, 0, 0, 1, 0xFF, 0xFF, .. unknown, 0, 0, 0, 0, 0, 0, 0, 1, .. fifty, 0]);
+        if (isNew)
+            body.AddRange([0, 0, 0, 0, .. unknown]); // No session.
+        body.AddRange([0, 0, 0, 1, 0, (byte)LargeTopic.Length, .. System.Text.Encoding.ASCII.GetBytes(LargeTopic), 0, 0, 0, 4]);
         for (byte partition = 0; partition < 4; partition++)
-            body.AddRange([0, 0, 0, partition, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0x20, 0, 0]);
+        {
+            body.AddRange([0, 0, 0, partition, .. isNew ? unknown : [], 0, 0, 0, 0, 0, 0, 0, 0,
+                .. isNew ? (byte[])[.. unknown, .. unknown] : [], .. fifty]);
+        }
+        if (isNew)
+            body.AddRange([0, 0, 0, 0]); // Forgets no topic.
         return [0, 0, 0, (byte)body.Count, .. body];
     }
 }

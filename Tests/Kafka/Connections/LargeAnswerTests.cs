@@ -47,6 +47,18 @@ public sealed class LargeAnswerTests : IDisposable
         Assert.Equal(LinuxSockets.IsSupported, ResponseSender.SendsFiles);
     }
 
+    [Theory]
+    [InlineData(4, 1 << 20)]
+    [InlineData(9, 1 << 20)]
+    [InlineData(10, 3 << 20)]
+    public async Task Answer_that_is_held_in_memory_until_it_is_received_is_small(short version, int most)
+    {
+        await using var server = await StartAsync(onDisk: true);
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Fetch, version, 1, ("FetchOffset", 0L), ("MaxBytes", 3 << 20), ("PartitionMaxBytes", 3 << 20)));
+        Assert.InRange((await client.ReceiveAsync())!.Length, most - (2 * BatchBytes), most + 200);
+    }
+
     [Fact]
     public async Task Fields_and_records_after_a_file_piece_are_sent()
     {

@@ -32,6 +32,8 @@ public sealed class HttpQuotaTests : IAsyncLifetime
                 {"user": "", "clientId": "", "limits": {"request_percentage": null}}]}
             """);
         Assert.Equal("[]", await _broker.Http.GetStringAsync("/api/quotas"));
+        Assert.Contains("User:ANONYMOUS at '127.0.0.1' (Http) changed the quotas of user 'alice': producer_byte_rate removed.", _broker.Log,
+            StringComparison.Ordinal);
     }
 
     [Theory]
