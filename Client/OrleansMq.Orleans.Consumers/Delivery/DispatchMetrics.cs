@@ -28,10 +28,14 @@ internal sealed partial class DispatchMetrics(string topic, string queue, ILogge
     {
         { "messaging.system", OrleansMqDiagnostics.SystemName },
         { "messaging.destination.name", topic },
-        { "messaging.consumer.group.name", queue },
+        { "messaging.consumer.group.name", NameOf(queue) },
     };
 
     private int _isReported;
+
+    // The queues of replays come and go, each with an id behind the sign: one series for all of them.
+    private static string NameOf(string queue) =>
+        queue.IndexOf('@', StringComparison.Ordinal) is >= 0 and var at ? queue[..(at + 1)] : queue;
 
     /// <summary>Records were received.</summary>
     public void Received(int records) => Add(s_held, records, _tags);

@@ -23,12 +23,14 @@ internal sealed partial class ClientSubscription(OrleansMqStreamProvider provide
     private static readonly ReaderOptions Committed = new() { Isolation = IsolationLevel.ReadCommitted };
 
     private readonly byte[] _key = stream.Key.ToArray();
-    // Held while a call of the observer begins.
+    // Held for a moment: never while the observer runs.
     private readonly Lock _gate = new();
     private CancellationTokenSource _ending = new();
     private bool _hasEnded;
     // The offset of the first event that the observer has not handled. Of the loop that runs.
     private long _position;
+    // The topic that it is an offset of; empty before it is known. Of the loop that runs.
+    private Guid _topicId;
 
     /// <summary>Its id.</summary>
     public Guid Id { get; } = Guid.NewGuid();
@@ -56,7 +58,7 @@ internal sealed partial class ClientSubscription(OrleansMqStreamProvider provide
         }
     }
 
-    /// <summary>Ends it: no call of the observer begins after that.</summary>
+    /// <summary>Ends it: no call of the observer is admitted after that. One that was admitted is under way.</summary>
     public void End()
     {
         lock (_gate)
@@ -96,14 +98,18 @@ internal sealed partial class ClientSubscription(OrleansMqStreamProvider provide
         }
     }
 
-    // The events were deleted, or the topic was, and has other ones now.
+    // The events were deleted, or the topic was, and has other ones now. A log that ends before the position may be one that is cut off:
+    // its successor has what is asked for.
     private async Task FindNextAsync(OffsetOutOfRangeException gone, CancellationToken ending)
     {
         try
         {
-            var earliest = await client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest, ending).ConfigureAwait(false);
-            LogGone(logger, partition, _position, earliest, Id, stream);
-            _position = earliest;
+            if (await IsOtherTopicAsync(ending).ConfigureAwait(false))
+                return;
+            if (gone.LogStartOffset > _position)
+                MoveTo(gone.LogStartOffset);
+            else
+                await Task.Delay(Backoff, ending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         catch (Exception)
         {
@@ -112,8 +118,29 @@ internal sealed partial class ClientSubscription(OrleansMqStreamProvider provide
         }
     }
 
+    // Goes on with the first event of a topic that was deleted and created again.
+    private async Task<bool> IsOtherTopicAsync(CancellationToken ending)
+    {
+        var (before, now) = (_topicId, (await client.Broker.GetTopicAsync(partition.Topic, ending).ConfigureAwait(false)).TopicId);
+        if (before == now || before == Guid.Empty)
+        {
+            _topicId = now;
+            return false;
+        }
+        MoveTo(await client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest, ending).ConfigureAwait(false));
+        _topicId = now;
+        return true;
+    }
+
+    private void MoveTo(long offset)
+    {
+        LogGone(logger, partition, _position, offset, Id, stream);
+        _position = offset;
+    }
+
     private async Task ReadAsync(IStreamObserver observer, Action succeeded, CancellationToken ending)
     {
+        await IsOtherTopicAsync(ending).ConfigureAwait(false);
         await using var reader = client.CreatePartitionReader<byte[]?, byte[]?>(Committed, Serdes.For<byte[]?>(), Serdes.For<byte[]?>());
         reader.Assign(partition, ReadFrom.Offset(_position));
         var items = new List<StreamItem>();
@@ -180,16 +207,12 @@ internal sealed partial class ClientSubscription(OrleansMqStreamProvider provide
         return count;
     }
 
-    // The call begins before the end, or never.
+    // The call is admitted before the end, or never. The observer's own locks are none of this one's.
     private async Task<T> CallAsync<T>(Func<Task<T>> call, CancellationToken ending)
     {
-        Task<T> begun;
         lock (_gate)
-        {
             ending.ThrowIfCancellationRequested();
-            begun = call();
-        }
-        return await begun.ConfigureAwait(false);
+        return await call().ConfigureAwait(false);
     }
 
     private async Task<bool> SkippedAsync(IStreamObserver observer, Exception skipped)

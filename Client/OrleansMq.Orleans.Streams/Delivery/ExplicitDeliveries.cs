@@ -89,19 +89,26 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
                     options);
             if (left == TimeSpan.Zero)
             {
-                foreach (var call in calls.Where(static call => !call.Answer.IsCompleted && !call.IsSplit).ToList())
+                foreach (var call in calls)
                 {
+                    // It may have answered while another one was split.
+                    if (call.Answer.IsCompleted || call.IsSplit)
+                        continue;
                     await SplitAsync(run, call, call.Done, run.Records.Messages[call.Done].Failures, cancellationToken)
                         .ConfigureAwait(false);
                 }
                 if (calls.TrueForAll(static call => call.Answer.IsCompleted || call.IsSplit))
+                {
+                    await Task.WhenAll(calls.Where(static call => !call.IsSplit).Select(static call => call.Answer)).ConfigureAwait(false);
                     return;
+                }
                 left = SplitPause;
             }
             using var pause = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             // A subscriber that is ahead of others ends the wait, too: from then on it is held.
+            // All may have answered since.
             var next = progress.AheadSince is null ? Task.WhenAny(calls.Where(static call => !call.Answer.IsCompleted)
-                .Select(static call => call.Answer)) : (Task)all;
+                .Select(static call => (Task)call.Answer).Append(all)) : (Task)all;
             await Task.WhenAny(next, Task.Delay(left, pause.Token)).ConfigureAwait(false);
             await pause.CancelAsync().ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();

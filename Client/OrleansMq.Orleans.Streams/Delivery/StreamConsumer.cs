@@ -27,7 +27,11 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             attached.Observer = observer;
         else
             _attached[subscription] = attached = new Attached(observer);
+        var origin = attached.Served.Replay.Origin;
         attached.Served.Begin(KnownReplay.Of(replay));
+        // What the observer has now says nothing of how far a replay from a new token is.
+        if (attached.Served.Replay.Origin != origin)
+            attached.Observed = null;
     }
 
     /// <summary>Returns what takes an attachment back to what it is now.</summary>

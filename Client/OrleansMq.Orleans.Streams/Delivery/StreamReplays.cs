@@ -250,9 +250,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false))
             .FirstOrDefault();
 
+    // Of what queues deliver. What is behind a transaction that is open is not below it: neither the replay nor the shared cursor has had
+    // that.
     private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {
-        var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        var end = await client.Broker.FindOffsetAsync(partition, spec with { Isolation = IsolationLevel.ReadCommitted }, cancellationToken)
+            .ConfigureAwait(false);
         return end.Error == ErrorCode.None ? end.Offset
             : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
     }

@@ -3,14 +3,16 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Access;
 
 /// <summary>
-/// The lines about refused operations, for who audits a broker: one a minute for each that is the same, and a hundred a minute at most,
-/// since a client could cause as many as it likes. The metrics count all. Thread safe.
+/// The lines about refused operations, for who audits a broker: one a minute for each that is the same, twenty a minute for a principal and
+/// a hundred for all, since a client could cause as many as it likes. The metrics count all. Thread safe.
 /// </summary>
 /// <param name="log">Where the lines go.</param>
 /// <param name="clock">The clock.</param>
 internal sealed class DenialLog(EngineLog log, TimeProvider clock)
 {
     private const int MaxLines = 100;
+    // One principal does not take the lines of all others.
+    private const int MaxLinesOfPrincipal = 20;
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
     private readonly Lock _lock = new();
@@ -28,7 +30,7 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
             var line = (session.Principal, session.Host, operation, type, name);
             if (_written.Contains(line))
                 return;
-            if (_written.Count == MaxLines)
+            if (_written.Count == MaxLines || _written.Count(one => one.Principal == session.Principal) == MaxLinesOfPrincipal)
             {
                 _omitted++;
                 return;
@@ -36,7 +38,8 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
             _written.Add(line);
         }
         if (omitted > 0)
-            log.Write(EngineLogLevel.Warning, $"{omitted} more refused operations were not logged: there were over {MaxLines} a minute.");
+            log.Write(EngineLogLevel.Warning, $"{omitted} more refused operations were not logged: there were over {MaxLines} a "
+                + $"minute, or over {MaxLinesOfPrincipal} of one principal.");
         log.Write(EngineLogLevel.Warning, $"Refused: {LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' "
             + $"({session.Protocol}, client '{LoggedText.Of(session.ClientId)}') may not {operation} {type} '{LoggedText.Of(name)}'.");
     }

@@ -53,8 +53,9 @@ internal sealed class AclAuthorizer : IAuthorizer
         if (_options.Authorization == AuthorizationMode.Enforce)
             return false;
         Interlocked.Increment(ref _warned);
-        _wouldRefuse.Write(EngineLogLevel.Warning, $"Authorization would refuse: {session.Principal} from '{session.Host}' may not "
-            + $"{operation} {type} '{name}'. It is allowed, since authorization only warns.");
+        _wouldRefuse.Write(EngineLogLevel.Warning, $"Authorization would refuse: {LoggedText.Of(session.Principal)} from "
+            + $"'{LoggedText.Of(session.Host)}' may not {operation} {type} '{LoggedText.Of(name)}'. "
+            + "It is allowed, since authorization only warns.");
         return true;
     }
 

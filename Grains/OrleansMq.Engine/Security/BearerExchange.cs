@@ -25,7 +25,7 @@ internal sealed class BearerExchange(ITokenVerifier tokens) : SaslExchange
             && (request.ActsAs.Length == 0 || BrokerSecurity.PrincipalOf(request.ActsAs) == token.Principal))
             return new SaslStep([], token.Principal, ExpiresAt: token.ExpiresAt);
         _isRefused = true;
-        return new SaslStep(Refusal);
+        return new SaslStep(Refusal, IsRefusal: true);
     }
 
     // "n," and the identity to act as, a comma, then fields that end with the separator each, and one more separator.

@@ -312,7 +312,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
             // The user was deleted meanwhile: what was kept of it must not come back.
             isStale = existed && !current.Users.ContainsKey(change.User);
             return isStale ? current : current.With(change.User);
-        }, cancellationToken).ConfigureAwait(false);
+        }, CancellationToken.None).ConfigureAwait(false);
         return !isStale;
     }
 

@@ -9,8 +9,9 @@ namespace OrleansMq.Security;
 /// <param name="ExpiresAt">When the credentials expire; null: never.</param>
 /// <param name="CreatedAt">The version that created the user: another one of the same name has another. Null for a client that is no
 /// user of the broker.</param>
+/// <param name="IsRefusal">Whether the response tells the client that it is refused, which it acknowledges before it has failed.</param>
 internal readonly record struct SaslStep(byte[] Response, string? Principal = null, string? Failure = null,
-    DateTimeOffset? ExpiresAt = null, long? CreatedAt = null)
+    DateTimeOffset? ExpiresAt = null, long? CreatedAt = null, bool IsRefusal = false)
 {
     /// <summary>A failed step.</summary>
     public static SaslStep Failed(string mechanism) =>

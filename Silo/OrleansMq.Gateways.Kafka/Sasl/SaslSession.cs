@@ -45,6 +45,7 @@ internal sealed class SaslSession : IDisposable
     private long? _createdAt;
     private volatile bool _isDone;
     private int _isCounted;
+    private bool _isFailureCounted;
 
     /// <param name="services">Users, options and clock.</param>
     /// <param name="security">The users.</param>
@@ -128,6 +129,9 @@ internal sealed class SaslSession : IDisposable
             Fail(unreachable.Message, ErrorCode.None);
             throw;
         }
+        // A client may leave without acknowledging it.
+        if (step.IsRefusal)
+            CountFailure();
         if (step.Failure is { } failure || (step.Principal is { } principal && Principal is { } before && principal != before))
         {
             await Task.Delay(_services.Options.FailedAuthenticationDelay, _services.Options.TimeProvider, cancellationToken)
@@ -170,9 +174,17 @@ internal sealed class SaslSession : IDisposable
     {
         Phase = SaslPhase.Failed;
         if (error != ErrorCode.None)
-            _services.Access.Meter.Denials.Failed(SessionProtocol.Kafka);
+            CountFailure();
         _services.Unauthenticated.Failed(_client, line);
         return error;
+    }
+
+    private void CountFailure()
+    {
+        if (_isFailureCounted)
+            return;
+        _isFailureCounted = true;
+        _services.Access.Meter.Denials.Failed(SessionProtocol.Kafka);
     }
 
     private void Leave()

@@ -50,7 +50,8 @@ internal sealed class JwtVerifier : ITokenVerifier, IDisposable
             result = await ValidateAsync(token, newer).ConfigureAwait(false);
         if (!result.IsValid || result.SecurityToken is not JsonWebToken verified)
             return Refuse(ReasonOf(result.Exception));
-        if (!verified.TryGetPayloadValue<string>(_options.PrincipalClaim, out var name)
+        // Asked for as a text, a list would be one, too.
+        if (!verified.TryGetPayloadValue<object>(_options.PrincipalClaim, out var claim) || claim is not string name
             || name is not { Length: > 0 and <= MaxNameLength } || name.Any(char.IsControl))
             return Refuse($"its claim '{_options.PrincipalClaim}' is no name of 1 to {MaxNameLength} characters");
         var principal = BrokerSecurity.PrincipalOf(name);

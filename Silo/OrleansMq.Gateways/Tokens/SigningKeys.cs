@@ -9,9 +9,12 @@ namespace OrleansMq.Gateways.Tokens;
 /// <param name="ReadAt">When they were read.</param>
 internal sealed record SigningKeySet(IReadOnlyList<SecurityKey> Keys, long ReadAt)
 {
-    /// <summary>The keys that may have signed a token: those of its key id, all for a token without one.</summary>
+    // A signature is verified with each key that may have made it.
+    private const int MaxCandidates = 8;
+
+    /// <summary>The keys that may have signed a token: those of its key id, the first eight for a token without one.</summary>
     public IEnumerable<SecurityKey> For(string? keyId) =>
-        string.IsNullOrEmpty(keyId) ? Keys : Keys.Where(key => key.KeyId == keyId);
+        (string.IsNullOrEmpty(keyId) ? Keys : Keys.Where(key => key.KeyId == keyId)).Take(MaxCandidates);
 }
 
 /// <summary>
@@ -22,11 +25,14 @@ internal sealed class SigningKeys : IDisposable
 {
     // A set of keys has some kilobytes.
     private const int MaxBytes = 1 << 20;
-    // A signature is verified with each key that may have made it.
     private const int MaxKeys = 100;
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(10);
+    // While none are known yet: each token would ask the issuer.
+    private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(5);
+    // Keys that were not looked at for longer may have been withdrawn.
+    private static readonly TimeSpan MaxAge = 2 * Interval;
 
     private readonly string _place;
     private readonly Uri? _uri;
@@ -53,16 +59,19 @@ internal sealed class SigningKeys : IDisposable
     }
 
     /// <summary>Reads the keys in the background, before the first token needs them.</summary>
-    public void Begin() => _ = ReadOnceAsync(unlessWithin: TimeSpan.Zero);
+    public void Begin() => _ = ReadOnceAsync(TimeSpan.Zero);
 
     /// <summary>Returns the keys.</summary>
     /// <exception cref="IOException">They were never read, and cannot be read now.</exception>
     public async ValueTask<SigningKeySet> GetAsync(CancellationToken cancellationToken)
     {
         if (_current is not { } current)
-            return await ReadOnceAsync(unlessWithin: TimeSpan.Zero).WaitAsync(cancellationToken).ConfigureAwait(false)
+            return await ReadOnceAsync(FirstPause).WaitAsync(cancellationToken).ConfigureAwait(false)
                 ?? throw new IOException("The keys of tokens cannot be read.");
-        if (_clock.GetElapsedTime(current.ReadAt) >= Interval)
+        var age = _clock.GetElapsedTime(current.ReadAt);
+        if (age >= MaxAge)
+            return await ReadOnceAsync(LeastPause).WaitAsync(cancellationToken).ConfigureAwait(false) ?? current;
+        if (age >= Interval)
             _ = ReadOnceAsync(LeastPause);
         return current;
     }
@@ -101,7 +110,7 @@ internal sealed class SigningKeys : IDisposable
                 : Parse(await _http.GetStringAsync(_uri).ConfigureAwait(false));
         }
         catch (Exception failure) when (failure is TokenConfigurationException or HttpRequestException or OperationCanceledException
-            or ObjectDisposedException)
+            or InvalidOperationException)
         {
             _unreadable.Write(EngineLogLevel.Warning, $"The keys of tokens could not be read from '{_place}': {failure.Message} "
                 + (_current is null ? "Until then no token is accepted." : "Those that were read before stay in use."), failure);

@@ -30,15 +30,20 @@ public sealed class DenialTests
     }
 
     [Fact]
-    public void Client_that_makes_up_names_gets_a_hundred_lines_a_minute()
+    public void Client_that_makes_up_names_leaves_lines_to_others()
     {
         var denials = new DenialLog(_log, _time);
         for (var number = 0; number < 1_000; number++)
             denials.Write(Alice, AccessOperation.Write, ResourceType.Topic, $"topic-{number}");
+        Assert.Equal(20, _log.At(EngineLogLevel.Warning).Count());
+        denials.Write(Alice with { Principal = "User:bob" }, AccessOperation.Write, ResourceType.Topic, "orders");
+        Assert.Contains("User:bob", _log.At(EngineLogLevel.Warning).Last(), StringComparison.Ordinal);
+        for (var number = 0; number < 1_000; number++)
+            denials.Write(Alice with { Principal = $"User:{number}" }, AccessOperation.Write, ResourceType.Topic, "orders");
         Assert.Equal(100, _log.At(EngineLogLevel.Warning).Count());
         _time.Advance(TimeSpan.FromMinutes(1));
         denials.Write(Alice, AccessOperation.Write, ResourceType.Topic, "orders");
-        Assert.Contains(_log.At(EngineLogLevel.Warning), static line => line.Contains("900 more", StringComparison.Ordinal));
+        Assert.Contains(_log.At(EngineLogLevel.Warning), static line => line.Contains("1901 more", StringComparison.Ordinal));
         Assert.Contains("'orders'", _log.At(EngineLogLevel.Warning).Last(), StringComparison.Ordinal);
     }
 

@@ -64,8 +64,10 @@ public sealed class TokenClientTests : IAsyncLifetime
         await BeginAsync(client);
         var refused = await SendAsync(client, Message(_issuer.Issue("alice", DateTime.UtcNow.AddMinutes(-1))));
         Assert.Equal((ErrorCode.None, Refusal), (refused.Error, Encoding.UTF8.GetString(refused.Bytes)));
+        Assert.Equal(1, _server.Broker.Access.Meter.Denials.FailedOver(SessionProtocol.Kafka));
         Assert.Equal(ErrorCode.SaslAuthenticationFailed, (await SendAsync(client, [1])).Error);
         Assert.Null(await client.ReceiveAsync());
+        Assert.Equal(1, _server.Broker.Access.Meter.Denials.FailedOver(SessionProtocol.Kafka));
     }
 
     [Fact]

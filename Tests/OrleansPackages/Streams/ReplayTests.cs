@@ -50,6 +50,23 @@ public sealed class ReplayTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Replay_that_ends_at_an_open_transaction_passes_over_nothing_behind_it()
+    {
+        var tokens = await CreateAsync("replay-open", events: 10);
+        var reader = Reader("replay-open/k/1");
+        await using var producer = _client.CreateTransactionalProducer<string, string>("replay-open");
+        await using var transaction = await producer.BeginTransactionAsync();
+        await transaction.SendAsync(new("replay-open", "k", """{"number":10}"""));
+        await SendAsync("replay-open", 11, 30);
+        await reader.SubscribeFromAsync(tokens[0]);
+        await ReceivedAsync(reader, Enumerable.Range(0, 10));
+        // It has joined the others, who have not had the events behind the transaction either.
+        await EndedAsync("replay-open");
+        await transaction.CommitAsync();
+        await ReceivedAsync(reader, Enumerable.Range(0, 30));
+    }
+
+    [Fact]
     public async Task Handle_that_is_resumed_with_a_token_rewinds_its_subscription_alone()
     {
         await _client.Admin.CreateTopicAsync("replay-resume", 1);
