@@ -28,6 +28,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     StreamSplits splits, ILogger logger, ILocalPartitions? local)
 {
     private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
+    private static readonly OffsetSpec StableEnd = OffsetSpec.Latest with { Isolation = IsolationLevel.ReadCommitted };
     private static readonly TimeSpan JoiningPause = TimeSpan.FromMilliseconds(20);
     // A silo that does not lead the partition looks in one of so many rounds.
     private const int Seldom = 10;
@@ -197,8 +198,10 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                     // Everything that the shared cursor has passed over is below it.
                     (end, isBound) = (await FindEndAsync(partition, OffsetSpec.LatestProven, stopping).ConfigureAwait(false), true);
                 }
+                // A queue has nothing of what is behind a transaction that is open. Asked for before what is unsettled, which it bounds.
+                var stable = end is null ? 0 : await FindEndAsync(partition, StableEnd, stopping).ConfigureAwait(false);
                 var first = end is null ? null : await FindUnsettledAsync(partition, replay, stopping).ConfigureAwait(false);
-                if (end is { } below && (first is null || first.Offset >= below))
+                if (end is { } below && stable >= below && (first is null || first.Offset >= below))
                 {
                     // Not joined after that: until then each event that is settled was delivered.
                     if (await FindStepAsync(replay, stopping).ConfigureAwait(false) == step)
@@ -250,12 +253,9 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false))
             .FirstOrDefault();
 
-    // Of what queues deliver. What is behind a transaction that is open is not below it: neither the replay nor the shared cursor has had
-    // that.
     private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {
-        var end = await client.Broker.FindOffsetAsync(partition, spec with { Isolation = IsolationLevel.ReadCommitted }, cancellationToken)
-            .ConfigureAwait(false);
+        var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
         return end.Error == ErrorCode.None ? end.Offset
             : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
     }
