@@ -10,6 +10,7 @@ public sealed class ShareGroupTests(SharedCluster shared)
     private const string Groups = "org.apache.kafka.tools.consumer.group.ShareGroupCommand";
 
     [SkippableFact]
+    [Trait("Category", "Long")]
     public async Task Kafkas_share_tools_work_over_three_silos()
     {
         ClientProgram.RequireKafka();
