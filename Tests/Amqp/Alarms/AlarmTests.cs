@@ -126,9 +126,15 @@ public sealed class AlarmTests : IDisposable
             new Dictionary<QuotaKey, double?> { [QuotaKey.ProducerByteRate] = 1 })]);
         await dying.SendAsync(1, new QueueDeclare("q" + new string('x', 200), false, false, true, false, false, default));
         await UntilAsync(() => gateway.Broker.Quotas.SecondsThrottled("guest", QuotaKey.ProducerByteRate) > 0);
+        // One more receive was begun before: it would notice the end.
+        var before = Received();
+        await dying.SendAsync(1, new ChannelOpen());
+        await UntilAsync(() => Received() > before);
         dying.Reset();
         await UntilAsync(() => !gateway.Gateway.Connections.Any());
         Assert.True(gateway.Broker.Quotas.Of("User:guest", "").Wait() > TimeSpan.Zero);
+
+        long Received() => Assert.Single(gateway.Gateway.Connections).Describe()!.ReceivedBytes;
     }
 
     [Fact]
