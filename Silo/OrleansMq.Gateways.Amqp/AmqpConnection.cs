@@ -389,7 +389,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         lock (_lock)
         {
             // Others are read from, and what they have sent before counts.
-            if (_output.HasFailed && _machine.IsBlocked)
+            if (_output.HasFailed && (_machine.IsBlocked || _pace is { HoldsInput: true }))
                 _machine.Disconnected(Now);
             while (_machine.TryTakeAction(out var action))
                 Collect(action, ref work);

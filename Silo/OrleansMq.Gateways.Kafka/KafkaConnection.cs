@@ -23,6 +23,10 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     private const int MinRequestBytes = 8;
     // The first two bytes of a TLS handshake: as the length of a request 352 MiB.
     private const int TlsHandshake = 0x1603;
+    // The longest that a produce waits until nothing is owed: clients give up after 30 seconds.
+    private static readonly TimeSpan MostHold = TimeSpan.FromSeconds(15);
+    // A client that may not write uses no quota, and is slowed all the same.
+    private static readonly TimeSpan MostForRefused = TimeSpan.FromSeconds(5);
 
     private readonly KafkaMetrics _metrics;
     private readonly GatewayServices _services;
@@ -95,6 +99,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             return;
         }
         DecodedRequest request;
+        (bool IsRefused, TimeSpan Throttle) paced = default;
         try
         {
             // Before anything is made of the body: a client that nobody knows yet takes little memory.
@@ -108,6 +113,8 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             var mayOvertake = request.Api!.RunsAhead && _runsAhead;
             await Responses.WaitUntilOpenAsync(mayOvertake ? _services.Options.MaxInFlightRequests - 1 : 0).ConfigureAwait(false);
             _runsAhead = request.Api.RunsAhead;
+            if (request.Body is ProduceRequest produce && _session.For(request.ClientId) is { Quotas.IsOn: true } access)
+                paced = await PaceAsync(access, access.Quotas, produce, frame.Length).ConfigureAwait(false);
         }
         catch
         {
@@ -123,12 +130,13 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
             ClientId = request.ClientId,
             Connection = this,
             Burst = request.Api!.RunsAhead ? Burst : null,
+            IsOverQuota = paced.IsRefused,
         };
-        // Before the next request is read, also where none is answered. The records of this one are kept.
-        if (request.Api.Key == ApiKey.Produce && context.Access.Quotas is { IsOn: true } quotas)
+        // Before the next request is read, also where none is answered.
+        if (paced.Throttle > TimeSpan.Zero)
         {
-            context.Throttle(QuotaKey.ProducerByteRate, quotas.Charge(QuotaKey.ProducerByteRate, frame.Length));
-            Mute(context.ThrottleTime);
+            context.Throttle(QuotaKey.ProducerByteRate, paced.Throttle);
+            Mute(paced.Throttle);
         }
         if (!Responses.Add(AnswerAsync(context, request, frame)))
         {
@@ -139,6 +147,33 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
         if (Sasl is { Phase: SaslPhase.Failed })
             Stop();
     }
+
+    // Takes the bytes of a produce from its client's quota: the records are kept. What other connections owe is waited for, or where that
+    // takes too long, the request is refused.
+    private async ValueTask<(bool IsRefused, TimeSpan Throttle)> PaceAsync(SessionAccess access, ClientQuotas quotas,
+        ProduceRequest request, int bytes)
+    {
+        const QuotaKey key = QuotaKey.ProducerByteRate;
+        if (quotas.Of(key) is not { } account)
+            return default;
+        // Others may share the quota.
+        if (!request.MayWriteAny(access, _services.Partitions))
+            return (false, TimeSpan.FromSeconds(Math.Min(bytes / account.Share, MostForRefused.TotalSeconds)));
+        var owed = account.Wait();
+        if (owed > TimeSpan.Zero && owed <= MostHold)
+        {
+            await LeaveLoopUnlessQuickAsync(isQuick: false, bytes).ConfigureAwait(false);
+            await WaitUntilAllSentAsync().ConfigureAwait(false);
+            quotas.Throttled(key, owed);
+            await quotas.HoldAsync(owed, Aborted).ConfigureAwait(false);
+            // Others have waited, too.
+            owed = quotas.Of(key)?.Wait() ?? TimeSpan.Zero;
+        }
+        return owed > MostHold ? (true, owed) : (false, quotas.Charge(key, bytes));
+    }
+
+    /// <inheritdoc/>
+    protected override bool IsHeldBack => _session.Quotas?.Wait() > TimeSpan.Zero;
 
     // A message of an authentication without the header of a request, after the first version of the handshake.
     private async ValueTask BeginRawAsync(RequestFrame frame, SaslSession sasl)

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Api;
 using OrleansMq.Quotas;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
 
@@ -182,7 +183,9 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     {
         try
         {
-            session.Pace?.Mutate(Math.Max(partitions, 1));
+            // Another number is refused.
+            if (partitions <= TopicState.MaxPartitions)
+                session.Pace?.Mutate(Math.Max(partitions, 1));
         }
         catch (BrokerException exceeded)
         {
@@ -200,7 +203,8 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     private async ValueTask<TopicDescription> AddPartitionsWithinQuotaAsync(string topic, int totalCount,
         CancellationToken cancellationToken)
     {
-        if (session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
+        // Another total is refused.
+        if (totalCount <= TopicState.MaxPartitions && session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
             pace.Mutate(Math.Max(totalCount
                 - (await _broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions, 0));
         return await _broker.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false);

@@ -27,8 +27,8 @@ internal interface IQuotaPeers
 /// </summary>
 internal sealed class BrokerQuotas : IQuotas, IAsyncDisposable
 {
-    /// <summary>The longest that a client is held back at once.</summary>
-    public static readonly TimeSpan MostThrottle = TimeSpan.FromHours(1);
+    /// <summary>The longest that a client is held back at once: no more is owed.</summary>
+    public static readonly TimeSpan MostThrottle = TimeSpan.FromSeconds(TokenBucket.MostDebt);
 
     /// <summary>The longest that a client is held back for the time of its requests, as in Kafka.</summary>
     public static readonly TimeSpan MostRequestThrottle = TimeSpan.FromSeconds(1);
@@ -36,7 +36,9 @@ internal sealed class BrokerQuotas : IQuotas, IAsyncDisposable
     /// <summary>The most entities with quotas.</summary>
     public const int MaxEntities = 10_000;
 
-    // Clients choose their ids: those beyond share one account.
+    // Clients choose their ids: long ones share one, which would else take memory here and in every report.
+    private const string LongClientId = "(long)";
+    // Those beyond share one account.
     private const int MaxAccounts = 50_000;
     private const int MaxThrottled = 1_000;
     private const int MaxMeasured = 1_000;
@@ -130,9 +132,11 @@ internal sealed class BrokerQuotas : IQuotas, IAsyncDisposable
 
     /// <summary>The limits of a client.</summary>
     /// <param name="principal">Who it is, such as <c>User:alice</c>.</param>
-    /// <param name="clientId">The name that it gives itself; empty for none.</param>
+    /// <param name="clientId">The name that it gives itself; empty for none. Those of more than
+    /// <see cref="QuotaEntity.MaxClientIdLength"/> characters count as one.</param>
     public ClientQuotas Of(string principal, string clientId) =>
-        new(this, principal.StartsWith("User:", StringComparison.Ordinal) ? principal["User:".Length..] : principal, clientId);
+        new(this, principal.StartsWith("User:", StringComparison.Ordinal) ? principal["User:".Length..] : principal,
+            clientId.Length <= QuotaEntity.MaxClientIdLength ? clientId : LongClientId);
 
     /// <summary>Counts a connection from an address, unless it would have to wait for longer than a limit.</summary>
     /// <param name="ip">The address.</param>

@@ -66,6 +66,19 @@ internal sealed class QuotaAccount
         }
     }
 
+    /// <summary>The units that are there; 0 or less where none are.</summary>
+    public double Left
+    {
+        get
+        {
+            lock (_lock)
+            {
+                Pass();
+                return _bucket.Tokens;
+            }
+        }
+    }
+
     /// <summary>What was used in the last ten seconds, in units a second.</summary>
     public double UsedPerSecond
     {
@@ -117,21 +130,6 @@ internal sealed class QuotaAccount
         {
             Use(units);
             return Limited(_bucket.Wait);
-        }
-    }
-
-    /// <summary>Takes units, unless they are not there. Where they are more than a window allows, a full window is enough, and the rest is
-    /// owed.</summary>
-    /// <returns>Zero: they were taken. Else how long until they are there.</returns>
-    public TimeSpan TryCharge(double units)
-    {
-        lock (_lock)
-        {
-            Pass();
-            if (_bucket.WaitFor(units) is > 0 and var wait)
-                return Limited(wait);
-            Use(units);
-            return TimeSpan.Zero;
         }
     }
 

@@ -15,6 +15,9 @@ internal readonly record struct QuotaEntity(string? User, string? ClientId = nul
     /// <summary>Kafka's names of the kinds.</summary>
     public const string UserType = "user", ClientIdType = "client-id", IpType = "ip";
 
+    /// <summary>The most characters of a client id that quotas tell apart.</summary>
+    public const int MaxClientIdLength = 255;
+
     private const int MaxNameLength = 1_024;
 
     /// <summary>The parts that are set, by Kafka's name of their kind.</summary>
@@ -43,6 +46,8 @@ internal readonly record struct QuotaEntity(string? User, string? ClientId = nul
             ? $"The ip is '{ip}'; give an address in its usual form, such as 10.0.0.7 or 2001:db8::1."
         : Parts.Any(static part => part.Name.Length > MaxNameLength || part.Name.Any(char.IsControl))
             ? $"A name has at most {MaxNameLength} characters, and no control characters."
+        : ClientId is { Length: > MaxClientIdLength }
+            ? $"The client-id has {ClientId.Length} characters; quotas are of ids of at most {MaxClientIdLength}."
         : null;
 
     /// <summary>Returns what is wrong with a limit of this entity; null if nothing is.</summary>

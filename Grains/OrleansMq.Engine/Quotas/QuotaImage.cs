@@ -7,7 +7,7 @@ namespace OrleansMq.Quotas;
 /// <param name="Limits">Its limits; never empty.</param>
 internal sealed record EntityQuotas(QuotaEntity Entity, ImmutableSortedDictionary<QuotaKey, double> Limits);
 
-/// <summary>Whose use counts together: a user's over all its clients, a client's over all users, one client of one user, or an
+/// <summary>Whose use counts together: a user's over all its clients, a client id's over all users, one client of one user, or an
 /// address.</summary>
 /// <param name="User">The user; null: all.</param>
 /// <param name="ClientId">The client's id; null: all.</param>
@@ -41,7 +41,8 @@ internal sealed class QuotaImage
     /// over.</summary>
     /// <param name="key">What is limited.</param>
     /// <param name="user">The user's name.</param>
-    /// <param name="clientId">The client's id; empty for none.</param>
+    /// <param name="clientId">The client's id; empty for none. Clients without one are not the same client: each user's count
+    /// apart.</param>
     /// <returns>Null: no limit.</returns>
     public QuotaMatch? Find(QuotaKey key, string user, string clientId)
     {
@@ -49,12 +50,12 @@ internal sealed class QuotaImage
             return null;
         const string any = QuotaEntity.Default;
         var both = new QuotaScope(user, clientId);
+        var ofClient = clientId.Length == 0 ? both : new QuotaScope(null, clientId);
         return Find(key, new QuotaEntity(user, clientId), both) ?? Find(key, new QuotaEntity(user, any), both)
             ?? Find(key, new QuotaEntity(user), new QuotaScope(user, null))
             ?? Find(key, new QuotaEntity(any, clientId), both) ?? Find(key, new QuotaEntity(any, any), both)
             ?? Find(key, new QuotaEntity(any), new QuotaScope(user, null))
-            ?? Find(key, new QuotaEntity(null, clientId), new QuotaScope(null, clientId))
-            ?? Find(key, new QuotaEntity(null, any), new QuotaScope(null, clientId));
+            ?? Find(key, new QuotaEntity(null, clientId), ofClient) ?? Find(key, new QuotaEntity(null, any), ofClient);
     }
 
     /// <summary>Finds the limit of an address; null: no limit.</summary>

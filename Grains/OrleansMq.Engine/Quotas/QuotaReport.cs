@@ -23,6 +23,8 @@ internal sealed class QuotaReport
     private const byte Form = 1;
     // The others are not told; they then count as unused there.
     private const int MaxLines = 2_000;
+    private const int MaxBytes = 256 << 10;
+    private const int CountAt = sizeof(byte) + sizeof(int);
 
     private readonly Dictionary<(QuotaKey, QuotaScope), QuotaUse> _uses;
 
@@ -34,25 +36,30 @@ internal sealed class QuotaReport
     /// <summary>What it uses of a limit.</summary>
     public QuotaUse UseOf(QuotaKey key, QuotaScope scope) => _uses.GetValueOrDefault((key, scope));
 
-    /// <summary>Writes a report. Where there are too many lines, those of the highest rates.</summary>
+    /// <summary>Writes a report. Where there are too many lines, or bytes, those of the highest rates.</summary>
     public static byte[] Write(int broker, IReadOnlyCollection<QuotaReportLine> lines)
     {
-        QuotaReportLine[] written = lines.Count <= MaxLines ? [.. lines]
-            : [.. lines.OrderByDescending(static line => line.Use.IsLimited).ThenByDescending(static line => line.Use.Rate).Take(MaxLines)];
         using var bytes = new MemoryStream();
         using (var writer = new BinaryWriter(bytes, Encoding.UTF8, leaveOpen: true))
         {
             writer.Write(Form);
             writer.Write(broker);
-            writer.Write(written.Length);
-            foreach (var line in written)
+            var count = 0;
+            writer.Write(count);
+            foreach (var line in lines.OrderByDescending(static line => line.Use.IsLimited)
+                .ThenByDescending(static line => line.Use.Rate).Take(MaxLines))
             {
+                if (bytes.Length + MaxBytesOf(line) > MaxBytes)
+                    break;
+                count++;
                 writer.Write((byte)line.Key);
                 Write(writer, line.Scope.User);
                 Write(writer, line.Scope.ClientId);
                 writer.Write(line.Use.Rate);
                 writer.Write(line.Use.IsLimited);
             }
+            writer.Seek(CountAt, SeekOrigin.Begin);
+            writer.Write(count);
         }
         return bytes.ToArray();
     }
@@ -81,6 +88,10 @@ internal sealed class QuotaReport
             return null;
         }
     }
+
+    // Strings have lengths of up to five bytes.
+    private static int MaxBytesOf(in QuotaReportLine line) => 2 + sizeof(double) + 2 * (1 + 5)
+        + Encoding.UTF8.GetByteCount(line.Scope.User ?? "") + Encoding.UTF8.GetByteCount(line.Scope.ClientId ?? "");
 
     private static void Write(BinaryWriter writer, string? text)
     {

@@ -58,7 +58,9 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
             return topic.Count > before.Serving && topic.Count <= TopicState.MaxPartitions ? (ErrorCode.None, null)
                 : (ErrorCode.InvalidPartitions, $"Topic '{topic.Name}' has {before.Serving} partitions; the new total must be above that, "
                 + $"at most {TopicState.MaxPartitions}.");
-        if (topic.Count > before.Serving && context.Mutate(topic.Count - before.Serving, refuses: context.Version >= 3) is { } exceeded)
+        // Another total is refused.
+        if (topic.Count > before.Serving && topic.Count <= TopicState.MaxPartitions
+            && context.Mutate(topic.Count - before.Serving, refuses: context.Version >= 3) is { } exceeded)
             return (ErrorCode.ThrottlingQuotaExceeded, exceeded);
         try
         {

@@ -59,7 +59,8 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
                 return new CreatedTopic(ErrorCode.InvalidReplicaAssignment, problem, null);
             if (validateOnly)
                 return Validate(context, wanted);
-            var isNew = context.Services.Metadata.Image.FindServed(topic.Name) is null;
+            // Another number is refused.
+            var isNew = wanted.Partitions <= TopicState.MaxPartitions && context.Services.Metadata.Image.FindServed(topic.Name) is null;
             if (isNew && context.Mutate(Math.Max(wanted.Partitions, 1), refuses: context.Version >= 6) is { } exceeded)
                 return new CreatedTopic(ErrorCode.ThrottlingQuotaExceeded, exceeded, null);
             var created = await context.Broker.CreateTopicAsync(wanted, context.Aborted).ConfigureAwait(false);

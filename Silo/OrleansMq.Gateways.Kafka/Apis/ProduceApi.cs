@@ -9,6 +9,7 @@ using OrleansMq.Gateways.Kafka.Transactions;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
+using OrleansMq.Quotas;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
@@ -70,6 +71,8 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ProduceRequest request, ResponseWriter response)
     {
+        if (context.IsOverQuota)
+            return RefuseAll(context, request, response);
         // All appends begin, in order, before the first await: this keeps the order of a producer's batches. Where some must wait, later
         // requests wait for this one.
         var transaction = ProduceTransaction.Find(context, request);
@@ -130,6 +133,22 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return true;
         }
         response.ClosesConnection = failed;
+        return false;
+    }
+
+    // ThrottlingQuotaExceeded says it better, but librdkafka gives up messages that are refused with it.
+    private static bool RefuseAll(RequestContext context, ProduceRequest request, ResponseWriter response)
+    {
+        var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
+        for (var index = 0; index < appends.Length; index++)
+            appends[index].Result = ProduceResult.Failed(ErrorCode.NotEnoughReplicas,
+                $"The quota {context.ThrottledBy.Name()} is used up: retry in {context.ThrottleTime.TotalSeconds:0.0} s.");
+        if (request.Acks != 0)
+        {
+            Write(context, request, appends, response);
+            return true;
+        }
+        response.ClosesConnection = true;
         return false;
     }
 
@@ -262,7 +281,13 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
 /// <param name="TransactionalId">Null outside transactions.</param>
 /// <param name="Acks">0, 1 or -1.</param>
 /// <param name="Topics">The batches, by topic and partition.</param>
-internal sealed record ProduceRequest(string? TransactionalId, short Acks, ProduceTopic[] Topics);
+internal sealed record ProduceRequest(string? TransactionalId, short Acks, ProduceTopic[] Topics)
+{
+    /// <summary>Whether a client may write any of the topics.</summary>
+    public bool MayWriteAny(SessionAccess access, PartitionLocator partitions) => Topics.Any(topic =>
+        (topic.Name ?? partitions.NameOf(topic.TopicId)) is { } name
+            && access.Allows(AccessOperation.Write, ResourceType.Topic, name));
+}
 
 /// <summary>A topic by name, from version 13 on by id.</summary>
 internal sealed record ProduceTopic(string? Name, Guid TopicId, ProducePartition[] Partitions);

@@ -53,9 +53,14 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
 
     private async ValueTask<NamedTopic> CreateAsync(string name)
     {
+        // The client asks again when the time has passed.
+        if (context.Mutate(1, refuses: true) is not null)
+            return new NamedTopic(name, Guid.Empty, null, ErrorCode.LeaderNotAvailable);
         try
         {
-            await context.Broker.CreateTopicAsync(new NewTopic(name), context.Aborted).ConfigureAwait(false);
+            var created = await context.Broker.CreateTopicAsync(new NewTopic(name), context.Aborted).ConfigureAwait(false);
+            if (created.Partitions.Count > 1)
+                context.Mutate(created.Partitions.Count - 1, refuses: false);
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
         {

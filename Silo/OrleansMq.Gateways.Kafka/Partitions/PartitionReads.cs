@@ -38,6 +38,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         ? Math.Min(context.Services.Options.MaxFetchBytes, MaxBytesInMemory) : context.Services.Options.MaxFetchBytes);
     private long _bytes;
     private bool _isDecided;
+    private bool _isOverQuota;
 
     /// <summary>The brokers that the client is sent to; -1 for none.</summary>
     public IEnumerable<int> Redirects => _reads.Select(static read => read.Redirect);
@@ -52,13 +53,15 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         return read;
     }
 
-    /// <summary>Takes what was read from the client's quota. Where there is not enough, nothing is taken: the answer is to have no
+    /// <summary>Takes what was read from the client's quota. Where something is owed, nothing is taken: the answer is to have no
     /// records.</summary>
     public bool IsOverQuota()
     {
+        if (_isOverQuota)
+            return true;
         if (_quota is null || _bytes == 0)
             return false;
-        var wait = _quota.TryCharge(_bytes);
+        var wait = _quota.ChargeUnlessOwed(_bytes);
         context.Throttle(QuotaKey.ConsumerByteRate, wait);
         return wait > TimeSpan.Zero;
     }
@@ -66,9 +69,16 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     /// <summary>Reads until there is an answer.</summary>
     public async ValueTask RunAsync()
     {
-        // No more than a window allows: it would have to wait for longer.
         if (_quota is not null)
-            _maxBytes = (int)Math.Min(_maxBytes, Math.Max(_quota.Most, 1));
+        {
+            var owed = _quota.Wait();
+            context.Throttle(QuotaKey.ConsumerByteRate, owed);
+            _isOverQuota = owed > TimeSpan.Zero;
+            if (_isOverQuota)
+                return;
+            // Only the first batch may be larger than what is left.
+            _maxBytes = (int)Math.Min(_maxBytes, Math.Max(_quota.Left, 1));
+        }
         await LocateAsync().ConfigureAwait(false);
         ReadAll();
         if (IsEnough() || request.MaxWait <= TimeSpan.Zero)

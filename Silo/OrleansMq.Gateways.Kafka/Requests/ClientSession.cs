@@ -1,4 +1,5 @@
 using OrleansMq.Access;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
@@ -6,6 +7,9 @@ namespace OrleansMq.Gateways.Kafka.Requests;
 internal sealed class ClientSession(BrokerAccess access, IConnection connection)
 {
     private SessionAccess? _opened;
+
+    /// <summary>What the client of the last request may use; null before, and where nothing is limited.</summary>
+    public ClientQuotas? Quotas => _opened?.Quotas;
 
     /// <summary>The session for a request of a client that gives itself that id.</summary>
     public SessionAccess For(string clientId) => _opened is { } opened && opened.Session.ClientId == clientId

@@ -49,6 +49,9 @@ internal sealed class RequestContext
     /// await.</summary>
     public AppendBurst? Burst { get; init; }
 
+    /// <summary>Whether the client owes so much of its quota that the request is to be refused.</summary>
+    public bool IsOverQuota { get; init; }
+
     /// <summary>How long the client is to send nothing after the answer; zero for a client within its quotas.</summary>
     public TimeSpan ThrottleTime { get; private set; }
 

@@ -14,6 +14,9 @@ namespace OrleansMq.Gateways.Connections;
 /// </summary>
 internal abstract class GatewayConnection : IServedConnection
 {
+    // A client that is no longer to be held back is read again within that time.
+    private static readonly TimeSpan MuteSlice = TimeSpan.FromSeconds(5);
+
     private readonly ConnectionServer _server;
     private readonly ClientSocket _socket;
     private readonly FrameReader _frames;
@@ -188,7 +191,11 @@ internal abstract class GatewayConnection : IServedConnection
             await LoopExit.Now;
     }
 
-    /// <summary>Begins no further frame for a while. Responses are sent meanwhile.</summary>
+    /// <summary>Whether a client that is held back still has to be. Asked every few seconds while nothing is read.</summary>
+    protected virtual bool IsHeldBack => true;
+
+    /// <summary>Begins no further frame for a while, or until the client need not be held back any more. Responses are sent
+    /// meanwhile.</summary>
     protected void Mute(TimeSpan time)
     {
         if (time <= TimeSpan.Zero)
@@ -233,8 +240,11 @@ internal abstract class GatewayConnection : IServedConnection
         var clock = _server.TimeProvider;
         while (until - clock.GetTimestamp() is > 0 and var left && !Aborted.IsCancellationRequested)
         {
-            await Task.Delay(TimeSpan.FromSeconds(Math.Max((double)left / clock.TimestampFrequency, 0.001)), clock, Aborted)
+            var seconds = Math.Max((double)left / clock.TimestampFrequency, 0.001);
+            await Task.Delay(TimeSpan.FromSeconds(Math.Min(seconds, MuteSlice.TotalSeconds)), clock, Aborted)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!IsHeldBack)
+                break;
         }
         Touch();
         Interlocked.CompareExchange(ref _mutedUntil, 0, until);

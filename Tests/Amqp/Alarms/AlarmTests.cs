@@ -3,6 +3,7 @@ using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
+using OrleansMq.Quotas;
 using OrleansMq.Tests.Amqp.Broker;
 using OrleansMq.Tests.Amqp.Sockets;
 using RabbitMQ.Client;
@@ -112,6 +113,28 @@ public sealed class AlarmTests : IDisposable
         await Assert.ThrowsAnyAsync<Exception>(() => flood);
         await UntilAsync(() => gateway.Gateway.Connections.Count() == 1);
         await UntilAsync(() => gateway.Gateway.Memory is { IsOver: false, Used: 0, Unfinished: 0 });
+    }
+
+    [Fact]
+    public async Task Client_beyond_its_rate_that_is_gone_is_let_go_while_it_owes()
+    {
+        await using var gateway = await RunningGateway.StartAsync(_directory);
+        var dying = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, gateway.Port), heartbeat: 1, "connection.blocked");
+        await dying.SendAsync(1, new ChannelOpen());
+        Assert.IsType<ChannelOpenOk>(await dying.ReceiveMethodAsync());
+        await gateway.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.ProducerByteRate] = 1 })]);
+        await dying.SendAsync(1, new QueueDeclare("q" + new string('x', 200), false, false, true, false, false, default));
+        await UntilAsync(() => gateway.Broker.Quotas.SecondsThrottled("guest", QuotaKey.ProducerByteRate) > 0);
+        // One more receive was begun before: it would notice the end.
+        var before = Received();
+        await dying.SendAsync(1, new ChannelOpen());
+        await UntilAsync(() => Received() > before);
+        dying.Reset();
+        await UntilAsync(() => !gateway.Gateway.Connections.Any());
+        Assert.True(gateway.Broker.Quotas.Of("User:guest", "").Wait() > TimeSpan.Zero);
+
+        long Received() => Assert.Single(gateway.Gateway.Connections).Describe()!.ReceivedBytes;
     }
 
     [Fact]

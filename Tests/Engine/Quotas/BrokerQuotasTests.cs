@@ -101,19 +101,18 @@ public sealed class BrokerQuotasTests
     }
 
     [Fact]
-    public async Task Read_that_is_refused_takes_nothing_and_one_larger_than_a_window_waits_for_a_full_one()
+    public async Task Clients_with_long_ids_share_one_account()
     {
         await using var broker = await OpenAsync();
-        await broker.AlterAsync([Change(new QuotaEntity("alice"), (QuotaKey.ConsumerByteRate, 100))]);
-        var account = broker.Of("User:alice", "").Of(QuotaKey.ConsumerByteRate)!;
-        Assert.Equal(1_000, account.Most);
-        Assert.Equal(TimeSpan.Zero, account.TryCharge(900));
-        Assert.Equal(TimeSpan.FromSeconds(4), account.TryCharge(500));
-        Assert.Equal(TimeSpan.Zero, account.TryCharge(100));
-        Assert.Equal(TimeSpan.FromSeconds(10), account.TryCharge(5_000));
-        _time.Advance(TimeSpan.FromSeconds(10));
-        Assert.Equal(TimeSpan.Zero, account.TryCharge(5_000));
-        Assert.Equal(TimeSpan.FromSeconds(41), account.TryCharge(100));
+        await broker.AlterAsync([Change(new QuotaEntity(null, ""), (QuotaKey.ProducerByteRate, 1_000))]);
+        for (var last = 'a'; last < 'd'; last++)
+        {
+            broker.Of("User:alice", new string('x', 254) + last).Charge(QuotaKey.ProducerByteRate, 1);
+            broker.Of("User:alice", new string('x', 32_000) + last).Charge(QuotaKey.ProducerByteRate, 1);
+        }
+        var used = broker.ListUsage();
+        Assert.Equal(4, used.Count);
+        Assert.All(used, static one => Assert.InRange(one.Scope.ClientId!.Length, 1, 255));
     }
 
     [Fact]
@@ -213,6 +212,19 @@ public sealed class BrokerQuotasTests
             Assert.Null(QuotaReport.Read(report.AsMemory(0, length)));
         report[0]++;
         Assert.Null(QuotaReport.Read(report));
+    }
+
+    [Fact]
+    public void Report_of_many_long_names_has_those_of_the_highest_rates()
+    {
+        var lines = Enumerable.Range(0, 1_500).Select(static index => new QuotaReportLine(QuotaKey.ConsumerByteRate,
+            new QuotaScope($"{index}{new string('\u00e9', 251)}", $"{index}{new string('\u20ac', 251)}"),
+            new QuotaUse(1 + index, false))).ToArray();
+        var report = QuotaReport.Write(3, lines);
+        Assert.InRange(report.Length, 250 << 10, 256 << 10);
+        var read = QuotaReport.Read(report)!;
+        var told = lines.Where(line => read.UseOf(line.Key, line.Scope) == line.Use).Select(static line => line.Use.Rate).ToArray();
+        Assert.Equal(Enumerable.Range(1_501 - told.Length, told.Length).Select(static rate => (double)rate), told);
     }
 
     private static QuotaChange Change(QuotaEntity entity, params (QuotaKey Key, double? Limit)[] limits) =>

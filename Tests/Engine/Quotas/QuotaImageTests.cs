@@ -36,10 +36,10 @@ public sealed class QuotaImageTests
     }
 
     [Fact]
-    public void Client_without_an_id_has_the_default()
+    public void Client_without_an_id_has_the_default_and_is_another_with_each_user()
     {
         var image = new QuotaImage([Of(new QuotaEntity(null, ""), QuotaKey.ProducerByteRate, 7)]);
-        Assert.Equal(7, image.Find(QuotaKey.ProducerByteRate, "u", "")!.Value.Limit);
+        Assert.Equal(new QuotaMatch(7, new QuotaScope("u", "")), image.Find(QuotaKey.ProducerByteRate, "u", ""));
     }
 
     [Fact]

@@ -115,29 +115,110 @@ public sealed class ThrottleTests : IAsyncLifetime
         for (var count = 0; count < 4; count++)
             await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), Batch(4_000), Acks.All);
         using var client = await _server.ConnectAsync();
-        // No more than a window allows.
-        var first = await FetchAsync(client, 0);
-        Assert.Equal(0, QuotaServer.NumberOf(first, "ThrottleTimeMs"));
-        var bytes = QuotaServer.NumberOf(first.Replace(" bytes", "\n", StringComparison.Ordinal), "Records");
-        Assert.InRange(bytes, 8_000, 8_500);
-        var second = await FetchAsync(client, 2);
-        Assert.DoesNotContain("Records", second, StringComparison.Ordinal);
-        var throttle = QuotaServer.NumberOf(second, "ThrottleTimeMs");
-        Assert.InRange(throttle, 6_000, 7_000);
-        var third = FetchAsync(client, 2);
-        var waited = await _time.AdvanceUntilAsync(third);
+        Assert.InRange(await ReadAsync(client, 0), 8_000, 8_500);
+        // Of what is left not even one batch is: it comes, and is owed.
+        Assert.InRange(await ReadAsync(client, 1), 4_000, 4_250);
+        var refused = await FetchAsync(client, 2);
+        Assert.DoesNotContain("Records", refused, StringComparison.Ordinal);
+        var throttle = QuotaServer.NumberOf(refused, "ThrottleTimeMs");
+        Assert.InRange(throttle, 2_000, 3_000);
+        var next = FetchAsync(client, 2);
+        var waited = await _time.AdvanceUntilAsync(next);
         Assert.InRange(waited.TotalMilliseconds, throttle - 1, throttle + 1_000);
-        Assert.Contains("Records", await third, StringComparison.Ordinal);
+        Assert.Contains("Records", await next, StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task Record_larger_than_a_window_is_read_once_a_window_has_passed()
+    public async Task Record_larger_than_a_window_is_read_and_owed()
     {
         await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ConsumerByteRate, 100);
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), Batch(4_000), Acks.All);
         using var client = await _server.ConnectAsync();
         Assert.Contains("Records", await FetchAsync(client, 0), StringComparison.Ordinal);
-        Assert.InRange(QuotaServer.NumberOf(await FetchAsync(client, 0), "ThrottleTimeMs"), 40_000, 42_000);
+        Assert.InRange(QuotaServer.NumberOf(await FetchAsync(client, 0), "ThrottleTimeMs"), 30_000, 32_000);
+    }
+
+    [Fact]
+    public async Task Producer_on_a_new_connection_waits_for_what_is_owed()
+    {
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, 1_000);
+        using (var first = await _server.ConnectAsync())
+            await ProduceAsync(first, Batch(15_000));
+        using var second = await _server.ConnectAsync();
+        var held = ProduceAsync(second, TestBatches.Of("a"));
+        using var third = await _server.ConnectAsync();
+        await third.AskAsync((short)ApiKey.ApiVersions, 0);
+        Assert.InRange((await _time.AdvanceUntilAsync(held)).TotalSeconds, 5, 6);
+        Assert.Equal(1, QuotaServer.NumberOf(await held, "BaseOffset"));
+    }
+
+    [Fact]
+    public async Task Producer_that_owes_for_long_is_refused_on_new_connections_and_never_owes_more_than_a_minute()
+    {
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, 10);
+        using (var first = await _server.ConnectAsync())
+            Assert.Equal(60_000, QuotaServer.NumberOf(await ProduceAsync(first, Batch(15_000)), "ThrottleTimeMs"));
+        using var second = await _server.ConnectAsync();
+        var refused = await ProduceAsync(second, TestBatches.Of("a"));
+        // Which librdkafka retries.
+        Assert.Equal((short)ErrorCode.NotEnoughReplicas, QuotaServer.NumberOf(refused, "ErrorCode"));
+        Assert.Contains("producer_byte_rate", refused, StringComparison.Ordinal);
+        Assert.Equal(60_000, QuotaServer.NumberOf(refused, "ThrottleTimeMs"));
+        using var third = await _server.ConnectAsync();
+        await third.SendAsync(Frames.Of((short)ApiKey.Produce, 9, 1, ("Acks", 0), ("Records", TestBatches.Of("a"))));
+        Assert.Null(await third.ReceiveAsync());
+        Assert.Equal(1, (await _server.Broker.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
+        var retried = ProduceAsync(second, TestBatches.Of("a"));
+        Assert.InRange((await _time.AdvanceUntilAsync(retried)).TotalSeconds, 59, 61);
+        Assert.Equal(1, QuotaServer.NumberOf(await retried, "BaseOffset"));
+    }
+
+    [Fact]
+    public async Task Client_that_is_held_back_is_read_again_soon_after_its_quota_was_raised()
+    {
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, 10);
+        using var client = await _server.ConnectAsync();
+        await ProduceAsync(client, Batch(15_000));
+        var next = client.AskAsync((short)ApiKey.ApiVersions, 0);
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, null);
+        Assert.InRange((await _time.AdvanceUntilAsync(next)).TotalSeconds, 0, 6);
+    }
+
+    [Theory]
+    [InlineData((short)ApiKey.CreateTopics, 6)]
+    [InlineData((short)ApiKey.CreateTopics, 5)]
+    [InlineData((short)ApiKey.CreatePartitions, 3)]
+    [InlineData((short)ApiKey.CreatePartitions, 2)]
+    public async Task Impossible_number_of_partitions_takes_nothing(short key, short version)
+    {
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ControllerMutationRate, 1);
+        using var client = await _server.ConnectAsync();
+        var refused = await client.AskAsync(key, version, (ApiKey)key == ApiKey.CreateTopics
+            ? [("Name", "huge"), ("NumPartitions", int.MaxValue), ("Assignments", 0), ("Configs", 0)]
+            : [("Name", "orders"), ("Count", int.MaxValue), ("Assignments", null)]);
+        Assert.Equal((short)ErrorCode.InvalidPartitions, QuotaServer.NumberOf(refused, "ErrorCode"));
+        Assert.Equal(0, QuotaServer.NumberOf(refused, "ThrottleTimeMs"));
+    }
+
+    [Fact]
+    public async Task Topics_that_are_created_by_their_name_pay_for_mutations()
+    {
+        await using var server = await KafkaServer.StartAsync(
+            options => options with { TimeProvider = _time, AutoCreateTopics = true }, time: _time);
+        await server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ControllerMutationRate, 0.1);
+        using var client = await server.ConnectAsync();
+        Assert.Contains("ErrorCode: 0\n", await NameAsync("one"), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 0\n", await NameAsync("two"), StringComparison.Ordinal);
+        var refused = await NameAsync("three");
+        Assert.Contains($"ErrorCode: {(short)ErrorCode.LeaderNotAvailable}\n", refused, StringComparison.Ordinal);
+        Assert.Equal(10_000, QuotaServer.NumberOf(refused, "ThrottleTimeMs"));
+
+        // Other connections, since one that is held back is not read.
+        async Task<string> NameAsync(string topic)
+        {
+            using var asking = await server.ConnectAsync();
+            return await asking.AskAsync((short)ApiKey.Metadata, 9, ("Name", topic), ("AllowAutoTopicCreation", true));
+        }
     }
 
     [Theory]
@@ -232,6 +313,14 @@ public sealed class ThrottleTests : IAsyncLifetime
 
     private static Task<string> ProduceAsync(WireClient client, byte[] batch) =>
         client.AskAsync((short)ApiKey.Produce, 9, ("Acks", -1), ("Records", batch));
+
+    // The bytes of the records.
+    private static async Task<long> ReadAsync(WireClient client, long offset)
+    {
+        var answer = await FetchAsync(client, offset);
+        Assert.Equal(0, QuotaServer.NumberOf(answer, "ThrottleTimeMs"));
+        return QuotaServer.NumberOf(answer.Replace(" bytes", "\n", StringComparison.Ordinal), "Records");
+    }
 
     private static Task<string> FetchAsync(WireClient client, long offset) =>
         client.AskAsync((short)ApiKey.Fetch, 11, ("FetchOffset", offset), ("Topic", "orders"));

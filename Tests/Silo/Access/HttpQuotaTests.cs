@@ -59,13 +59,13 @@ public sealed class HttpQuotaTests : IAsyncLifetime
             await Task.Delay(10, patience.Token);
         using var refused = await ProduceAsync("y", patience.Token);
         await RunningBroker.AssertProblemAsync(refused, 429, ErrorCode.ThrottlingQuotaExceeded, "producer_byte_rate");
-        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 150, 210);
+        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 15, 60);
         Assert.False(held.IsCompleted);
         Assert.Equal(1, (await _broker.Script.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
 
         using var usage = JsonDocument.Parse(await _broker.Http.GetStringAsync("/api/quotas/usage"));
         Assert.Equal("producer_byte_rate", usage.RootElement[0].GetProperty("quota").GetString());
-        Assert.InRange(usage.RootElement[0].GetProperty("heldForSeconds").GetDouble(), 150, 210);
+        Assert.InRange(usage.RootElement[0].GetProperty("heldForSeconds").GetDouble(), 1, 60);
         var metrics = await _broker.Http.GetStringAsync("/metrics");
         Assert.Contains("orleansmq_quota_throttle_seconds_total{", metrics, StringComparison.Ordinal);
         Assert.Contains("orleansmq_quota_used{", metrics, StringComparison.Ordinal);
@@ -107,6 +107,20 @@ public sealed class HttpQuotaTests : IAsyncLifetime
         Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 20);
         using var deletion = await _broker.Http.DeleteAsync("/api/topics/one");
         await RunningBroker.AssertProblemAsync(deletion, 429, ErrorCode.ThrottlingQuotaExceeded);
+    }
+
+    [Fact]
+    public async Task Impossible_number_of_partitions_takes_nothing()
+    {
+        await AlterAsync("""{"changes": [{"user": "ANONYMOUS", "limits": {"controller_mutation_rate": 1}}]}""");
+        using (var created = await _broker.Http.PutAsync("/api/topics/one", RunningBroker.Json("""{"partitions": 1}""")))
+            Assert.True(created.IsSuccessStatusCode);
+        using (var huge = await _broker.Http.PutAsync("/api/topics/two", RunningBroker.Json("""{"partitions": 2147483647}""")))
+            Assert.Equal(HttpStatusCode.BadRequest, huge.StatusCode);
+        using (var more = await _broker.Http.PatchAsync("/api/topics/one", RunningBroker.Json("""{"partitions": 2147483647}""")))
+            Assert.Equal(HttpStatusCode.BadRequest, more.StatusCode);
+        using var possible = await _broker.Http.PutAsync("/api/topics/two", RunningBroker.Json("""{"partitions": 1}"""));
+        Assert.True(possible.IsSuccessStatusCode);
     }
 
     private async Task AlterAsync(string body)
