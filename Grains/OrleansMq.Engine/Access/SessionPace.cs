@@ -22,7 +22,7 @@ internal sealed class SessionPace(ClientQuotas quotas)
 
     /// <summary>Returns why a request is refused; null where it is not.</summary>
     public string? Refuses(QuotaKey key) => quotas.Of(key)?.Wait() is { } wait && wait > Most
-        ? $"The quota {key.Name()} is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s." : null;
+        ? RefusalOf(key, wait) : null;
 
     /// <summary>Takes partitions that are created or deleted.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ThrottlingQuotaExceeded"/>.</exception>
@@ -31,8 +31,7 @@ internal sealed class SessionPace(ClientQuotas quotas)
         const QuotaKey key = QuotaKey.ControllerMutationRate;
         var wait = quotas.Of(key)?.ChargeUnlessOwed(partitions) ?? TimeSpan.Zero;
         if (wait > TimeSpan.Zero)
-            throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded,
-                $"The quota {key.Name()} is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s.");
+            throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, RefusalOf(key, wait));
     }
 
     /// <summary>Appends, and completes when the client is within its rate again. What was appended is kept.</summary>
@@ -60,6 +59,9 @@ internal sealed class SessionPace(ClientQuotas quotas)
             quotas.Charge(key, fetched.Length);
         return fetched;
     }
+
+    private static string RefusalOf(QuotaKey key, TimeSpan wait) =>
+        $"The quota {key.Name()} is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s.";
 
     private async ValueTask HoldAsync(QuotaKey key, TimeSpan wait, CancellationToken cancellationToken)
     {

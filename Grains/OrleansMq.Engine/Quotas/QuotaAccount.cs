@@ -79,16 +79,6 @@ internal sealed class QuotaAccount
         }
     }
 
-    /// <summary>What was used in the last ten seconds, in units a second.</summary>
-    public double UsedPerSecond
-    {
-        get
-        {
-            lock (_lock)
-                return _used.PerSecond(Pass());
-        }
-    }
-
     /// <summary>Describes it.</summary>
     public QuotaUsage Describe()
     {

@@ -339,7 +339,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private ValueTask<SecurityDocument> RefreshAsync(CancellationToken cancellationToken) => _followed.RefreshAsync(cancellationToken);
 
     private static UserDocument Parse(string user, StateDocument stored) =>
-        FollowedDocument.Parse(UserDocument.KeyOf(user), stored, SecurityJson.Default.UserDocument);
+        stored.Parse(UserDocument.KeyOf(user), SecurityJson.Default.UserDocument);
 
     private void Take(SecurityDocument? before, SecurityDocument document)
     {

@@ -186,7 +186,7 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
         if (stored is null)
             return _current.Version == 0 ? (_kind.Empty, null) : throw new IOException($"The document '{_kind.Key}' is gone, though this "
                 + $"broker has read it. Restore it; or restart the brokers, which then begin without {_kind.What}.");
-        return (FollowedDocument.Parse(_kind.Key, stored, _kind.Json), stored.ETag);
+        return (stored.Parse(_kind.Key, _kind.Json), stored.ETag);
     }
 
     // Under the gate. A document of before, as of a database that was restored, is in force, too: it is what the next change builds on.
@@ -245,22 +245,4 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
     }
 
     private readonly record struct Change(long Version, bool IsNew);
-}
-
-/// <summary>Reads documents.</summary>
-internal static class FollowedDocument
-{
-    /// <summary>Reads a document's JSON.</summary>
-    /// <exception cref="CorruptStateException">It is not that of the type.</exception>
-    public static T Parse<T>(string key, StateDocument stored, JsonTypeInfo<T> type)
-    {
-        try
-        {
-            return JsonSerializer.Deserialize(stored.Value.Span, type) ?? throw new JsonException("It is null.");
-        }
-        catch (JsonException malformed)
-        {
-            throw new CorruptStateException(key, malformed);
-        }
-    }
 }

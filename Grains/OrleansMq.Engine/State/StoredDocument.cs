@@ -19,7 +19,7 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
         if (_isKnown)
             return _value;
         var stored = await store.ReadAsync(key).ConfigureAwait(false);
-        (_value, _etag) = stored is null ? (null, null) : (Parse(stored), stored.ETag);
+        (_value, _etag) = stored is null ? (null, null) : (stored.Parse(key, type), stored.ETag);
         _isKnown = true;
         return _value;
     }
@@ -40,17 +40,5 @@ internal sealed class StoredDocument<T>(IStateStore store, string key, JsonTypeI
         _isKnown = false;
         await store.DeleteAsync(key, _etag).ConfigureAwait(false);
         (_value, _etag, _isKnown) = (null, null, true);
-    }
-
-    private T Parse(StateDocument stored)
-    {
-        try
-        {
-            return JsonSerializer.Deserialize(stored.Value.Span, type) ?? throw new JsonException("It is null.");
-        }
-        catch (JsonException exception)
-        {
-            throw new CorruptStateException(key, exception);
-        }
     }
 }

@@ -97,7 +97,7 @@ public sealed class BrokerQuotasTests
         Assert.Equal(TimeSpan.Zero, broker.Of("User:bob", "one").Charge(QuotaKey.ProducerByteRate, 100_000));
         _time.Advance(TimeSpan.FromSeconds(1.5));
         Assert.Equal(TimeSpan.FromSeconds(0.5), one.Of(QuotaKey.ProducerByteRate)!.Wait());
-        Assert.Equal(1_200, one.Of(QuotaKey.ProducerByteRate)!.UsedPerSecond, 100.0);
+        Assert.Equal(1_200, one.Of(QuotaKey.ProducerByteRate)!.Describe().Used, 100.0);
     }
 
     [Fact]
