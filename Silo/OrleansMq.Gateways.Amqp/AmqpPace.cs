@@ -1,4 +1,5 @@
 using OrleansMq.Quotas;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -40,7 +41,7 @@ internal sealed class AmqpPace(BrokerQuotas quotas, Action changed) : IDisposabl
         if (quotas.Image is null || user.Length == 0)
             return;
         if (_client is not { } client || _user != user)
-            (_client, _user) = (client = quotas.Of("User:" + user, ""), user);
+            (_client, _user) = (client = quotas.Of(BrokerSecurity.PrincipalOf(user), ""), user);
         if (client.Charge(key, bytes) > TimeSpan.Zero && Interlocked.Exchange(ref holds, 1) == 0)
             _ = HoldAsync(client, key);
     }

@@ -21,7 +21,6 @@ internal sealed class ClientSubscriptions(OrleansMqStreamProvider provider, Orle
     // Calls in progress are waited for that long.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
 
-    // Not held while a subscription begins or ends: its observer, whose calls hold its own lock when they begin, may subscribe.
     private readonly Lock _lock = new();
     private readonly Dictionary<Guid, ClientSubscription> _all = [];
     private bool _hasStopped;
@@ -62,7 +61,7 @@ internal sealed class ClientSubscriptions(OrleansMqStreamProvider provider, Orle
     /// <exception cref="InvalidOperationException">It has none.</exception>
     public void Require(StreamId stream, Guid id) => Get(stream, id);
 
-    /// <summary>Ends a subscription: no call of its observer begins after that.</summary>
+    /// <summary>Ends a subscription: no call of its observer is admitted after that.</summary>
     /// <exception cref="InvalidOperationException">This client has no such subscription.</exception>
     public void Unsubscribe(StreamId stream, Guid id)
     {

@@ -62,6 +62,12 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         };
     }
 
+    /// <summary>The most characters of a user's name.</summary>
+    public const int MaxUserNameLength = 255;
+
+    /// <summary>Whether a user may be called so.</summary>
+    public static bool IsUserName(string name) => name.Length is > 0 and <= MaxUserNameLength && !name.Any(char.IsControl);
+
     /// <summary>The principal of a user.</summary>
     public static string PrincipalOf(string user) => "User:" + user;
 
@@ -243,8 +249,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private SecurityDocument Document => _followed.Current;
 
     private static string? FaultOf(UserChange change) =>
-        change.User.Length is 0 or > 255 || change.User.Any(char.IsControl)
-            ? "A user's name has 1 to 255 characters, and no control characters."
+        !IsUserName(change.User) ? $"A user's name has 1 to {MaxUserNameLength} characters, and no control characters."
         : change.Set.FirstOrDefault(static one => one.Mechanism is not (ScramMechanism.Sha256 or ScramMechanism.Sha512)) is not null
             ? "The mechanism of a credential is SCRAM-SHA-256 or SCRAM-SHA-512."
         : change.Set.FirstOrDefault(static one => one.Iterations is < ScramCredential.MinIterations or > ScramCredential.MaxIterations)

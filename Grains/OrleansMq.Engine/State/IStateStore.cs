@@ -1,3 +1,6 @@
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
 namespace OrleansMq.State;
 
 /// <summary>
@@ -28,7 +31,24 @@ internal interface IStateStore
 /// <summary>A stored document.</summary>
 /// <param name="Value">UTF-8 JSON.</param>
 /// <param name="ETag">Changes with every write.</param>
-internal sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
+internal sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag)
+{
+    /// <summary>Reads the value.</summary>
+    /// <param name="key">The document's key, for the exception.</param>
+    /// <param name="type">What it is.</param>
+    /// <exception cref="CorruptStateException">It is not that of the type.</exception>
+    public T Parse<T>(string key, JsonTypeInfo<T> type)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(Value.Span, type) ?? throw new JsonException("It is null.");
+        }
+        catch (JsonException malformed)
+        {
+            throw new CorruptStateException(key, malformed);
+        }
+    }
+}
 
 /// <summary>The store has as many documents as it may. Nothing was written.</summary>
 internal sealed class StateLimitException(string message) : Exception(message);

@@ -10,7 +10,6 @@ namespace OrleansMq.Gateways.Tokens;
 internal sealed class JwtVerifier : ITokenVerifier, IDisposable
 {
     private const int MaxLength = 64 << 10;
-    private const int MaxNameLength = 255;
     // An issuer's clock may be ahead.
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(30);
     // Signatures that only the issuer can make.
@@ -52,8 +51,8 @@ internal sealed class JwtVerifier : ITokenVerifier, IDisposable
             return Refuse(ReasonOf(result.Exception));
         // Asked for as a text, a list would be one, too.
         if (!verified.TryGetPayloadValue<object>(_options.PrincipalClaim, out var claim) || claim is not string name
-            || name is not { Length: > 0 and <= MaxNameLength } || name.Any(char.IsControl))
-            return Refuse($"its claim '{_options.PrincipalClaim}' is no name of 1 to {MaxNameLength} characters");
+            || !BrokerSecurity.IsUserName(name))
+            return Refuse($"its claim '{_options.PrincipalClaim}' is no name of 1 to {BrokerSecurity.MaxUserNameLength} characters");
         var principal = BrokerSecurity.PrincipalOf(name);
         return principal == BrokerSession.Anonymous || name == "*" ? Refuse($"no client is called '{name}'")
             : new BearerToken(principal, verified.ValidTo);
