@@ -294,6 +294,10 @@ public sealed class TlsListenerTests : IDisposable
         await tcp.ConnectAsync(server.Gateway.EndPoint);
         var recorded = new RecordingStream(tcp.GetStream());
         await using var client = await TlsClient.ShakeHandsAsync(recorded, _files.Authority.Certificate);
+        // The client's handshake may end before the server's does; an answer shows that both have.
+        using var wire = new WireClient(tcp, client);
+        await wire.SendAsync(Frames.Of(ApiVersions, 0, 1));
+        Assert.NotNull(await wire.ReceiveAsync());
         var stopping = server.Gateway.StopAsync(CancellationToken.None);
         using var patience = new CancellationTokenSource(KafkaServer.Patience);
         Assert.Equal(0, await client.ReadAsync(new byte[1], patience.Token));
