@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.Net.Http.Headers;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Quotas;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Http;
@@ -36,28 +37,37 @@ internal static class BatchEndpoints
         var partition = RouteValues.Partition(http);
         RefuseOtherMediaTypes(http.Request);
         var length = LengthOf(http.Request);
-        var broker = api.BrokerOf(http);
+        var access = api.AccessOf(http);
+        // Before it takes memory. The client is told so again where others have used the quota up meanwhile.
+        if (access.Pace?.Refuses(QuotaKey.ProducerByteRate) is { } usedUp)
+            throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, usedUp);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
         var body = await api.BatchBodies.ReceiveAsync(http, length);
+        var isReturned = false;
         ProduceResult result;
         try
         {
             if (transaction is not null && !IsTransactional(body.Memory.Span))
                 throw new RequestException("The batch belongs to no transaction: set bit 4 of its attributes, or leave 'transaction' out.");
             // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
-            result = transaction is { } named
-                ? await broker.ProduceInTransactionAsync(partition, body.Memory, named, CancellationToken.None)
-                : await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
+            result = await access.Producer.ProduceAsync(partition, body.Memory, acks, transaction, Return);
         }
         finally
         {
-            api.BatchBodies.Return(body);
+            Return();
         }
         if (result.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset),
                 JsonBodies.Answers.ProduceResponse);
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
+
+        void Return()
+        {
+            if (!isReturned)
+                api.BatchBodies.Return(body);
+            isReturned = true;
+        }
     }
 
     // What is no batch is refused where it is appended.

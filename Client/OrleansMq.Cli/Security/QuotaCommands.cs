@@ -48,7 +48,8 @@ internal static class QuotaCommands
         var limits = new Argument<string[]>("KEY=VALUE")
         {
             Description = "Limits: producer_byte_rate and consumer_byte_rate in bytes a second, request_percentage in percent of one "
-                + "processor, controller_mutation_rate in partitions a second, connection_creation_rate in connections a second.",
+                + "processor, controller_mutation_rate in partitions a second, connection_creation_rate in connections a second, "
+                + "producer_ids in producer ids that write.",
             Arity = ArgumentArity.OneOrMore,
         };
         var command = entity.AddTo(new OmqCommand("set", "Sets limits of a user, a client id, both, or an address.",

@@ -39,44 +39,64 @@ internal readonly struct GroupTopics(SessionAccess session)
             return request is OffsetFetch { Partitions: null } && answer is OffsetFetchResult all
                 && !all.Partitions.All(one => self.MayDescribe(one.Partition.Topic))
                 ? all with { Partitions = [.. all.Partitions.Where(one => self.MayDescribe(one.Partition.Topic))] } : answer;
-        return (request, answer) switch
+        return (request, sent, answer) switch
         {
-            (OffsetCommit commit, OffsetCommitResult result) => result with { Partitions = self.Merge(commit.Offsets, result.Partitions) },
-            (TransactionOffsetCommit commit, OffsetCommitResult result) =>
-                result with { Partitions = self.Merge(commit.Offsets, result.Partitions) },
-            (OffsetDelete delete, OffsetDeleteResult { Error: ErrorCode.None } result) => result with
+            (OffsetCommit commit, OffsetCommit part, OffsetCommitResult result) =>
+                result with { Partitions = self.Merge(commit.Offsets, part.Offsets, result.Partitions) },
+            (TransactionOffsetCommit commit, TransactionOffsetCommit part, OffsetCommitResult result) =>
+                result with { Partitions = self.Merge(commit.Offsets, part.Offsets, result.Partitions) },
+            (OffsetDelete delete, OffsetDelete part, OffsetDeleteResult { Error: ErrorCode.None } result) => result with
             {
-                Partitions = self.Merge([.. delete.Partitions.Select(static one => new PartitionOffset(one.Topic, one.Partition, None))],
-                    result.Partitions),
+                Partitions = self.Merge(OffsetsOf(delete), OffsetsOf(part), result.Partitions),
             },
-            (OffsetFetch { Partitions: { } partitions }, OffsetFetchResult { Error: ErrorCode.None } result) => result with
-            {
-                Partitions = [.. result.Partitions, .. partitions.Where(one => !self.AuthorizesDescription(one.Topic)).Select(static one =>
-                    new FetchedOffset(one, Guid.Empty, null, ErrorCode.TopicAuthorizationFailed))],
-            },
+            (OffsetFetch { Partitions: { } asked }, OffsetFetch { Partitions: { } part }, OffsetFetchResult
+                { Error: ErrorCode.None } result) => result with
+                {
+                    Partitions = [.. result.Partitions, .. self.Refused(asked, part)],
+                },
             _ => answer,
         };
     }
 
     private static CommittedOffset None { get; } = new(-1);
 
-    // In the order of the request. The answer has those that were sent, in that order.
-    private List<PartitionError> Merge(IReadOnlyList<PartitionOffset> asked, IReadOnlyList<PartitionError> answered)
+    private static PartitionOffset[] OffsetsOf(OffsetDelete delete) =>
+        [.. delete.Partitions.Select(static one => new PartitionOffset(one.Topic, one.Partition, None))];
+
+    // In the order of the request. What was sent is a part of it in the same order, and so are the answers. The rules may have changed
+    // since.
+    private List<PartitionError> Merge(IReadOnlyList<PartitionOffset> asked, IReadOnlyList<PartitionOffset> sent,
+        IReadOnlyList<PartitionError> answered)
     {
         var merged = new List<PartitionError>(asked.Count);
         var next = 0;
         foreach (var one in asked)
-            merged.Add(!session.Authorizes(AccessOperation.Read, ResourceType.Topic, one.Topic ?? ResourceTypes.Every)
-                ? new PartitionError(one.Topic, one.Partition, ErrorCode.TopicAuthorizationFailed, one.TopicId)
-                : next < answered.Count ? answered[next++]
+        {
+            var isSent = next < sent.Count && sent[next] == one;
+            if (!isSent)
+                session.Authorizes(AccessOperation.Read, ResourceType.Topic, one.Topic ?? ResourceTypes.Every);
+            merged.Add(!isSent ? new PartitionError(one.Topic, one.Partition, ErrorCode.TopicAuthorizationFailed, one.TopicId)
+                : next < answered.Count ? answered[next]
                 : new PartitionError(one.Topic, one.Partition, ErrorCode.UnknownServerError, one.TopicId));
+            next += isSent ? 1 : 0;
+        }
         return merged;
+    }
+
+    private IEnumerable<FetchedOffset> Refused(IReadOnlyList<TopicPartition> asked, IReadOnlyList<TopicPartition> sent)
+    {
+        var known = sent.ToHashSet();
+        foreach (var one in asked)
+        {
+            if (known.Contains(one))
+                continue;
+            session.Authorizes(AccessOperation.Describe, ResourceType.Topic, one.Topic);
+            yield return new FetchedOffset(one, Guid.Empty, null, ErrorCode.TopicAuthorizationFailed);
+        }
     }
 
     // A topic that only an id names may be any topic: reading it needs a rule for every one.
     private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? ResourceTypes.Every);
 
     private bool MayDescribe(string topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
-
-    private bool AuthorizesDescription(string topic) => session.Authorizes(AccessOperation.Describe, ResourceType.Topic, topic);
 }

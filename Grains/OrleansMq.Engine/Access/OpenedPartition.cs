@@ -58,8 +58,8 @@ internal readonly struct OpenedPartition
         in VerifiedTransaction verified = default)
     {
         Demand(AccessOperation.Write);
-        if (_grant is not null && ReservedProducers.Refuses(_grant.Session, batch.Span))
-            return Refuse(ReservedProducers.Refusal);
+        if (_grant is not null && BatchProducers.Refuses(_grant.Session, _grant.Quotas, batch.Span, out var refusal))
+            return Refuse(refusal);
         // Read before the memory is the engine's.
         var records = RecordCounts.OfBatch(batch.Span);
         var append = _partition!.AppendAsync(batch, acks, mayWrite: true, burst: burst, allowance: allowance, verified: verified);

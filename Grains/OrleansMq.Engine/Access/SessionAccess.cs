@@ -35,7 +35,7 @@ public sealed class SessionAccess
         Session = session;
         Quotas = session.Protocol == SessionProtocol.InProcess ? null : access.Quotas?.Of(session.Principal, session.ClientId);
         Pace = session.Protocol == SessionProtocol.Http && Quotas is { } quotas ? new SessionPace(quotas) : null;
-        Broker = new SessionBroker(access, this);
+        Broker = Producer = new SessionBroker(access, this);
     }
 
     /// <summary>The caller.</summary>
@@ -55,6 +55,9 @@ public sealed class SessionAccess
     /// <summary>The broker as this session may use it. A refused operation throws a <see cref="BrokerException"/> or returns the error of
     /// its resource, as other refusals of that operation do.</summary>
     public IBroker Broker { get; }
+
+    /// <summary>The same, for whoever appends batches of memory that is scarce.</summary>
+    internal SessionBroker Producer { get; }
 
     // An expired token, or a user that was deleted, lets nothing begin; a request that goes on ends with its next operation.
     private bool IsValid => _isValid is not { } isValid || isValid();
@@ -84,6 +87,11 @@ public sealed class SessionAccess
     internal bool AuthorizesCreation(string topic) =>
         (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic))
             || Authorizes(AccessOperation.Create, ResourceType.Topic, topic);
+
+    /// <summary>Places a partition that the session has just made by an authorized request, which named the brokers.</summary>
+    internal ValueTask<PartitionReassignment> PlaceNewAsync(TopicPartition partition, IReadOnlyList<int> brokers,
+        CancellationToken cancellationToken) =>
+        _access.Broker.Administration.ReassignPartitionAsync(partition, brokers, cancellationToken);
 
     /// <summary>Refuses an operation that the session may not perform.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
@@ -274,6 +282,6 @@ public sealed class SessionAccess
             return known;
         if (_grants.Count >= MaxGrants)
             _grants.Clear();
-        return _grants.GetOrAdd(topic, new TopicGrant(_access, Session, topic));
+        return _grants.GetOrAdd(topic, new TopicGrant(_access, Session, Quotas, topic));
     }
 }

@@ -95,6 +95,15 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
     public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) => ProduceAsync(partition, batch, Acks.All, transaction, cancellationToken);
 
+    /// <summary>Appends a batch, and tells when its memory is the caller's again: before the answer, which a quota may hold back.</summary>
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="batch">The batch. Its memory is the broker's until <paramref name="appended"/> is called, or this completes.</param>
+    /// <param name="acks">When it counts as appended; of a transaction, <see cref="Acks.All"/>.</param>
+    /// <param name="transaction">The batch's transaction; null for none.</param>
+    /// <param name="appended">Called at most once.</param>
+    internal ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
+        Action appended) => ProduceAsync(partition, batch, acks, transaction, CancellationToken.None, appended);
+
     // Apart from the others, which must not pay for its closure.
     private ValueTask<ProduceResult> AppendInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken) =>
@@ -102,21 +111,26 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             _broker.ProduceInTransactionAsync(partition, batch, transaction with { Number = verified.Number }, cancellationToken));
 
     private ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken, Action? appended = null)
     {
         if (!session.Authorizes(AccessOperation.Write, ResourceType.Topic, partition.Topic))
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
-        if (ReservedProducers.Refuses(session.Session, batch.Span))
-            return new(ReservedProducers.Refusal);
+        if (BatchProducers.Refuses(session.Session, session.Quotas, batch.Span, out var refusal))
+            return new(refusal);
         return session.Pace is { } pace && !pace.IsFree(QuotaKey.ProducerByteRate)
-            ? AppendAtPaceAsync(pace, partition, batch, acks, transaction, cancellationToken)
+            ? AppendAtPaceAsync(pace, partition, batch, acks, transaction, appended, cancellationToken)
             : AppendAsync(partition, batch, acks, transaction, cancellationToken);
     }
 
     // Apart from the others, as are those of reads, which must not pay for its closure.
     private ValueTask<ProduceResult> AppendAtPaceAsync(SessionPace pace, TopicPartition partition, Memory<byte> batch, Acks acks,
-        BatchTransaction? transaction, CancellationToken cancellationToken) =>
-        pace.ProduceAsync(batch.Length, () => AppendAsync(partition, batch, acks, transaction, cancellationToken));
+        BatchTransaction? transaction, Action? appended, CancellationToken cancellationToken) =>
+        pace.ProduceAsync(batch.Length, async () =>
+        {
+            var result = await AppendAsync(partition, batch, acks, transaction, cancellationToken).ConfigureAwait(false);
+            appended?.Invoke();
+            return result;
+        });
 
     private ValueTask<ProduceResult> AppendAsync(TopicPartition partition, Memory<byte> batch, Acks acks, BatchTransaction? transaction,
         CancellationToken cancellationToken)

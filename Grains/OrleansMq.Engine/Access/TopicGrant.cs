@@ -1,10 +1,12 @@
+using OrleansMq.Quotas;
+
 namespace OrleansMq.Access;
 
 /// <summary>
 /// What one session may do with one topic, as decided so far, and the counts of that topic. A check that hits the cache compares the
 /// authorizer's version and one bit. Thread safe.
 /// </summary>
-internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, string topic)
+internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, ClientQuotas? quotas, string topic)
 {
     private const int VersionShift = 32;
     private const int DecidedShift = 16;
@@ -16,6 +18,9 @@ internal sealed class TopicGrant(BrokerAccess access, BrokerSession session, str
 
     /// <summary>The caller.</summary>
     public BrokerSession Session => session;
+
+    /// <summary>What the caller may use; null: everything.</summary>
+    public ClientQuotas? Quotas => quotas;
 
     /// <summary>The topic's counts; those of its successor once it was deleted.</summary>
     public TopicCounts Counts => _counts is { IsRetired: false } counts ? counts : _counts = access.Meter.Topics.Of(topic);

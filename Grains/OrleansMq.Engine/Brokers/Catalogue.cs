@@ -146,7 +146,17 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
                 if (ReferenceEquals(before, next))
                     return true;
                 next = next with { Epoch = _epoch ?? before.Epoch };
-                await document.WriteAsync(next).ConfigureAwait(false);
+                try
+                {
+                    await document.WriteAsync(next).ConfigureAwait(false);
+                }
+                catch (Exception failed) when (failed is StateConflictException or BrokerException { Code: ErrorCode.KafkaStorageError })
+                {
+                    // The page tells whether a later controller was in the way, or the store failed.
+                    if (IsLost(await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty))
+                        return false;
+                    throw;
+                }
                 stored?.Invoke(before, next);
                 return true;
             }

@@ -33,7 +33,7 @@ internal static class LetterProducers
     /// <summary>Whether a producer publishes dead letters or scheduled records.</summary>
     public static bool IsLetter(long producerId, short epoch) => epoch >= ScheduleEpoch && producerId >= FirstId;
 
-    /// <summary>Whether a batch is of such a producer. Only brokers send them: see <c>ReservedProducers</c>.</summary>
+    /// <summary>Whether a batch is of such a producer. Only brokers send them: see <c>BatchProducers</c>.</summary>
     public static bool IsLetter(ReadOnlySpan<byte> batch) => batch.Length >= RecordBatchHeader.Size
         && RecordBatchHeader.Read(batch) is { Magic: RecordBatches.Magic } header && IsLetter(header.ProducerId, header.ProducerEpoch);
 

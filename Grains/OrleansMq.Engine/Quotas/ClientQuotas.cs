@@ -42,6 +42,11 @@ internal sealed class ClientQuotas(BrokerQuotas quotas, string user, string clie
     /// <returns>How long the client is to be held back.</returns>
     public TimeSpan Charge(QuotaKey key, double units) => Of(key)?.Charge(units) ?? TimeSpan.Zero;
 
+    /// <summary>Whether a batch of a producer id may be written.</summary>
+    /// <param name="producerId">The id; negative for a batch without one.</param>
+    public bool AdmitsProducer(long producerId) =>
+        producerId < 0 || Of(QuotaKey.ProducerIds) is not { } account || account.AdmitsProducer(producerId);
+
     /// <summary>Notes that the client is held back.</summary>
     public void Throttled(QuotaKey key, TimeSpan time) => quotas.Throttled(user, key, time);
 

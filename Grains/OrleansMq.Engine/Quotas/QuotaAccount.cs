@@ -7,6 +7,7 @@ internal sealed class QuotaAccount
     private readonly TimeProvider _clock;
     private readonly long _began;
     private readonly SlidingRate _used = new();
+    private readonly ActiveProducerIds? _producers;
     private TokenBucket _bucket;
     private double _passed;
     private double _limit;
@@ -25,6 +26,7 @@ internal sealed class QuotaAccount
         (Key, Scope, _limit, _clock) = (key, scope, limit, clock);
         _began = clock.GetTimestamp();
         _bucket = new TokenBucket(share);
+        _producers = key == QuotaKey.ProducerIds ? new ActiveProducerIds() : null;
     }
 
     /// <summary>What is limited.</summary>
@@ -85,7 +87,8 @@ internal sealed class QuotaAccount
         lock (_lock)
         {
             var now = Pass();
-            return new QuotaUsage(Key, Scope, _limit, _bucket.Rate, _used.PerSecond(now), TimeSpan.FromSeconds(
+            _producers?.Forget(now);
+            return new QuotaUsage(Key, Scope, _limit, _bucket.Rate, _producers?.Count ?? _used.PerSecond(now), TimeSpan.FromSeconds(
                 Math.Min(_bucket.Wait, BrokerQuotas.MostThrottle.TotalSeconds)));
         }
     }
@@ -137,6 +140,16 @@ internal sealed class QuotaAccount
         }
     }
 
+    /// <summary>Whether a producer id may write: it is among those that the limit allows.</summary>
+    public bool AdmitsProducer(long id)
+    {
+        lock (_lock)
+        {
+            _isUsed = true;
+            return _producers!.Admits(id, _limit, Pass());
+        }
+    }
+
     /// <summary>How long until nothing is owed.</summary>
     public TimeSpan Wait()
     {
@@ -154,8 +167,10 @@ internal sealed class QuotaAccount
         lock (_lock)
         {
             // Clients that are held back for long do not ask meanwhile.
-            var use = new QuotaUse(_used.PerSecond(Pass()), _isLimited || _bucket.Tokens < 0);
-            isIdle = !_isUsed && !_isLimited && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity;
+            var now = Pass();
+            var use = new QuotaUse(_used.PerSecond(now), _isLimited || _bucket.Tokens < 0);
+            _producers?.Forget(now);
+            isIdle = !_isUsed && !_isLimited && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity && _producers is not { Count: > 0 };
             (_isLimited, _isUsed) = (false, false);
             return use;
         }

@@ -64,7 +64,7 @@ internal sealed record QuotaFilter(IReadOnlyList<QuotaFilterPart> Parts, bool Is
 /// <param name="Scope">Whose use counts.</param>
 /// <param name="Limit">The limit.</param>
 /// <param name="Share">The broker's share of it.</param>
-/// <param name="Used">What was used in the last ten seconds, a second.</param>
+/// <param name="Used">What was used in the last ten seconds, a second; of producer ids, those that count.</param>
 /// <param name="Wait">How long clients are held back from now on.</param>
 internal sealed record QuotaUsage(QuotaKey Key, QuotaScope Scope, double Limit, double Share, double Used, TimeSpan Wait);
 

@@ -15,6 +15,9 @@ internal enum QuotaKey
     ControllerMutationRate = 3,
     /// <summary><c>connection_creation_rate</c>: connections a second from an address.</summary>
     ConnectionCreationRate = 4,
+    /// <summary><c>producer_ids</c>: producer ids that write, each until it has been silent for
+    /// <see cref="ActiveProducerIds.Silence"/>.</summary>
+    ProducerIds = 5,
 }
 
 /// <summary>The names of quotas, and which values they may have.</summary>
@@ -24,7 +27,7 @@ internal static class QuotaKeys
     [
         (QuotaKey.ProducerByteRate, "producer_byte_rate"), (QuotaKey.ConsumerByteRate, "consumer_byte_rate"),
         (QuotaKey.RequestPercentage, "request_percentage"), (QuotaKey.ControllerMutationRate, "controller_mutation_rate"),
-        (QuotaKey.ConnectionCreationRate, "connection_creation_rate"),
+        (QuotaKey.ConnectionCreationRate, "connection_creation_rate"), (QuotaKey.ProducerIds, "producer_ids"),
     ];
 
     /// <summary>All keys.</summary>
@@ -33,10 +36,10 @@ internal static class QuotaKeys
     /// <summary>The number of keys.</summary>
     public static int Count => _all.Length;
 
-    /// <summary>Kafka's name of a key.</summary>
+    /// <summary>The name of a key; Kafka's, where Kafka has it.</summary>
     public static string Name(this QuotaKey key) => _all[(int)key].Name;
 
-    /// <summary>Finds a key by Kafka's name.</summary>
+    /// <summary>Finds a key by its name.</summary>
     public static bool TryParse(string name, out QuotaKey key)
     {
         var index = Array.FindIndex(_all, one => one.Name == name);
@@ -60,6 +63,7 @@ internal static class QuotaKeys
         {
             QuotaKey.ProducerByteRate or QuotaKey.ConsumerByteRate => long.MaxValue,
             QuotaKey.ConnectionCreationRate => int.MaxValue,
+            QuotaKey.ProducerIds => ActiveProducerIds.Most,
             _ => double.MaxValue,
         };
         if (most == double.MaxValue)

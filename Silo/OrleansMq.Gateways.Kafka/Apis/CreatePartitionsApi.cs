@@ -69,9 +69,8 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
             {
                 var number = before.Serving + index;
                 if (!grown.Partitions[number].Replicas.SequenceEqual(topic.Assignments[index]))
-                    await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number),
-                        topic.Assignments[index],
-                        context.Aborted).ConfigureAwait(false);
+                    await context.Access.PlaceNewAsync(new TopicPartition(topic.Name, number), topic.Assignments[index], context.Aborted)
+                        .ConfigureAwait(false);
             }
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted, topic.Count).ConfigureAwait(false);
             return (ErrorCode.None, null);

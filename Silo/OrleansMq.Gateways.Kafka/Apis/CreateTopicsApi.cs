@@ -118,8 +118,8 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
             foreach (var (number, brokers) in topic.Assignments)
             {
                 if (!created.Partitions[number].Replicas.SequenceEqual(brokers))
-                    await context.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
-                        context.Aborted).ConfigureAwait(false);
+                    await context.Access.PlaceNewAsync(new TopicPartition(topic.Name, number), brokers, context.Aborted)
+                        .ConfigureAwait(false);
             }
         }
         catch (BrokerException fault)

@@ -50,6 +50,17 @@ public sealed class OpenedPartitionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Place_of_what_the_session_has_made_needs_no_rule_of_the_cluster()
+    {
+        _authorizer.Denies = true;
+        Assert.Equal(ErrorCode.ClusterAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _session.Broker.Administration.ReassignPartitionAsync(Orders, [2]))).Code);
+        // The broker's own refusal: there is no other.
+        Assert.Contains("cannot be moved", (await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _session.PlaceNewAsync(Orders, [2], CancellationToken.None))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Refusal_does_not_reveal_whether_a_topic_exists()
     {
         _authorizer.Denies = true;

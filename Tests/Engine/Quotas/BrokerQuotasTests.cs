@@ -57,6 +57,9 @@ public sealed class BrokerQuotasTests
     [InlineData(null, null, "10.0.0.1", QuotaKey.ProducerByteRate, 1)]
     [InlineData(null, null, "example.org", QuotaKey.ConnectionCreationRate, 1)]
     [InlineData(null, null, "10.0.0.1", QuotaKey.ConnectionCreationRate, 1e10)]
+    [InlineData("alice", null, null, QuotaKey.ProducerIds, 0.5)]
+    [InlineData("alice", null, null, QuotaKey.ProducerIds, 1_000_001)]
+    [InlineData(null, null, "10.0.0.1", QuotaKey.ProducerIds, 1)]
     public async Task Impossible_quota_is_refused(string? user, string? clientId, string? ip, object key, double value)
     {
         await using var broker = await OpenAsync();
@@ -212,6 +215,32 @@ public sealed class BrokerQuotasTests
             Assert.Null(QuotaReport.Read(report.AsMemory(0, length)));
         report[0]++;
         Assert.Null(QuotaReport.Read(report));
+    }
+
+    [Fact]
+    public async Task Producer_ids_of_a_user_are_bounded_and_each_client_of_a_default_has_its_own()
+    {
+        await using var broker = await OpenAsync();
+        var (alice, bob) = (broker.Of("User:alice", "a"), broker.Of("User:bob", "b"));
+        Assert.True(alice.AdmitsProducer(1));
+        await broker.AlterAsync([Change(new QuotaEntity(""), (QuotaKey.ProducerIds, 1))]);
+        Assert.True(alice.AdmitsProducer(2));
+        Assert.False(broker.Of("User:alice", "c").AdmitsProducer(3));
+        Assert.True(bob.AdmitsProducer(3));
+        Assert.True(alice.AdmitsProducer(-1));
+        Assert.Equal(1, broker.ListUsage().Single(static one => one.Scope.User == "alice").Used);
+        // What counts is not forgotten while it is not looked at.
+        for (var minute = 0; minute < 59; minute++)
+        {
+            _time.Advance(TimeSpan.FromMinutes(1));
+            broker.LookAgain();
+        }
+        Assert.False(alice.AdmitsProducer(3));
+        _time.Advance(TimeSpan.FromMinutes(1));
+        broker.LookAgain();
+        Assert.True(alice.AdmitsProducer(3));
+        await broker.AlterAsync([Change(new QuotaEntity(""), (QuotaKey.ProducerIds, null))]);
+        Assert.True(alice.AdmitsProducer(4));
     }
 
     [Fact]

@@ -44,6 +44,30 @@ public sealed class GroupTopicsTests : IAsyncLifetime
         Assert.Equal(["mine"], stored.Partitions.Select(static one => one.Partition.Topic));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Answers_stay_with_their_partitions_where_a_rule_changes_meanwhile(bool isGranted)
+    {
+        if (!isGranted)
+            await AllowAsync(ResourceType.Topic, "secret", AccessOperation.Read);
+        var access = _broker.Access.Open(BrokerSession.InProcess with { Protocol = SessionProtocol.Kafka, Principal = "User:alice" });
+        var topics = new GroupTopics(access);
+        var commit = Commit("none", "secret", "mine", "none");
+        var sent = (OffsetCommit)topics.Narrow(commit);
+        Assert.Equal(isGranted ? ["mine"] : ["secret", "mine"], sent.Offsets.Select(static one => one.Topic));
+        if (isGranted)
+            await AllowAsync(ResourceType.Topic, "secret", AccessOperation.Read);
+        else
+            await _broker.Security.DeleteAclsAsync([new AclFilter()]);
+        var answer = new OffsetCommitResult([.. sent.Offsets.Select(static one =>
+            new PartitionError(one.Topic, one.Partition, ErrorCode.None, one.TopicId))]);
+        var whole = (OffsetCommitResult)topics.Complete(commit, sent, answer);
+        Assert.Equal([("none", ErrorCode.TopicAuthorizationFailed),
+            ("secret", isGranted ? ErrorCode.TopicAuthorizationFailed : ErrorCode.None), ("mine", ErrorCode.None),
+            ("none", ErrorCode.TopicAuthorizationFailed)], whole.Partitions.Select(static one => (one.Topic, one.Error)));
+    }
+
     [Fact]
     public async Task Topic_that_only_an_id_names_needs_every_topic()
     {

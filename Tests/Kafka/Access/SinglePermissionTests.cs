@@ -3,6 +3,7 @@ using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Tests.Kafka.Codec;
 using OrleansMq.Tests.Kafka.Schemas;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Access;
 
@@ -83,11 +84,11 @@ public sealed class SinglePermissionTests
     {
         var key = Enum.Parse<ApiKey>(name);
         var opened = new List<string>();
-        var left = new Queue<(ResourceType Type, AccessOperation Operation)>(Permissions);
+        var left = new Queue<(ResourceType Type, AccessOperation Operation)>(SinglePermission.All);
         while (left.Count > 0)
         {
             // What is refused leaves the broker as it was.
-            var rule = new OneRule();
+            var rule = new SinglePermission();
             await using var harness = await GatewayHarness.StartAsync(rule);
             var denied = await AskAsync(key, harness);
             while (left.TryDequeue(out var permission))
@@ -102,39 +103,11 @@ public sealed class SinglePermissionTests
         Assert.Equal(Opens.GetValueOrDefault(key, []).Order(), opened.Order());
     }
 
-    private static (ResourceType Type, AccessOperation Operation)[] Permissions { get; } =
-        [.. from type in new[] { ResourceType.Topic, ResourceType.Group, ResourceType.Cluster, ResourceType.TransactionalId }
-            from operation in new[] { AccessOperation.Read, AccessOperation.Write, AccessOperation.Create, AccessOperation.Delete,
-                AccessOperation.Alter, AccessOperation.Describe, AccessOperation.ClusterAction, AccessOperation.DescribeConfigs,
-                AccessOperation.AlterConfigs, AccessOperation.IdempotentWrite }
-            select (type, operation)];
-
     private static async Task<string> AskAsync(ApiKey api, GatewayHarness harness)
     {
         var (key, version) = ((short)api, ApiTable.All.Single(one => one.Key == api).MaxVersion);
         var frame = new MessageEncoder(new SampleValues(key, version, harness.Orders)).Request(Schema.Request(key), version, 1, "client");
         var answer = await harness.AnswerAsync(frame);
         return answer is null ? "" : MessageText.OfResponse(Schema.Response(key), version, answer, 1);
-    }
-
-    private sealed class OneRule : IAuthorizer
-    {
-        private (ResourceType Type, AccessOperation Operation) _permission;
-
-        public int Version { get; private set; }
-
-        public (ResourceType Type, AccessOperation Operation) Permission
-        {
-            set
-            {
-                _permission = value;
-                Version++;
-            }
-        }
-
-        public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
-            _permission == (type, operation);
-
-        public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) => _permission == (type, operation);
     }
 }

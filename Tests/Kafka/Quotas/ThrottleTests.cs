@@ -184,6 +184,23 @@ public sealed class ThrottleTests : IAsyncLifetime
         Assert.InRange((await _time.AdvanceUntilAsync(next)).TotalSeconds, 0, 6);
     }
 
+    [Fact]
+    public async Task Producer_ids_beyond_the_quota_are_refused_and_leave_no_trace()
+    {
+        await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerIds, 2);
+        using var client = await _server.ConnectAsync();
+        for (var id = 1; id <= 2; id++)
+            Assert.Equal(0, QuotaServer.NumberOf(await ProduceAsync(client, BatchOf(id, 0)), "ErrorCode"));
+        var refused = await ProduceAsync(client, BatchOf(3, 0));
+        Assert.Equal((short)ErrorCode.PolicyViolation, QuotaServer.NumberOf(refused, "ErrorCode"));
+        Assert.Contains("producer_ids", refused, StringComparison.Ordinal);
+        Assert.Equal(2, QuotaServer.NumberOf(await ProduceAsync(client, BatchOf(1, 1)), "BaseOffset"));
+        Assert.Equal(3, QuotaServer.NumberOf(await ProduceAsync(client, TestBatches.Of("a")), "BaseOffset"));
+        Assert.Equal(4, (await _server.Broker.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
+
+        static byte[] BatchOf(long id, int sequence) => TestBatches.From(new ProducerIdentity(id, 0), sequence, "a");
+    }
+
     [Theory]
     [InlineData((short)ApiKey.CreateTopics, 6)]
     [InlineData((short)ApiKey.CreateTopics, 5)]

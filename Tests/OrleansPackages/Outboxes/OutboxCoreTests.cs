@@ -119,7 +119,7 @@ public sealed class OutboxCoreTests
     {
         var core = Open(new OutboxDocument());
         Write(core, "a");
-        var refusal = OrleansMq.Access.ReservedProducers.Refusal;
+        var refusal = OrleansMq.Access.BatchProducers.Reserved;
         Assert.Equal(OutboxVerdict.Retry, core.Answer(core.Take(s_target)!, refusal.Error, refusal.Message));
         Assert.False(core.NeedsWrite);
     }

@@ -1,0 +1,71 @@
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Quotas;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Tests.Engine.VirtualHosts;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Engine.Access;
+
+/// <summary>Sessions of HTTP that are held within their quotas.</summary>
+public sealed class SessionPaceTests
+{
+    private static readonly TopicPartition Orders = new("orders", 0);
+
+    [Theory]
+    [InlineData(AccessOperation.Write, ErrorCode.None)]
+    [InlineData(AccessOperation.Read, ErrorCode.TopicAuthorizationFailed)]
+    public async Task Memory_of_a_batch_is_free_before_the_client_is_answered_and_who_may_not_write_pays_nothing(
+        AccessOperation allowed, ErrorCode expected)
+    {
+        var time = new ManualClock();
+        var store = new MemoryStateStore();
+        await using var broker = await LocalBroker.OpenAsync(new BrokerOptions
+        {
+            DataDirectory = "/data",
+            FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
+            MinFreeBytes = 0,
+        });
+        await broker.CreateTopicAsync(new NewTopic("orders"));
+        await using var quotas = new BrokerQuotas(() => store, EngineLog.Silent, time);
+        await quotas.OpenAsync(follows: false);
+        await quotas.AlterAsync([new QuotaChange(new QuotaEntity("alice"),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.ProducerByteRate] = 1_000 })]);
+        var session = new BrokerAccess(broker, authorizer: new OnlyOperation(allowed), quotas: quotas)
+            .Open(BrokerSession.InProcess with { Protocol = SessionProtocol.Http, Principal = "User:alice" });
+        var appended = 0;
+        // Ten seconds' worth is there, so five seconds are owed.
+        var answering = session.Producer.ProduceAsync(Orders, TestBatches.OfSize(15_000), Acks.All, transaction: null, () => appended++)
+            .AsTask();
+        if (expected == ErrorCode.None)
+        {
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            while (appended == 0)
+                await Task.Delay(1, patience.Token);
+            Assert.False(answering.IsCompleted);
+            Assert.Equal(1, (await broker.FindOffsetAsync(Orders, OffsetSpec.Latest)).Offset);
+            Assert.InRange(Assert.Single(quotas.ListUsage()).Used, 1, 15_000);
+            while (!answering.IsCompleted)
+            {
+                time.Advance(TimeSpan.FromSeconds(1));
+                await Task.Delay(1, patience.Token);
+            }
+        }
+        Assert.Equal(expected, (await answering).Error);
+        Assert.Equal(expected == ErrorCode.None ? 1 : 0, appended);
+        if (expected != ErrorCode.None)
+            Assert.DoesNotContain(quotas.ListUsage(), static one => one.Used > 0);
+    }
+
+    private sealed class OnlyOperation(AccessOperation allowed) : IAuthorizer
+    {
+        public int Version => 0;
+
+        public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) => operation == allowed;
+
+        public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) => operation == allowed;
+    }
+}
