@@ -16,19 +16,26 @@ internal static class Program
     // silo that hangs, and its database.
     private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(60);
 
-    private static async Task<int> Main(string[] args)
+    private static Task<int> Main(string[] args) => RunAsync(args, Console.Out, Console.Error);
+
+    /// <summary>Runs one command.</summary>
+    /// <param name="args">Its words.</param>
+    /// <param name="output">Receives help.</param>
+    /// <param name="error">Receives the line of a failure.</param>
+    internal static async Task<int> RunAsync(string[] args, TextWriter output, TextWriter error)
     {
         // Without response files: an argument may begin with @.
         var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        return (int)(parsed.Action is null or ParseErrorAction ? RefuseUsage(parsed) : await RunAsync(parsed).ConfigureAwait(false));
+        return (int)(parsed.Action is null or ParseErrorAction ? RefuseUsage(parsed, error)
+            : await RunAsync(parsed, output, error).ConfigureAwait(false));
     }
 
-    private static async Task<ExitCode> RunAsync(ParseResult parsed)
+    private static async Task<ExitCode> RunAsync(ParseResult parsed, TextWriter output, TextWriter error)
     {
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = TerminationTimeout };
+                ProcessTerminationTimeout = TerminationTimeout, Output = output, Error = error };
             using var stop = new CancellationTokenSource();
             // The terminal was closed: end as at Ctrl-C, which the parser handles.
             using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
@@ -44,33 +51,33 @@ internal static class Program
         }
         catch (CommandFailedException e)
         {
-            return Fail(e.ExitCode, e.Message);
+            return Fail(error, e.ExitCode, e.Message);
         }
         catch (BrokerUnreachableException e)
         {
-            return Fail(ExitCode.Unreachable, e.Message);
+            return Fail(error, ExitCode.Unreachable, e.Message);
         }
         catch (BrokerException e)
         {
-            return Fail(ExitCode.Refused, $"{e.Message} ({e.Code})");
+            return Fail(error, ExitCode.Refused, $"{e.Message} ({e.Code})");
         }
         catch (Exception e)
             when (e is ProduceException or ConsumeException or CodecUnavailableException or IOException or UnauthorizedAccessException)
         {
             // The message tells what to do. Any other exception is a bug of this program, and shows its trace.
-            return Fail(ExitCode.Refused, e.Message);
+            return Fail(error, ExitCode.Refused, e.Message);
         }
         catch (OperationCanceledException)
         {
-            return Fail(ExitCode.Refused, "Interrupted.");
+            return Fail(error, ExitCode.Refused, "Interrupted.");
         }
     }
 
-    private static ExitCode RefuseUsage(ParseResult parsed)
+    private static ExitCode RefuseUsage(ParseResult parsed, TextWriter error)
     {
-        foreach (var error in parsed.Errors)
-            Console.Error.WriteLine("omq: " + WithoutTypes(error.Message));
-        Console.Error.WriteLine($"Usage and examples: {CommandPath(parsed)} --help");
+        foreach (var fault in parsed.Errors)
+            error.WriteLine("omq: " + WithoutTypes(fault.Message));
+        error.WriteLine($"Usage and examples: {CommandPath(parsed)} --help");
         return ExitCode.WrongUsage;
     }
 
@@ -93,9 +100,9 @@ internal static class Program
         return string.Join(' ', names);
     }
 
-    private static ExitCode Fail(ExitCode exitCode, string message)
+    private static ExitCode Fail(TextWriter error, ExitCode exitCode, string message)
     {
-        Console.Error.WriteLine("omq: " + message);
+        error.WriteLine("omq: " + message);
         return exitCode;
     }
 }

@@ -159,10 +159,16 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     /// <summary>Forgets all batches: the log's next one is at or above an offset.</summary>
     public void Reset(long endOffset)
     {
+        BeginRebuild(endOffset);
+        Transactions.EndRebuild();
+    }
+
+    // Until the transactions are found again, nothing is stable: a compaction would take an open transaction's records for decided.
+    private void BeginRebuild(long endOffset)
+    {
         Invariant.Check(!_isStaged, "The log's state was replaced while batches were being written.");
         Transactions.BeginRebuild();
         Producers.Reset(endOffset);
-        Transactions.EndRebuild();
         (Cursors, Dedupe, _rebuiltAt) = (new LogCursors(), new LogDedupe(), endOffset);
     }
 
@@ -175,8 +181,7 @@ internal sealed class LogState(ProducerSnapshots producerSnapshots, ControlSnaps
     /// <exception cref="DamagedLogException">A control batch is damaged.</exception>
     public void Rebuild(ReadOnlySpan<Segment> segments, LogPosition end, StateKinds known, long now)
     {
-        Reset(end.Offset);
-        Transactions.BeginRebuild();
+        BeginRebuild(end.Offset);
         var (producersFrom, cursorsFrom, dedupeFrom) = (end.Offset, end.Offset, end.Offset);
         if ((known & StateKinds.Producers) != 0)
             producersFrom = LoadProducers(segments[0].BaseOffset, end.Offset, now);

@@ -23,10 +23,11 @@ internal sealed class LogTransactions
     private List<EndedTransaction>? _ended;
     // For the index of the segment that holds the marker; under the append lock.
     private Queue<AbortedTransaction>? _aborted;
+    // Nothing is open, and nothing is being found again.
     private volatile bool _isQuiet = true;
     private volatile bool _hasAborted;
     private volatile bool _isUsed;
-    private volatile bool _isRebuilt;
+    private bool _isRebuilt;
 
     /// <summary>Whether a segment may have aborted transactions in its index.</summary>
     public bool HasAborted => _hasAborted;
@@ -66,12 +67,12 @@ internal sealed class LogTransactions
     /// <param name="highWatermark">The high watermark, read before: a transaction that begins below it is known here by then.</param>
     public long StableOffset(long highWatermark)
     {
-        if (_isRebuilt)
-            return 0;
         if (_isQuiet)
             return highWatermark;
         lock (_lock)
         {
+            if (_isRebuilt)
+                return 0;
             var stable = highWatermark;
             if (_open is { Count: > 0 } open)
                 stable = Math.Min(stable, open.Min.First);
@@ -132,7 +133,7 @@ internal sealed class LogTransactions
                 decided++;
             if (decided > 0)
                 _ended!.RemoveRange(0, decided);
-            _isQuiet = (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
+            _isQuiet = HasNone;
             return decided > 0;
         }
     }
@@ -149,18 +150,17 @@ internal sealed class LogTransactions
     /// <summary>Forgets everything, before it is found again. Until <see cref="EndRebuild"/> nothing is stable.</summary>
     public void BeginRebuild()
     {
-        _isRebuilt = true;
         lock (_lock)
         {
+            (_isRebuilt, _isQuiet) = (true, false);
             _open?.Clear();
             _openOf?.Clear();
             _ended?.Clear();
-            _isQuiet = true;
         }
         _aborted?.Clear();
     }
 
-    /// <summary>Takes what a snapshot tells.</summary>
+    /// <summary>Takes what a snapshot tells. Within a rebuild.</summary>
     public void Restore(IEnumerable<OpenTransaction> open, IEnumerable<EndedTransaction> ended)
     {
         lock (_lock)
@@ -169,9 +169,11 @@ internal sealed class LogTransactions
                 Begin(transaction);
             foreach (var transaction in ended)
                 (_ended ??= []).Add(transaction);
-            _isQuiet = (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
         }
     }
+
+    // Under the lock.
+    private bool HasNone => !_isRebuilt && (_open?.Count ?? 0) == 0 && (_ended?.Count ?? 0) == 0;
 
     private void Begin(in OpenTransaction transaction)
     {
@@ -183,6 +185,10 @@ internal sealed class LogTransactions
     public void EndRebuild()
     {
         _aborted?.Clear();
-        _isRebuilt = false;
+        lock (_lock)
+        {
+            _isRebuilt = false;
+            _isQuiet = HasNone;
+        }
     }
 }

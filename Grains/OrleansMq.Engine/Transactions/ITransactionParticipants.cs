@@ -51,10 +51,11 @@ internal static class ParticipantOutcomes
         IsCommit = end.IsCommit,
     };
 
-    /// <summary>What an error of a participant means. A later epoch of the producer shows that the transaction has ended there.</summary>
+    /// <summary>What an error of a participant means. A later epoch of the producer shows that the transaction has ended there. There is
+    /// no group whose id cannot be one: earlier versions stored such ids.</summary>
     public static ParticipantOutcome Of(ErrorCode error) => error switch
     {
-        ErrorCode.None or ErrorCode.InvalidProducerEpoch => ParticipantOutcome.Done,
+        ErrorCode.None or ErrorCode.InvalidProducerEpoch or ErrorCode.InvalidGroupId => ParticipantOutcome.Done,
         ErrorCode.TransactionCoordinatorFenced => ParticipantOutcome.Fenced,
         _ => ParticipantOutcome.Retry,
     };

@@ -103,6 +103,8 @@ internal static class TransactionDecision
         }
         if (request.Producer.ProducerEpoch != state.Epoch)
             return Refused(state, ErrorCode.ProducerFenced, Fenced(state, request.Producer));
+        if (FaultOf(request) is { } fault)
+            return Refused(state, fault.Error, fault.Message);
         var isOngoing = state.Phase == TransactionPhase.Ongoing;
         var isIn = isOngoing && state.Partitions.IsSupersetOf(request.Partitions) && state.Groups.IsSupersetOf(request.Groups);
         var connection = request.VerifyOnly || request.RaisesEpoch ? default : TransactionConnection.Of(request.Caller);
@@ -133,6 +135,22 @@ internal static class TransactionDecision
             ? Refused(state, ErrorCode.InvalidRequest, $"A transaction commits offsets of at most {options.MaxGroups} groups: commit those "
                 + "of others in another one.")
             : new(next, new AddToTransactionResult(ErrorCode.None, next.Number));
+    }
+
+    // What can be no participant would never confirm the end, and the id would be of no use any more.
+    private static (ErrorCode Error, string Message)? FaultOf(AddToTransaction request)
+    {
+        foreach (var partition in request.Partitions)
+        {
+            if (partition.Partition < 0)
+                return (ErrorCode.InvalidRequest, $"Topic '{partition.Topic}' has no partition {partition.Partition}: numbers begin at 0.");
+        }
+        foreach (var group in request.Groups)
+        {
+            if (GroupId.FindProblem(group) is { } problem)
+                return (ErrorCode.InvalidGroupId, problem);
+        }
+        return null;
     }
 
     /// <summary>Commits or aborts.</summary>

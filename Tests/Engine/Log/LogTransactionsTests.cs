@@ -42,6 +42,34 @@ public sealed class LogTransactionsTests
         }
     }
 
+    /// <summary>A compaction asks for the last stable offset at any time, without the append lock.</summary>
+    [Fact]
+    public async Task No_moment_of_a_truncation_takes_an_open_transaction_for_decided()
+    {
+        var test = new TestLog(new MemoryFileSystem(), Small);
+        Replicate(test, Data(0, producer: 7, sequence: 0, transactional: true));
+        using var done = new CancellationTokenSource();
+        var looks = 0;
+        var looking = Task.Run(() =>
+        {
+            var highest = 0L;
+            for (; !done.IsCancellationRequested; looks++)
+                highest = Math.Max(highest, test.Log.State.Transactions.StableOffset(100));
+            return highest;
+        });
+        for (var round = 0; round < 2_000 || Volatile.Read(ref looks) < 10_000; round++)
+        {
+            Replicate(test, Data(1, producer: -1, sequence: -1, transactional: false));
+            lock (test.Log.RemovalLock)
+                lock (test.Log.AppendLock)
+                    test.Log.TruncateTo(1);
+        }
+        await done.CancelAsync();
+        Assert.Equal(0, await looking);
+        Assert.Equal(0, test.Log.State.Transactions.StableOffset(100));
+        Assert.Equal(1, test.Log.State.Transactions.OpenCount);
+    }
+
     /// <summary>A power cut loses batches, and files beside the log with them. What the log then holds is what counts.</summary>
     [Fact]
     public void Power_cut_leaves_the_transactions_of_the_batches_that_are_left()

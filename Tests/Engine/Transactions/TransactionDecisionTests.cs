@@ -126,6 +126,21 @@ public sealed class TransactionDecisionTests
         Assert.Equal(begun.Number + 1, TransactionDecision.Add(ended, Add("7/3", First), Options, Start).Next!.Number);
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData("a\nb")]
+    public void Group_that_can_be_none_is_refused(string group)
+    {
+        AssertOutcome("Ongoing 7/3", "InvalidGroupId", "same",
+            state => TransactionDecision.Add(state, Add("7/3", First) with { Groups = [group] }, Options, Now));
+        // It was stored by an earlier version: the transaction can end.
+        Assert.Equal(ParticipantOutcome.Done, ParticipantOutcomes.Of(ErrorCode.InvalidGroupId));
+    }
+
+    [Fact]
+    public void Partition_below_zero_is_refused() => AssertOutcome("Ongoing 7/3", "InvalidRequest", "same",
+        state => TransactionDecision.Add(state, Add("7/3", new TransactionPartition("t", -1, Guid.Empty)), Options, Now));
+
     [Fact]
     public void AddPartitions_beyond_the_most_is_refused() => AssertOutcome("Ongoing 7/3", "InvalidRequest", "same",
         state => TransactionDecision.Add(state, Add("7/3", Second), Options with { MaxPartitions = 1 }, Now));

@@ -13,11 +13,23 @@ public sealed class KafkaClientTests(SharedCluster shared)
     // This client has no idempotent producer, so its retries may duplicate records.
     private const string AtLeastOnce = "kafka-python";
 
-    public static TheoryData<string> Clients => [.. SteadyClient.All.Keys];
+    // Over the same library as the first client of .NET.
+    private static readonly string[] OfTheSameLibrary = ["confluent-kafka", "kafka-javascript", "kcat"];
+
+    public static TheoryData<string> Clients => [.. SteadyClient.All.Keys.Except(OfTheSameLibrary)];
+
+    public static TheoryData<string> OtherClients => [.. SteadyClient.All.Keys.Intersect(OfTheSameLibrary)];
 
     [SkippableTheory]
     [MemberData(nameof(Clients))]
-    public async Task Kafka_client_survives_the_kill_of_a_leader_and_coordinator_and_reads_every_record(string client)
+    public Task Kafka_client_survives_the_kill_of_a_leader_and_coordinator_and_reads_every_record(string client) => SurvivesAsync(client);
+
+    [SkippableTheory]
+    [Trait("Category", "Long")]
+    [MemberData(nameof(OtherClients))]
+    public Task Client_of_the_same_library_survives_the_kill_of_a_leader_and_coordinator(string client) => SurvivesAsync(client);
+
+    private async Task SurvivesAsync(string client)
     {
         var cluster = await shared.UpAsync();
         var topic = $"numbers-{client}";
