@@ -9,9 +9,9 @@ namespace OrleansMq.Streams;
 /// <summary>A stream provider over topics: a stream's namespace is its topic, and its key the key of its records.</summary>
 internal sealed partial class OrleansMqStreamProvider : IStreamProvider
 {
-    // Below the timeout of a grain's call, which is 30 seconds by default.
-    private static readonly TimeSpan SubscribeTimeout = TimeSpan.FromSeconds(25);
     private static readonly TimeSpan Least = TimeSpan.FromSeconds(1);
+    // Between two tries to learn whether a record was written.
+    private static readonly TimeSpan WritePause = TimeSpan.FromMilliseconds(100);
 
     private readonly OrleansMqClient _client;
     private readonly IServiceProvider _services;
@@ -54,6 +54,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
 
     /// <summary>Its explicit subscriptions.</summary>
     public SubscriptionLog Subscriptions => _subscriptions.Value;
+
+    /// <summary>How long a grain that subscribes or resumes waits for its record: below the timeout of a grain's call, which is 30 seconds
+    /// by default.</summary>
+    internal TimeSpan SubscribeTimeout { get; set; } = TimeSpan.FromSeconds(25);
 
     /// <inheritdoc/>
     public IAsyncStream<T> GetStream<T>(StreamId streamId)
@@ -110,7 +114,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var id = Guid.NewGuid();
         // Attached first: the first event may come before the write's answer.
         var consumer = ConsumerOf(grain);
-        await WriteAsync(stream, id, grain, token, replays: 0, replay => consumer.Attach(id, observer, replay), key =>
+        await WriteAsync(stream, id, grain, token, replay => consumer.Attach(id, observer, replay), key =>
         {
             // The caller has no handle: what was written nevertheless is removed.
             consumer.Remove(id);
@@ -155,19 +159,86 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             return;
         }
         var giveUp = consumer.Keep(subscription);
-        // Attached first: from now on the activation refuses what comes from before the replay.
-        await WriteAsync(stream, subscription, grain, token, found.Replay?.Number ?? 0,
-            replay => consumer.Attach(subscription, observer, replay), _ => giveUp());
-        Leave(stream, found);
+        try
+        {
+            if (await RewindAsync(stream, found, token, replay => consumer.Attach(subscription, observer, replay)))
+                return;
+        }
+        catch
+        {
+            // Where the record is written nevertheless, the first delivery of its replay says so.
+            giveUp();
+            throw;
+        }
+        consumer.Remove(subscription);
+        throw new InvalidOperationException($"Subscription {subscription} to stream {stream} of provider '{Name}' was removed while it was "
+            + "resumed. Call SubscribeAsync.");
     }
 
-    private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, int replays,
-        Action<Replay?> attach, Action<SubscriptionKey> giveUp)
+    // The first replay of a generation in the topic's order is in force. One that comes later begins the next generation: of two calls at
+    // once the last one counts. A record that a call has given up cannot come into force after a later call has returned. False: the
+    // subscription is removed.
+    private async Task<bool> RewindAsync(StreamId stream, ExplicitSubscription found, StreamSequenceToken token, Action<Replay> attach)
+    {
+        var (began, key) = (TimeProvider.System.GetTimestamp(), KeyOf(stream, found.Id));
+        while (true)
+        {
+            var (queue, partition, _, replay) = await BeginAsync(stream, token, found.Rewind);
+            // Attached first: from now on the activation refuses what comes from before the replay.
+            attach(replay!);
+            await DecideAsync(new ReplayWrite(Subscriptions, key, queue, replay!, partition), stream, token, began);
+            var current = Subscriptions.Table.Find(stream, found.Id);
+            var isInForce = current?.Replay?.Origin == replay!.Id;
+            if (!isInForce)
+                Leave(stream, found with { Partition = partition, Replay = replay });
+            if (current is null)
+                return false;
+            if (isInForce || current.Replay?.Generation > replay.Generation)
+            {
+                Leave(stream, found);
+                return true;
+            }
+            found = current;
+            if (TimeProvider.System.GetElapsedTime(began) >= SubscribeTimeout)
+            {
+                throw new BrokerException(ErrorCode.RequestTimedOut, $"Subscription {found.Id} to stream {stream} of provider '{Name}' was "
+                    + "resumed from other tokens at the same time, which count: resume it by one call at a time.");
+            }
+        }
+    }
+
+    // Tries until it is known whether the record is in the topic. The caller of the grain gives up at its timeout, and may call again.
+    private async Task DecideAsync(ReplayWrite write, StreamId stream, StreamSequenceToken token, long began)
+    {
+        while (true)
+        {
+            var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
+            try
+            {
+                await write.TryAsync(CancellationToken.None).WaitAsync(left > Least ? left : Least);
+                return;
+            }
+            catch (Exception unclear) when (unclear is TimeoutException or OrleansMqException { Action: ErrorAction.Retry }
+                or ProduceException { MayBeWritten: true })
+            {
+                if (unclear is TimeoutException || left <= Least)
+                {
+                    throw new BrokerException(ErrorCode.RequestTimedOut, $"Whether the subscription to stream {stream} of provider "
+                        + $"'{Name}' is resumed from token {token} is not known. It may be, now or soon, until a later call of ResumeAsync "
+                        + "with a token or of UnsubscribeAsync has returned: call again.", unclear);
+                }
+                LogUnclear(_logger, write.Replay.Id, Name, unclear);
+            }
+            await Task.Delay(WritePause);
+        }
+    }
+
+    private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, Action<Replay?> attach,
+        Action<SubscriptionKey> giveUp)
     {
         var began = TimeProvider.System.GetTimestamp();
-        var topic = TopicOf(stream);
-        var (queue, partition, end, replay) = await Retries.RunAsync(() => Topics.RenewingAsync(topic, () =>
-            BeginAsync(stream, topic, token, replays)));
+        var (queue, partition, end, replay) = await BeginAsync(stream, token,
+            static (topicId, from) => new Replay(Guid.NewGuid(), 1, topicId, from));
         var key = KeyOf(stream, id);
         attach(replay);
         try
@@ -184,8 +255,12 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }
     }
 
-    private async Task<(Guid Queue, int Partition, long End, Replay? Replay)> BeginAsync(StreamId stream, string topic,
-        StreamSequenceToken? token, int replays)
+    private Task<(Guid Queue, int Partition, long End, Replay? Replay)> BeginAsync(StreamId stream, StreamSequenceToken? token,
+        Func<Guid, long, Replay> rewind) => Retries.RunAsync(() => Topics.RenewingAsync(TopicOf(stream), () =>
+            BeginOnceAsync(stream, TopicOf(stream), token, rewind)));
+
+    private async Task<(Guid Queue, int Partition, long End, Replay? Replay)> BeginOnceAsync(StreamId stream, string topic,
+        StreamSequenceToken? token, Func<Guid, long, Replay> rewind)
     {
         await Topics.EnsureAsync(topic, CancellationToken.None);
         // A lookup may answer from memory; a description does not. A replay of an earlier topic of that name would be over at once.
@@ -197,7 +272,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             return (queues[partition.Partition].Id, partition.Partition, end, null);
         var from = Equals(token, StreamOffset.Earliest) ? await _client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest)
             : OffsetOf(stream, partition, end, token);
-        var replay = new Replay(Guid.NewGuid(), replays + 1, topicId, from);
+        var replay = rewind(topicId, from);
         if (await Topics.CreateReplayQueueAsync(partition, stream.Key, replay, CancellationToken.None) is { } earliest)
             LogEarliest(_logger, stream, Name, replay.From, partition, earliest);
         if ((await _client.Broker.DescribeTopicAsync(topic)).TopicId != topicId)
@@ -273,7 +348,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     {
         if (left?.Replay is not { } replay)
             return;
-        Subscriptions.RemoveProgress(KeyOf(stream, left.Id), replay);
+        Subscriptions.RemoveProgress(KeyOf(stream, left.Id), replay, withOrigin: true);
         _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(TopicOf(stream), left.Partition), Topics.QueueOf(replay), _logger);
     }
 
@@ -321,6 +396,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
                 + "calls. In a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
 
     private static StreamConsumer ConsumerOf(IGrainContext grain) => (StreamConsumer)grain.GetGrainExtension<IStreamConsumer>();
+
+    [LoggerMessage(2, LogLevel.Information, "Whether replay {Replay} of a subscription of provider {Name} is written is not known now; "
+        + "retrying.")]
+    private static partial void LogUnclear(ILogger logger, Guid replay, string name, Exception reason);
 
     [LoggerMessage(1, LogLevel.Warning, "Stream {Stream} of provider {Name} is replayed from offset {From}, which {Partition} does not "
         + "keep any more: the replay begins with the earliest one, {Earliest}.")]

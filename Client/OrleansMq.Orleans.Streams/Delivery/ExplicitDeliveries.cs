@@ -141,12 +141,16 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
     {
         // Another silo may have delivered these events and later ones.
         run.Records.Ended.ThrowIfCancellationRequested();
-        if (!await splits.TrySplitAsync(run.Stream, call.Subscription, run.Partition, run.Queue, run.Items[first].Offset, failures,
-            cancellationToken).ConfigureAwait(false))
+        // A split whose outcome was unknown may have come into force, or that of another silo.
+        call.IsSplit = IsPassedOver();
+        if (call.IsSplit)
             return;
-        var table = provider.Subscriptions.Table;
-        call.IsSplit = table.Find(run.Stream, call.Subscription.Id) is not { } found
-            || !table.PartOf(found, run.Partition, run.Queue).Takes(run.Items[first].Offset);
+        await splits.TrySplitAsync(run.Stream, call.Subscription, run.Partition, run.Queue, run.Items[first].Offset, failures,
+            cancellationToken).ConfigureAwait(false);
+        call.IsSplit = IsPassedOver();
+
+        bool IsPassedOver() => provider.Subscriptions.Table is var table && (table.Find(run.Stream, call.Subscription.Id) is not { } found
+            || !table.PartOf(found, run.Partition, run.Queue).Takes(run.Items[first].Offset));
     }
 
     private (ImmutableArray<ExplicitSubscription> Subscribers, List<SharedPart> Parts) FindParts(StreamRun run)

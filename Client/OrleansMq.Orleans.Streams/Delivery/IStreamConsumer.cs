@@ -36,8 +36,10 @@ internal readonly record struct StreamItem([property: Id(0)] long Offset, [prope
 /// <param name="ReplayId">The newest of them; empty: there is none, or an earlier version sends. Calls that resume at once may give two
 /// replays one number.</param>
 /// <param name="Continues">Of a split: the replay from a token that it goes on with, or empty; null: it is none.</param>
+/// <param name="Generation">How many tokens the subscription had been resumed from. A replay of an earlier generation is an earlier
+/// one.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamDelivery")]
 internal sealed record StreamDelivery([property: Id(0)] string Provider, [property: Id(1)] StreamId Stream,
     [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition,
     [property: Id(5)] StreamItem[] Items, [property: Id(6)] int Replay = 0,
-    [property: Id(7)] Guid ReplayId = default, [property: Id(8)] Guid? Continues = null);
+    [property: Id(7)] Guid ReplayId = default, [property: Id(8)] Guid? Continues = null, [property: Id(9)] int Generation = 0);

@@ -4,11 +4,15 @@ namespace OrleansMq.Streams;
 /// subscription it knows of.</summary>
 internal sealed class ServedEvents
 {
-    // One entry, unless a producer chose partitions or the topic was created again.
-    private readonly Dictionary<(Guid Queue, int Partition), long> _served = [];
+    // By the replay from a token that delivered them. One entry, unless a producer chose partitions or the topic was created again, or a
+    // later token is not known to be in force.
+    private readonly Dictionary<(Guid Origin, Guid Queue, int Partition), long> _served = [];
 
     /// <summary>The newest replay that is known.</summary>
     public KnownReplay Replay { get; private set; }
+
+    /// <summary>Whether that replay has delivered, and so is in force.</summary>
+    public bool HasDelivered { get; private set; }
 
     /// <summary>Begins a replay unless a later one is known. A split goes on with what was served; a replay from a token does
     /// not.</summary>
@@ -17,55 +21,79 @@ internal sealed class ServedEvents
         if (IsOutdated(replay) || replay.IsSameAs(Replay))
             return;
         // An earlier version sends no id.
-        if (replay.Origin != Replay.Origin || replay.Id == Guid.Empty)
+        if (replay.Id == Guid.Empty)
             _served.Clear();
-        Replay = replay;
+        (Replay, HasDelivered) = (replay, false);
     }
 
-    /// <summary>Goes back to an earlier replay: the later one was not written.</summary>
-    public void Return(KnownReplay replay)
+    /// <summary>A replay delivers: it begins, unless a later one is known. It is in force, and other tokens are over or never
+    /// were.</summary>
+    public void Deliver(KnownReplay replay)
     {
-        if (replay.Origin != Replay.Origin)
-            _served.Clear();
-        Replay = replay;
+        Begin(replay);
+        if (!replay.IsSameAs(Replay))
+            return;
+        HasDelivered = true;
+        foreach (var cursor in _served.Keys.Where(cursor => cursor.Origin != Replay.Origin).ToList())
+            _served.Remove(cursor);
     }
 
-    /// <summary>Whether a later replay than one is known. Of two with one number that were written at once, that from a token counts as
-    /// the later one. Of two from tokens the one that was written last is delivered.</summary>
-    public bool IsOutdated(KnownReplay replay) => replay.Number < Replay.Number
-        || (replay.Number == Replay.Number && replay.IsSplit && !Replay.IsSplit && !replay.IsSameAs(Replay));
+    /// <summary>Returns what goes back to the replay of now: a later replay was not written, as far as is known. It returns false, and does
+    /// nothing, where a later one has delivered: that one is in force. One that is in force and has not delivered yet begins with its
+    /// first delivery.</summary>
+    public Func<bool> Keep()
+    {
+        var before = Replay;
+        return () =>
+        {
+            if (before.IsSameAs(Replay))
+                return true;
+            if (HasDelivered)
+                return false;
+            Replay = before;
+            return true;
+        };
+    }
+
+    /// <summary>Whether a later replay than one is known: one of a later generation, or with a higher number in the same. Of two with one
+    /// number that earlier versions have written at once, that from a token counts as the later one. Of two from tokens the one that is in
+    /// force is delivered.</summary>
+    public bool IsOutdated(KnownReplay replay) => replay.Generation != Replay.Generation ? replay.Generation < Replay.Generation
+        : replay.Number < Replay.Number
+            || (replay.Number == Replay.Number && replay.IsSplit && !Replay.IsSplit && !replay.IsSameAs(Replay));
 
     /// <summary>Returns the last offset that was served of a cursor; null: none.</summary>
-    public long? Last(Guid queue, int partition) => _served.TryGetValue((queue, partition), out var last) ? last : null;
+    public long? Last(Guid queue, int partition) =>
+        _served.TryGetValue((Replay.Origin, queue, partition), out var last) ? last : null;
 
-    /// <summary>An event was served. What a replay delivered says nothing of a later one from a token.</summary>
+    /// <summary>An event was served. What a replay delivered says nothing of one from another token.</summary>
     /// <param name="replay">The replay that delivered it.</param>
     /// <param name="queue">The cursor.</param>
     /// <param name="partition">The partition.</param>
     /// <param name="offset">The event's offset.</param>
-    public void Serve(KnownReplay replay, Guid queue, int partition, long offset)
-    {
-        if (replay.IsSameAs(Replay) || replay.Origin == Replay.Origin)
-            _served[(queue, partition)] = offset;
-    }
+    public void Serve(KnownReplay replay, Guid queue, int partition, long offset) =>
+        _served[(replay.IsSameAs(Replay) ? Replay.Origin : replay.Origin, queue, partition)] = offset;
 }
 
 /// <summary>A replay as an activation knows it. The default: the subscription has none.</summary>
 /// <param name="Number">The number of replays that the subscription has had.</param>
 /// <param name="Id">The newest of them; empty: there is none, or an earlier version sends.</param>
 /// <param name="Origin">The newest one from a token; empty: there is none.</param>
-internal readonly record struct KnownReplay(int Number, Guid Id, Guid Origin)
+/// <param name="Generation">The number of tokens that the subscription had been resumed from.</param>
+internal readonly record struct KnownReplay(int Number, Guid Id, Guid Origin, int Generation = 0)
 {
     /// <summary>Whether it is a split.</summary>
     public bool IsSplit => Id != Origin;
 
     /// <summary>Returns a subscription's newest replay.</summary>
-    public static KnownReplay Of(Replay? replay) => replay is null ? default : new(replay.Number, replay.Id, replay.Origin);
+    public static KnownReplay Of(Replay? replay) =>
+        replay is null ? default : new(replay.Number, replay.Id, replay.Origin, replay.Generation);
 
     /// <summary>Returns the replay of a delivery.</summary>
     public static KnownReplay Of(StreamDelivery delivery) =>
-        new(delivery.Replay, delivery.ReplayId, delivery.Continues ?? delivery.ReplayId);
+        new(delivery.Replay, delivery.ReplayId, delivery.Continues ?? delivery.ReplayId, delivery.Generation);
 
     /// <summary>Whether two are one replay. Earlier versions send no id.</summary>
-    public bool IsSameAs(KnownReplay other) => Number == other.Number && (Id == other.Id || Id == Guid.Empty);
+    public bool IsSameAs(KnownReplay other) => Number == other.Number && Generation == other.Generation
+        && (Id == other.Id || Id == Guid.Empty);
 }

@@ -34,17 +34,18 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             attached.Observed = null;
     }
 
-    /// <summary>Returns what takes an attachment back to what it is now.</summary>
+    /// <summary>Returns what takes an attachment back to what it is now. It does nothing where the replay that was attached since then has
+    /// delivered: that one is in force, or one that is later.</summary>
     public Action Keep(Guid subscription)
     {
-        var (observer, replay) = _attached.TryGetValue(subscription, out var attached)
-            ? (attached.Observer, attached.Served.Replay) : default;
+        var before = _attached.GetValueOrDefault(subscription);
+        var (observer, goBack) = (before?.Observer, before?.Served.Keep());
         return () =>
         {
-            if (attached is null)
+            if (goBack is not null)
+                before!.Observer = goBack() ? observer! : before.Observer;
+            else if (_attached.TryGetValue(subscription, out var attached) && !attached.Served.HasDelivered)
                 _attached.Remove(subscription);
-            else
-                attached.Return(observer!, replay);
         };
     }
 
@@ -87,7 +88,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
         var (events, replay) = (attached.Served, KnownReplay.Of(delivery));
-        events.Begin(replay);
+        events.Deliver(replay);
         if (events.IsOutdated(replay))
             return Replayed(delivery, 0);
         // Delivered before, by a dispatcher that could not settle them, or that another cursor has taken over from.
@@ -162,11 +163,5 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         public SemaphoreSlim Turn { get; } = new(1);
         // The first event that the observer has now.
         public long? Observed { get; set; }
-
-        public void Return(IStreamObserver observer, KnownReplay replay)
-        {
-            Observer = observer;
-            Served.Return(replay);
-        }
     }
 }

@@ -27,7 +27,8 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
     /// shared cursor.</param>
     public StreamDelivery To(string provider, ExplicitSubscription subscription, int skipped, Guid queue) => new(provider, Stream,
         subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..],
-        subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty, subscription.Replay?.Continues);
+        subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty, subscription.Replay?.Continues,
+        subscription.Replay?.Generation ?? 0);
 }
 
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>

@@ -89,8 +89,18 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
                     LogRetry(name, failure);
                 hasFailed = true;
             }
-            await Task.Delay(provider.Options.RefreshInterval, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await PauseAsync(provider).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    // Replays that begin meanwhile do not wait for the next round: the silo that writes one sees it at once, and others as soon as they
+    // look at the table for an event.
+    private async Task PauseAsync(OrleansMqStreamProvider provider)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        while (provider.Options.RefreshInterval - TimeProvider.System.GetElapsedTime(began) is var left && left > TimeSpan.Zero
+            && await provider.Subscriptions.WaitForReplayAsync(left, _stopping.Token).ConfigureAwait(false))
+            _replays!.Refresh(topics: null, _stopping.Token);
     }
 
     private async Task RefreshOnceAsync(OrleansMqStreamProvider provider, OrleansMqClient client, GrainCaller caller, StreamSplits splits)
@@ -128,7 +138,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
             Start((topic, null), provider.Topics.ExplicitQueue, () => new ExplicitDeliveries(provider, caller, splits));
 
         if (provider.Subscriptions.IsRead)
-            _replays!.Refresh(_stopping.Token);
+            _replays!.Refresh(listed, _stopping.Token);
 
         foreach (var (key, dispatcher) in _dispatchers)
         {

@@ -16,7 +16,8 @@ namespace OrleansMq.Streams;
 /// nothing above the end that the partition has after that. When the replay has settled everything below that end,
 /// <see cref="ReplayStep.Joined"/> is written with it: there the shared cursor takes over. The cursor of the replay is deleted.</para>
 /// <para>A subscription that is still joining after <see cref="OrleansMqStreamOptions.SplitAfter"/> is split again, which lets the stream
-/// go on: another replay takes over where the cursor of this one is.</para>
+/// go on: another replay takes over where the cursor of this one is, or was when it was last known. The time counts also while looks
+/// fail.</para>
 /// </summary>
 /// <param name="provider">The provider.</param>
 /// <param name="client">The broker.</param>
@@ -34,16 +35,23 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     private const int Seldom = 10;
     // Other silos have seen by then that it is over.
     private static readonly TimeSpan DeletePause = TimeSpan.FromSeconds(2);
+    // A look that takes longer counts as failed.
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<Guid, Task> _running = [];
+    // As of the last round.
+    private volatile IReadOnlyDictionary<string, Guid> _topics = new Dictionary<string, Guid>();
     private Dictionary<(TopicPartition Partition, string Queue), long> _strays = [];
 
     /// <summary>Completes when all replays have stopped, after their token was cancelled.</summary>
     public Task StoppedAsync() => Task.WhenAll(_running.Values);
 
     /// <summary>Begins the replays that the table has and this silo has not begun.</summary>
-    public void Refresh(CancellationToken stopping)
+    /// <param name="topics">The topics that exist, with their ids; null: no others than at the last call.</param>
+    /// <param name="stopping">Ends them.</param>
+    public void Refresh(IReadOnlyDictionary<string, Guid>? topics, CancellationToken stopping)
     {
+        _topics = topics ?? _topics;
         foreach (var (id, _) in _running.Where(static pair => pair.Value.IsCompleted).ToList())
             _running.Remove(id);
         foreach (var (stream, subscription) in provider.Subscriptions.Table.Replays)
@@ -54,7 +62,8 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     }
 
     /// <summary>Deletes the cursors of replays that are over, which a silo that died has left behind: they would keep the topic's events.
-    /// One is deleted when it was found twice, with a pause in which every subscription that began was written.</summary>
+    /// One is deleted when it was found twice, with a pause in which every subscription that began was written. Removes the records of
+    /// replays that are over, too.</summary>
     /// <param name="topics">The topics, with their numbers of partitions.</param>
     /// <param name="pause">The pause.</param>
     /// <param name="cancellationToken">Ends it.</param>
@@ -79,6 +88,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             if (TimeProvider.System.GetElapsedTime(since) >= pause)
                 await DeleteAsync(client, partition, queue, logger).ConfigureAwait(false);
         }
+        await provider.Subscriptions.SweepAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Returns the topics that have cursors of explicit subscriptions or of replays, among some.</summary>
@@ -129,11 +139,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     private async Task RunAsync(StreamId stream, ExplicitSubscription subscription, CancellationToken stopping)
     {
         var partition = new TopicPartition(stream.GetNamespace()!, subscription.Partition);
+        var hold = new StreamHold(subscription.Replay!.From);
         while (!stopping.IsCancellationRequested)
         {
             try
             {
-                await ReplayAsync(stream, subscription, partition, stopping).ConfigureAwait(false);
+                await ReplayAsync(stream, subscription, partition, hold, stopping).ConfigureAwait(false);
                 await DeleteLaterAsync(client, partition, provider.Topics.QueueOf(subscription.Replay!), logger).ConfigureAwait(false);
                 return;
             }
@@ -145,13 +156,50 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             {
                 // Whatever it is, the next try may find it mended; without one the subscription would receive nothing.
                 LogRetry(logger, stream, subscription.Id, failure);
+                await ReleaseAsync(stream, subscription, partition, hold, stopping).ConfigureAwait(false);
                 await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
 
+    // Where looks fail while the stream waits, it waits no longer than where they succeed. A split that fails, too, is tried again in the
+    // next round: the partition or the topic of subscriptions is then away for every subscriber.
+    private async Task ReleaseAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition, StreamHold hold,
+        CancellationToken stopping)
+    {
+        try
+        {
+            if (hold.See(await FindStepAsync(subscription.Replay!, stopping).ConfigureAwait(false)) != ReplayStep.Joining
+                || !SplitDecision.SplitsAgain(hold.Elapsed, IsNear(partition), provider.Options))
+                return;
+            LogReleased(logger, stream, subscription.Id, hold.Unsettled);
+            await SplitAgainAsync(stream, subscription.Id, subscription.Replay!, hold.Unsettled, failures: 0, stopping)
+                .ConfigureAwait(false);
+        }
+        catch (Exception) when (stopping.IsCancellationRequested)
+        {
+            // The silo stops.
+        }
+        catch (Exception failure)
+        {
+            LogHeld(logger, stream, subscription.Id, failure);
+        }
+    }
+
+    private bool IsNear(TopicPartition partition) => local?.TryGet(partition, out _) ?? true;
+
+    // False: another replay is the subscription's newest one by now.
+    private async Task<bool> SplitAgainAsync(StreamId stream, Guid subscription, Replay replay, long from, int failures,
+        CancellationToken stopping)
+    {
+        if (provider.Subscriptions.Table.Find(stream, subscription) is not { } current || current.Replay?.Id != replay.Id)
+            return false;
+        await splits.SplitAgainAsync(stream, current, from, failures, stopping).ConfigureAwait(false);
+        return true;
+    }
+
     // Completes when the replay is over.
-    private async Task ReplayAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition,
+    private async Task ReplayAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition, StreamHold hold,
         CancellationToken stopping)
     {
         var replay = subscription.Replay!;
@@ -168,28 +216,32 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         await using var dispatcher = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, partition.Topic,
             provider.Topics.QueueOf(replay), new ReplayDeliveries(provider, replay, caller), priorityOf: null, logger,
             partition.Partition);
-        await JoinAsync(stream, subscription.Id, replay, partition, stopping).ConfigureAwait(false);
+        await JoinAsync(stream, subscription.Id, replay, partition, hold, stopping).ConfigureAwait(false);
     }
 
-    private async Task JoinAsync(StreamId stream, Guid subscription, Replay replay, TopicPartition partition, CancellationToken stopping)
+    private async Task JoinAsync(StreamId stream, Guid subscription, Replay replay, TopicPartition partition, StreamHold hold,
+        CancellationToken stopping)
     {
         long? end = null;
         var isBound = false;
         var began = TimeProvider.System.GetTimestamp();
-        long? joining = null;
+        var letters = Guid.Empty;
         for (var round = 0; ; round++)
         {
-            var step = await FindStepAsync(replay, stopping).ConfigureAwait(false);
+            var step = hold.See(await FindStepAsync(replay, stopping).ConfigureAwait(false));
             if (step is null or ReplayStep.Joined)
                 return;
-            if (step == ReplayStep.Joining)
-                joining ??= TimeProvider.System.GetTimestamp();
-            else if (!SplitDecision.MayJoin(replay, TimeProvider.System.GetElapsedTime(began), provider.Options))
+            var isNear = IsNear(partition);
+            if (step == ReplayStep.Replaying)
             {
-                await Task.Delay(provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
-                continue;
+                if (isNear || round % Seldom == Seldom - 1)
+                    letters = await KeepLettersAsync(stream, replay, partition, letters, stopping).ConfigureAwait(false);
+                if (!SplitDecision.MayJoin(replay, TimeProvider.System.GetElapsedTime(began), provider.Options))
+                {
+                    await Task.Delay(provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
+                    continue;
+                }
             }
-            var isNear = local?.TryGet(partition, out _) ?? true;
             // While it joins the stream waits.
             if (Looks(isNear || step == ReplayStep.Joining, round))
             {
@@ -211,17 +263,30 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                     }
                     continue;
                 }
-                if (first is not null && SplitDecision.SplitsAgain(joining is { } since ? TimeProvider.System.GetElapsedTime(since) : null,
-                    isNear, provider.Options) && provider.Subscriptions.Table.Find(stream, subscription) is { } current
-                    && current.Replay?.Id == replay.Id)
-                {
-                    await splits.SplitAgainAsync(stream, current, first.Offset, first.Failures, stopping).ConfigureAwait(false);
+                hold.Unsettled = first?.Offset ?? hold.Unsettled;
+                if (first is not null && SplitDecision.SplitsAgain(hold.Elapsed, isNear, provider.Options)
+                    && await SplitAgainAsync(stream, subscription, replay, first.Offset, first.Failures, stopping).ConfigureAwait(false))
                     continue;
-                }
                 if (!isBound)
                     end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);
             }
             await Task.Delay(isBound && isNear ? JoiningPause : provider.Options.RefreshInterval, stopping).ConfigureAwait(false);
+        }
+    }
+
+    // Returns the id of the dead-letter topic that the replay's cursor has by now.
+    private async Task<Guid> KeepLettersAsync(StreamId stream, Replay replay, TopicPartition partition, Guid letters,
+        CancellationToken stopping)
+    {
+        try
+        {
+            return await provider.Topics.KeepReplayOptionsAsync(partition, stream.Key, replay, letters, _topics, stopping)
+                .ConfigureAwait(false);
+        }
+        catch (BrokerException refused) when (refused.Code != ErrorCode.GroupIdNotFound)
+        {
+            LogLetters(logger, provider.Topics.QueueOf(replay), partition, refused);
+            return letters;
         }
     }
 
@@ -250,12 +315,13 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
 
     // The first one. Records that consumers hold are not settled.
     private async Task<QueueRecord?> FindUnsettledAsync(TopicPartition partition, Replay replay, CancellationToken cancellationToken) =>
-        (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).ConfigureAwait(false))
-            .FirstOrDefault();
+        (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).AsTask()
+            .WaitAsync(LongestLook, cancellationToken).ConfigureAwait(false)).FirstOrDefault();
 
     private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {
-        var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).AsTask()
+            .WaitAsync(LongestLook, cancellationToken).ConfigureAwait(false);
         return end.Error == ErrorCode.None ? end.Offset
             : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
     }
@@ -293,6 +359,17 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
 
     [LoggerMessage(4, LogLevel.Warning, "Queue {Queue} of {Partition}, of a replay that is over, was not deleted; retrying later.")]
     private static partial void LogNotDeleted(ILogger logger, string queue, TopicPartition partition, Exception reason);
+
+    [LoggerMessage(6, LogLevel.Warning, "How far the replay of stream {Stream} for subscription {Subscription} is cannot be told, and the "
+        + "stream waits for it: the subscription continues on its own from offset {From}, and the stream goes on.")]
+    private static partial void LogReleased(ILogger logger, StreamId stream, Guid subscription, long from);
+
+    [LoggerMessage(7, LogLevel.Warning, "Stream {Stream} waits for its subscription {Subscription}, which can neither join the others nor "
+        + "continue on its own now; retrying.")]
+    private static partial void LogHeld(ILogger logger, StreamId stream, Guid subscription, Exception reason);
+
+    [LoggerMessage(8, LogLevel.Warning, "Queue {Queue} of {Partition} may have no dead-letter topic; retrying.")]
+    private static partial void LogLetters(ILogger logger, string queue, TopicPartition partition, Exception reason);
 
     [LoggerMessage(5, LogLevel.Information, "{Partition} was not searched for queues of replays that are over; retrying later.")]
     private static partial void LogNotSwept(ILogger logger, TopicPartition partition, Exception reason);

@@ -9,7 +9,8 @@ namespace OrleansMq.Streams;
 /// Splits subscriptions that do not keep pace with the others of their stream: a replay goes on for such a one with the first event that it
 /// has not served, and the shared cursor passes it over. The replay's cursor exists before the split is written, so that retention keeps
 /// its events; the split is in force before the shared cursor settles them. A subscription has served every event below the first one of
-/// its split, whenever the record comes into force, so that a late one skips nothing. Thread-safe.
+/// its split, whenever the record comes into force, so that a late one skips nothing. A split whose outcome is unknown is kept: the next
+/// try finds out, and goes on with its cursor and its record where the subscription has served no more since. Thread-safe.
 /// </summary>
 /// <param name="provider">The provider.</param>
 /// <param name="client">The broker.</param>
@@ -20,6 +21,9 @@ internal sealed partial class StreamSplits(OrleansMqStreamProvider provider, Orl
 
     private readonly CursorSources _sources = new(client);
     private readonly ConcurrentDictionary<string, long> _reported = new(StringComparer.Ordinal);
+    private readonly Lock _lock = new();
+    // Splits that were chosen and are not known to be written, by their subscriptions.
+    private readonly Dictionary<Guid, UndecidedSplit> _undecided = [];
 
     /// <summary>Splits a subscription, unless its topic has as many that are split as it may.</summary>
     /// <param name="stream">Its stream.</param>
@@ -48,8 +52,8 @@ internal sealed partial class StreamSplits(OrleansMqStreamProvider provider, Orl
             var source = new TopicPartition(topic, partition);
             var topicId = await _sources.FindTopicAsync(source, provider.Topics.ExplicitQueue, queue, cancellationToken)
                 .ConfigureAwait(false);
-            return await WriteAsync(stream, subscription, queue, subscription.Split(topicId, from, failures), cancellationToken)
-                .ConfigureAwait(false);
+            await WriteAsync(stream, subscription, queue, topicId, from, failures, cancellationToken).ConfigureAwait(false);
+            return true;
         }
         catch (OrleansMqException failure)
         {
@@ -70,32 +74,81 @@ internal sealed partial class StreamSplits(OrleansMqStreamProvider provider, Orl
         CancellationToken cancellationToken)
     {
         var replay = subscription.Replay!;
-        return WriteAsync(stream, subscription, subscription.Queue, subscription.Split(replay.TopicId, from,
-            failures + replay.FailuresAt(from)), cancellationToken);
+        return WriteAsync(stream, subscription, subscription.Queue, replay.TopicId, from, failures + replay.FailuresAt(from),
+            cancellationToken);
     }
 
-    private async Task<bool> WriteAsync(StreamId stream, ExplicitSubscription subscription, Guid queue, Replay split,
+    private async Task WriteAsync(StreamId stream, ExplicitSubscription subscription, Guid queue, Guid topicId, long from, int failures,
         CancellationToken cancellationToken)
     {
-        var partition = new TopicPartition(stream.GetNamespace()!, subscription.Partition);
-        await provider.Topics.CreateReplayQueueAsync(partition, stream.Key, split, cancellationToken).ConfigureAwait(false);
-        var key = OrleansMqStreamProvider.KeyOf(stream, subscription.Id);
-        await provider.Subscriptions.WriteAsync(new SplitKey(split.Id, key), new SplitValue(queue, split), cancellationToken)
-            .ConfigureAwait(false);
-        await provider.Subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        if (provider.Subscriptions.Table.Find(stream, subscription.Id)?.Replay?.Id == split.Id)
+        var table = provider.Subscriptions.Table;
+        var chosen = Choose(stream, subscription, queue, topicId, from, failures);
+        // The subscription has served more since.
+        if (chosen.Write.Replay.From != from && await chosen.Write.TryAbandonAsync(cancellationToken).ConfigureAwait(false))
         {
-            LogSplit(logger, subscription.Id, subscription.Grain, stream, split.From, partition);
-            provider.Subscriptions.RemoveProgress(key, subscription.Replay);
+            Forget(subscription.Id, chosen);
+            DeleteLater(chosen);
+            chosen = Choose(stream, subscription, queue, topicId, from, failures);
+        }
+        var split = chosen.Write.Replay;
+        if (!table.HasRecord(split.Id))
+        {
+            await provider.Topics.CreateReplayQueueAsync(chosen.Partition, stream.Key, split, cancellationToken)
+                .ConfigureAwait(false);
+        }
+        await chosen.Write.TryAsync(cancellationToken).ConfigureAwait(false);
+        Forget(subscription.Id, chosen);
+        var key = OrleansMqStreamProvider.KeyOf(stream, subscription.Id);
+        if (table.Find(stream, subscription.Id)?.Replay?.Id == split.Id)
+        {
+            LogSplit(logger, subscription.Id, subscription.Grain, stream, split.From, chosen.Partition);
+            provider.Subscriptions.RemoveProgress(key, subscription.Replay, withOrigin: false);
         }
         else
         {
             // Another silo was first, or the grain has unsubscribed or resumed from a token.
-            provider.Subscriptions.RemoveProgress(key, split);
-            _ = StreamReplays.DeleteLaterAsync(client, partition, provider.Topics.QueueOf(split), logger);
+            provider.Subscriptions.RemoveProgress(key, split, withOrigin: false);
+            DeleteLater(chosen);
         }
-        return true;
     }
+
+    private void Forget(Guid subscription, UndecidedSplit decided)
+    {
+        lock (_lock)
+        {
+            if (_undecided.GetValueOrDefault(subscription) == decided)
+                _undecided.Remove(subscription);
+        }
+    }
+
+    // The split of an earlier try, where that may still come into force.
+    private UndecidedSplit Choose(StreamId stream, ExplicitSubscription subscription, Guid queue, Guid topicId, long from, int failures)
+    {
+        lock (_lock)
+        {
+            // What has come into force since, or never can.
+            foreach (var (id, other) in _undecided.ToList())
+            {
+                var current = provider.Subscriptions.Table.Find(other.Stream, id);
+                if (current?.IsContinuedBy(other.Write.Replay) == true)
+                    continue;
+                _undecided.Remove(id);
+                if (current?.Replay?.Id != other.Write.Replay.Id)
+                    DeleteLater(other);
+            }
+            if (_undecided.TryGetValue(subscription.Id, out var before) && before.Write.Queue == queue
+                && before.Write.Replay.TopicId == topicId && subscription.IsNext(before.Write.Replay))
+                return before;
+            // The cursor of one that it takes the place of is left to the sweep: it may come into force yet.
+            var write = new ReplayWrite(provider.Subscriptions, OrleansMqStreamProvider.KeyOf(stream, subscription.Id), queue,
+                subscription.Split(topicId, from, failures));
+            return _undecided[subscription.Id] = new UndecidedSplit(stream, new TopicPartition(stream.GetNamespace()!,
+                subscription.Partition), write);
+        }
+    }
+
+    private void DeleteLater(UndecidedSplit split) =>
+        _ = StreamReplays.DeleteLaterAsync(client, split.Partition, provider.Topics.QueueOf(split.Write.Replay), logger);
 
     private bool MayReport(string topic)
     {
@@ -103,6 +156,8 @@ internal sealed partial class StreamSplits(OrleansMqStreamProvider provider, Orl
         var last = _reported.GetOrAdd(topic, now);
         return last == now || (TimeProvider.System.GetElapsedTime(last, now) >= ReportInterval && _reported.TryUpdate(topic, now, last));
     }
+
+    private sealed record UndecidedSplit(StreamId Stream, TopicPartition Partition, ReplayWrite Write);
 
     [LoggerMessage(1, LogLevel.Information, "Subscription {Subscription} of grain {Grain} to stream {Stream} is slower than others of the "
         + "stream: it continues on its own from offset {From} of {Partition}, and joins them again when it has caught up.")]

@@ -40,7 +40,9 @@ internal sealed record SubscriptionValue(string Grain, int Partition, Guid Queue
 /// <param name="Continues">Of a split: the replay from a token whose events it goes on with; empty: the subscription was never replayed.
 /// Null: it begins with a token itself.</param>
 /// <param name="Failures">How often the event at the first offset had failed when the subscription was split.</param>
-internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From, Guid? Continues = null, int Failures = 0)
+/// <param name="Generation">How many tokens the subscription had been resumed from, with this one. Splits have that of their origin. Of two
+/// replays the one of the higher generation is the later one, then the one of the higher number.</param>
+internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From, Guid? Continues = null, int Failures = 0, int Generation = 0)
 {
     /// <summary>Whether the subscription did not keep pace with the others of its stream, and goes on where it was.</summary>
     [JsonIgnore]
@@ -55,30 +57,33 @@ internal sealed record Replay(Guid Id, int Number, Guid TopicId, long From, Guid
     public int FailuresAt(long offset) => offset == From ? Failures : 0;
 }
 
-/// <summary>The key of a split in the topic of subscriptions. Each split has a record of its own, so that it neither brings back a
-/// subscription that is removed at the same time nor takes the place of a token: see <see cref="SubscriptionTable"/>.</summary>
-/// <param name="Split">The id of the replay; empty: the key is none of a split.</param>
+/// <summary>The key of a further replay of a subscription in the topic of subscriptions: a split, or one from a token. Each has a record of
+/// its own, so that a late one neither brings back a subscription that is removed nor takes the place of a later replay: see
+/// <see cref="SubscriptionTable"/>.</summary>
+/// <param name="Id">The replay; empty: the key is none of a replay.</param>
 /// <param name="Of">The subscription. Its parts would make an earlier version take the record for a subscription.</param>
-internal sealed record SplitKey(Guid Split, SubscriptionKey Of)
+internal sealed record NextReplayKey([property: JsonPropertyName("split")] Guid Id, SubscriptionKey Of)
 {
-    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.SplitKey);
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.NextReplayKey);
 
     /// <summary>Returns null for another key.</summary>
-    public static SplitKey? TryParse(ReadOnlySpan<byte> bytes) =>
-        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.SplitKey) is { Of: not null } key && key.Split != Guid.Empty
+    public static NextReplayKey? TryParse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.NextReplayKey) is { Of: not null } key && key.Id != Guid.Empty
             ? key : null;
 }
 
-/// <summary>The value of a split.</summary>
+/// <summary>The value of a further replay.</summary>
 /// <param name="Queue">The id of the shared cursor that the subscription leaves.</param>
-/// <param name="Replay">The replay that goes on for it.</param>
-internal sealed record SplitValue(Guid Queue, Replay Replay)
+/// <param name="Replay">The replay.</param>
+/// <param name="Partition">Of one from a token: the partition of the stream's key when it was resumed. Null: that of the
+/// subscription.</param>
+internal sealed record NextReplayValue(Guid Queue, Replay Replay, int? Partition = null)
 {
-    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.SplitValue);
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.NextReplayValue);
 
-    public static SplitValue Parse(ReadOnlySpan<byte> bytes) =>
-        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.SplitValue) is { Replay.Continues: not null } value ? value
-        : throw new JsonException("A split is a JSON object with a replay that continues.");
+    public static NextReplayValue Parse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.NextReplayValue) is { Replay: not null } value ? value
+        : throw new JsonException("A further replay of a subscription is a JSON object with a replay.");
 }
 
 /// <summary>The key of a replay's progress.</summary>
@@ -120,8 +125,8 @@ internal enum ReplayStep
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(SubscriptionKey))]
 [JsonSerializable(typeof(SubscriptionValue))]
-[JsonSerializable(typeof(SplitKey))]
-[JsonSerializable(typeof(SplitValue))]
+[JsonSerializable(typeof(NextReplayKey))]
+[JsonSerializable(typeof(NextReplayValue))]
 [JsonSerializable(typeof(ReplayKey))]
 [JsonSerializable(typeof(ReplayValue))]
 internal sealed partial class SubscriptionJson : JsonSerializerContext;

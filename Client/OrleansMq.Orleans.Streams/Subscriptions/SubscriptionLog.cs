@@ -23,16 +23,21 @@ internal sealed partial class SubscriptionLog
     // As many as topics have by default.
     private const int MostReplicas = 3;
 
+    private const int MostAtOnce = 100;
+
     private readonly IBroker _broker;
     private readonly TopicPartition _partition;
     private readonly IProducer<byte[]?, byte[]?> _producer;
     private readonly ILogger _logger;
     private readonly SharedRound _catchingUp;
     private readonly Once _created;
+    // One permit: replays have begun that the silo has not been told of.
+    private readonly SemaphoreSlim _begun = new(0, 1);
     private readonly ConcurrentDictionary<Guid, byte> _removing = new();
     private volatile bool _isRead;
     private Guid? _topicId;
     private long _position;
+    private int _told;
 
     public SubscriptionLog(OrleansMqClient client, IProducer<byte[]?, byte[]?> producer, string provider, ILogger logger)
     {
@@ -68,31 +73,56 @@ internal sealed partial class SubscriptionLog
     public Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value?.ToBytes(), cancellationToken);
 
-    /// <summary>Writes a split. Completes when it is in the topic, as <see cref="WriteAsync(SubscriptionKey, SubscriptionValue,
-    /// CancellationToken)"/> does; the table then says whether it is in force.</summary>
-    public Task WriteAsync(SplitKey key, SplitValue value, CancellationToken cancellationToken) =>
+    /// <summary>Writes a further replay of a subscription. Completes when it is in the topic, as <see cref="WriteAsync(SubscriptionKey,
+    /// SubscriptionValue, CancellationToken)"/> does; the table then says whether it is in force. <see cref="ReplayWrite"/> tries again
+    /// where the outcome is unknown.</summary>
+    public Task WriteAsync(NextReplayKey key, NextReplayValue value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value.ToBytes(), cancellationToken);
+
+    /// <summary>Completes when every write of this process that has failed before the call is in the topic, or never will be: the producer
+    /// writes in order, and the record behind them, which has no meaning, is in it.</summary>
+    /// <exception cref="OrleansMqException">That is not known now.</exception>
+    public Task SettleAsync(CancellationToken cancellationToken) =>
+        WriteAsync(new ReplayKey(Guid.NewGuid(), ReplayStep.Joined).ToBytes(), null, cancellationToken);
+
+    /// <summary>Completes with true when the table has replays that have begun since the last time, or with false after a while. For one
+    /// caller.</summary>
+    public Task<bool> WaitForReplayAsync(TimeSpan longest, CancellationToken cancellationToken) =>
+        _begun.WaitAsync(longest, cancellationToken);
 
     /// <summary>Writes how far a replay is. Completes when it is in force, as <see cref="WriteAsync(SubscriptionKey, SubscriptionValue,
     /// CancellationToken)"/> does.</summary>
     public Task WriteAsync(ReplayKey key, ReplayValue value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value.ToBytes(), cancellationToken);
 
-    /// <summary>Removes the records of a replay that no subscription has any more, soon. What stays takes some bytes and does
-    /// nothing.</summary>
+    /// <summary>Removes the records of a replay that no subscription has any more, soon. What stays does nothing, and
+    /// <see cref="SweepAsync"/> finds it.</summary>
     /// <param name="of">The subscription.</param>
-    /// <param name="replay">The replay. Of one that is split a newer one is written, or the subscription is removed.</param>
-    public void RemoveProgress(SubscriptionKey of, Replay? replay)
+    /// <param name="replay">The replay. A newer one is in force, or it never was, or the subscription is removed.</param>
+    /// <param name="withOrigin">Whether the replay from a token whose events it delivers is over, too.</param>
+    public void RemoveProgress(SubscriptionKey of, Replay? replay, bool withOrigin)
     {
         if (replay is null)
             return;
         foreach (var step in (ReplayStep[])[ReplayStep.Joining, ReplayStep.Joined])
-            _ = RemoveAsync(replay.Id, new ReplayKey(replay.Id, step).ToBytes());
+            _ = RemoveAsync(new ReplayKey(replay.Id, step).ToBytes());
         if (replay.IsSplit)
-            _ = RemoveAsync(replay.Id, new SplitKey(replay.Id, of).ToBytes());
+            _ = RemoveAsync(new NextReplayKey(replay.Id, of).ToBytes());
+        if (withOrigin && Table.HasRecord(replay.Origin))
+            _ = RemoveAsync(new NextReplayKey(replay.Origin, of).ToBytes());
     }
 
-    private async Task RemoveAsync(Guid replay, byte[] key)
+    /// <summary>Removes the records of replays that are over: those that came too late, or whose silo died before it removed
+    /// them.</summary>
+    /// <exception cref="BrokerException">The topic cannot be read now.</exception>
+    public async Task SweepAsync(CancellationToken cancellationToken)
+    {
+        await CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        foreach (var left in Table.FindLeft().Chunk(MostAtOnce))
+            await Task.WhenAll(left.Select(RemoveAsync)).WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task RemoveAsync(byte[] key)
     {
         try
         {
@@ -100,7 +130,7 @@ internal sealed partial class SubscriptionLog
         }
         catch (OrleansMqException failure)
         {
-            LogProgressStays(_logger, replay, failure);
+            LogLeft(_logger, _partition.Topic, failure);
         }
     }
 
@@ -198,6 +228,11 @@ internal sealed partial class SubscriptionLog
             if (_position == before && fetched.HighWatermark >= end)
                 _position = end;
         }
+        if (Table.Begun == _told)
+            return;
+        _told = Table.Begun;
+        if (_begun.CurrentCount == 0)
+            _begun.Release();
     }
 
     // A broker's memory of topics may be behind. That there is none is confirmed by the topic's owner, which creates it before a
@@ -258,8 +293,8 @@ internal sealed partial class SubscriptionLog
         + "removed yet; retrying.")]
     private static partial void LogNotRemoved(ILogger logger, Guid subscription, string topic, Exception reason);
 
-    [LoggerMessage(3, LogLevel.Information, "The progress of replay {Replay}, which is over, was not removed.")]
-    private static partial void LogProgressStays(ILogger logger, Guid replay, Exception reason);
+    [LoggerMessage(3, LogLevel.Information, "A record of {Topic}, of a replay that is over, was not removed; retrying later.")]
+    private static partial void LogLeft(ILogger logger, string topic, Exception reason);
 
     [LoggerMessage(1, LogLevel.Warning, "Ignored the record at {Partition}, offset {Offset}: it is no subscription.")]
     private static partial void LogForeign(ILogger logger, TopicPartition partition, long offset, Exception reason);

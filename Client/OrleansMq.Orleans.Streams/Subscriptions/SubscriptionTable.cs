@@ -20,12 +20,23 @@ internal sealed record ExplicitSubscription(Guid Id, GrainId Grain, int Partitio
     /// <param name="topicId">The topic.</param>
     /// <param name="from">The first offset: the subscription has had all events below it.</param>
     /// <param name="failures">How often the event there has failed.</param>
-    public Replay Split(Guid topicId, long from, int failures) =>
-        new(Guid.NewGuid(), (Replay?.Number ?? 0) + 1, topicId, from, Replay?.Origin ?? Guid.Empty, failures);
+    public Replay Split(Guid topicId, long from, int failures) => new(Guid.NewGuid(), (Replay?.Number ?? 0) + 1, topicId, from,
+        Replay?.Origin ?? Guid.Empty, failures, Replay?.Generation ?? 0);
 
-    /// <summary>Whether a split is in force: it is newer than the replay that the subscription has, and goes on with the same
-    /// events.</summary>
-    public bool IsContinuedBy(Replay split) => split.Number > (Replay?.Number ?? 0) && split.Origin == (Replay?.Origin ?? Guid.Empty);
+    /// <summary>Returns the replay that begins with a token.</summary>
+    /// <param name="topicId">The topic.</param>
+    /// <param name="from">The first offset.</param>
+    public Replay Rewind(Guid topicId, long from) => new(Guid.NewGuid(), (Replay?.Number ?? 0) + 1, topicId, from,
+        Generation: (Replay?.Generation ?? 0) + 1);
+
+    /// <summary>Whether a further replay is in force. A split is where it is newer than the replay that the subscription has, and goes on
+    /// with the same events. One from a token is where it is of a later generation.</summary>
+    public bool IsContinuedBy(Replay next) => next.IsSplit
+        ? next.Number > (Replay?.Number ?? 0) && next.Origin == (Replay?.Origin ?? Guid.Empty)
+        : next.Generation > (Replay?.Generation ?? 0);
+
+    /// <summary>Whether a split that was chosen before is still the next one after the replay that the subscription has.</summary>
+    public bool IsNext(Replay split) => IsContinuedBy(split) && split.Number == (Replay?.Number ?? 0) + 1;
 }
 
 /// <summary>What the shared cursor does for a subscription.</summary>
@@ -39,9 +50,11 @@ internal readonly record struct SharedPart(ReplayStep Step, long First)
 
 /// <summary>
 /// The explicit subscriptions of a provider, as the records of its topic say. One writer, any number of readers.
-/// <para>Of the splits that silos write at once the first in the topic's order is in force. A split whose subscription was removed or
-/// replayed from a token in the meantime is not in force. That does not depend on what compaction has removed: a subscription's own record
-/// comes before its splits, and a split is removed only after a newer one is written.</para>
+/// <para>Of the splits that silos write at once the first in the topic's order is in force, and of the replays from tokens of one
+/// generation. A split whose subscription was removed or replayed from a token in the meantime is not in force, nor is a replay from a
+/// token whose subscription was removed, or resumed from another token since. That does not depend on what compaction has removed: a
+/// subscription's own record comes before its replays, a split is removed only after a newer one is written, and the replay from a token
+/// only after one of a later generation is. Each record is in the topic once, since a copy would lose its place.</para>
 /// </summary>
 internal sealed class SubscriptionTable
 {
@@ -49,6 +62,12 @@ internal sealed class SubscriptionTable
     private readonly ConcurrentDictionary<string, int> _topics = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<Guid, (StreamId Stream, ExplicitSubscription Subscription)> _replays = new();
     private readonly ConcurrentDictionary<Guid, SharedPart> _progress = new();
+    // The records of further replays, whose step is null, and of steps: what the topic has, in force or not.
+    private readonly ConcurrentDictionary<(Guid Replay, ReplayStep? Step), StoredRecord> _stored = new();
+    private int _begun;
+
+    /// <summary>How many replays have begun since the table was made.</summary>
+    public int Begun => Volatile.Read(ref _begun);
 
     /// <summary>The topics with subscriptions.</summary>
     public IEnumerable<string> Topics => _topics.Keys;
@@ -73,6 +92,14 @@ internal sealed class SubscriptionTable
     /// <summary>Returns how far a replay is; null: no subscription has it as its newest one.</summary>
     public ReplayStep? FindStep(Guid replay) => _replays.ContainsKey(replay) ? StepOf(replay) : null;
 
+    /// <summary>Whether the topic has the record of a further replay, in force or not.</summary>
+    public bool HasRecord(Guid replay) => _stored.ContainsKey((replay, null));
+
+    /// <summary>Returns the keys of records that are not in force, and never will be again: of replays that are over or came too late, and
+    /// of their steps.</summary>
+    public IReadOnlyList<byte[]> FindLeft() => [.. _stored.Where(pair => !IsNeeded(pair.Key.Replay, pair.Key.Step, pair.Value))
+        .Select(static pair => pair.Value.Key)];
+
     /// <summary>Returns what the shared cursor delivers to a subscription.</summary>
     public SharedPart PartOf(ExplicitSubscription subscription, int partition, Guid queue) =>
         !subscription.BeginsIn(partition, queue) ? new SharedPart(ReplayStep.Joined, 0)
@@ -86,12 +113,14 @@ internal sealed class SubscriptionTable
         if (ReplayKey.TryParse(key) is { } progress)
         {
             Apply(progress, value);
+            Store((progress.Replay, progress.Step), value is null ? null : new StoredRecord(key.ToArray()));
             return;
         }
-        if (SplitKey.TryParse(key) is { } split)
+        if (NextReplayKey.TryParse(key) is { } next)
         {
             if (value is { } written)
-                Apply(split, SplitValue.Parse(written.Span));
+                Apply(next, NextReplayValue.Parse(written.Span));
+            Store((next.Id, null), value is null ? null : new StoredRecord(key.ToArray(), StreamOf(next.Of), next.Of.Id));
             return;
         }
         var subscription = SubscriptionKey.Parse(key);
@@ -101,7 +130,7 @@ internal sealed class SubscriptionTable
         var newest = value is { } bytes ? Parse(subscription.Id, bytes.Span) : null;
         var after = newest is not null ? Sorted(others.Add(newest)) : others;
         if (newest?.Replay is { } begun)
-            _replays[begun.Id] = (stream, newest);
+            Begin(begun, stream, newest);
         if (after.IsEmpty)
             _streams.TryRemove(stream, out _);
         else
@@ -114,24 +143,49 @@ internal sealed class SubscriptionTable
     private static StreamId StreamOf(SubscriptionKey key) =>
         StreamId.Create(System.Text.Encoding.UTF8.GetBytes(key.Topic), key.Key);
 
-    private void Apply(SplitKey key, SplitValue value)
+    private void Apply(NextReplayKey key, NextReplayValue value)
     {
         var stream = StreamOf(key.Of);
         var before = Find(stream);
         if (before.FirstOrDefault(other => other.Id == key.Of.Id) is not { } current || !current.IsContinuedBy(value.Replay))
             return;
-        var split = current with { Queue = value.Queue, Replay = value.Replay };
-        _replays[value.Replay.Id] = (stream, split);
-        _streams[stream] = before.Replace(current, split);
+        var after = current with
+        {
+            Partition = value.Partition ?? current.Partition,
+            Queue = value.Queue,
+            Replay = value.Replay,
+        };
+        Begin(value.Replay, stream, after);
+        _streams[stream] = before.Replace(current, after);
         Forget(current.Replay);
     }
 
+    // A step that comes when its replay is over says nothing any more.
     private void Apply(ReplayKey key, ReadOnlyMemory<byte>? value)
     {
         if (value is not { } bytes)
             _progress.TryRemove(key.Replay, out _);
-        else if (StepOf(key.Replay) <= key.Step)
-            _progress[key.Replay] = new SharedPart(key.Step, ReplayValue.Parse(bytes.Span).First);
+        else if (ReplayValue.Parse(bytes.Span) is var written && _replays.ContainsKey(key.Replay) && StepOf(key.Replay) <= key.Step)
+            _progress[key.Replay] = new SharedPart(key.Step, written.First);
+    }
+
+    private void Store((Guid Replay, ReplayStep? Step) key, StoredRecord? record)
+    {
+        if (record is null)
+            _stored.TryRemove(key, out _);
+        else
+            _stored[key] = record;
+    }
+
+    // A split goes on with what its origin has begun: without that record another one of its generation would be in force.
+    private bool IsNeeded(Guid replay, ReplayStep? step, StoredRecord record) => step is not null ? _replays.ContainsKey(replay)
+        : Find(record.Stream, record.Subscription)?.Replay is { } current && (current.Id == replay || current.Origin == replay);
+
+    private void Begin(Replay replay, StreamId stream, ExplicitSubscription subscription)
+    {
+        if (!_replays.ContainsKey(replay.Id))
+            Interlocked.Increment(ref _begun);
+        _replays[replay.Id] = (stream, subscription);
     }
 
     private ReplayStep StepOf(Guid replay) => _progress.TryGetValue(replay, out var part) ? part.Step : ReplayStep.Replaying;
@@ -159,4 +213,7 @@ internal sealed class SubscriptionTable
         if (change != 0 && _topics.AddOrUpdate(topic, change, (_, count) => count + change) == 0)
             _topics.TryRemove(topic, out _);
     }
+
+    // A record with its key; of a further replay also its subscription.
+    private sealed record StoredRecord(byte[] Key, StreamId Stream = default, Guid Subscription = default);
 }

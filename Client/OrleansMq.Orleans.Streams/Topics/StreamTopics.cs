@@ -74,10 +74,7 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         var queue = new NewQueue(QueueOf(replay))
         {
             Start = OffsetSpec.AtOffset(replay.From),
-            Options = await QueueOptionsAsync(partition.Topic, cancellationToken).ConfigureAwait(false) with
-            {
-                Filter = $"KEY() = X'{Convert.ToHexString(key.Span)}'",
-            },
+            Options = await ReplayOptionsAsync(partition.Topic, key, cancellationToken).ConfigureAwait(false),
         };
         try
         {
@@ -94,6 +91,36 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
             return earliest.Offset;
         }
     }
+
+    /// <summary>Gives the cursor of a replay the dead-letter topic that exists now, if it was not done for that one. A letter for a topic
+    /// that is deleted would be dropped.</summary>
+    /// <param name="partition">The stream's partition.</param>
+    /// <param name="key">The stream's key.</param>
+    /// <param name="replay">The replay.</param>
+    /// <param name="applied">The id of the dead-letter topic that it was given; empty: none.</param>
+    /// <param name="topics">The topics that exist, with their ids.</param>
+    /// <param name="cancellationToken">Ends the calls.</param>
+    /// <returns>The id of the dead-letter topic that it has.</returns>
+    /// <exception cref="BrokerException">The partition is not available or has no such cursor, or the dead-letter topic cannot be
+    /// created.</exception>
+    public async Task<Guid> KeepReplayOptionsAsync(TopicPartition partition, ReadOnlyMemory<byte> key, Replay replay, Guid applied,
+        IReadOnlyDictionary<string, Guid> topics, CancellationToken cancellationToken)
+    {
+        var letters = partition.Topic + DeadLetterSuffix;
+        if (topics.TryGetValue(letters, out var id) && id == applied)
+            return id;
+        Forget(partition.Topic);
+        var options = await ReplayOptionsAsync(partition.Topic, key, cancellationToken).ConfigureAwait(false);
+        id = (await Client.Broker.GetTopicAsync(letters, cancellationToken).ConfigureAwait(false)).TopicId;
+        await Client.Broker.Queues.AlterAsync(partition, QueueOf(replay), options, cancellationToken).ConfigureAwait(false);
+        return id;
+    }
+
+    private async Task<QueueOptions> ReplayOptionsAsync(string topic, ReadOnlyMemory<byte> key, CancellationToken cancellationToken) =>
+        await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false) with
+        {
+            Filter = $"KEY() = X'{Convert.ToHexString(key.Span)}'",
+        };
 
     private async Task<OffsetSpec> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken)
     {

@@ -6,8 +6,9 @@ namespace OrleansMq.Tests.OrleansPackages.Streams;
 
 /// <summary>
 /// Splits from seeds: silos that crash, lose what they hold or live on with it, activations that hang, fail, end and get late calls,
-/// subscriptions that are removed or resumed from tokens, and a topic of subscriptions that is compacted. The table, its records and the
-/// memory of activations are those of the package; the steps of its dispatchers are repeated here, one at a time.
+/// subscriptions that are removed or resumed from tokens, records that are written late, never, or without an answer, and a topic of
+/// subscriptions that is compacted, wholly or in part. The table, its records and the memory of activations are those of the package; the
+/// steps of its dispatchers are repeated here, one at a time.
 /// </summary>
 public sealed class SplitModelTests(ITestOutputHelper output)
 {
@@ -17,7 +18,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
     public void Every_subscription_receives_every_event_in_order_whatever_fails()
     {
         var first = int.TryParse(Environment.GetEnvironmentVariable("OMQ_SEED"), CultureInfo.InvariantCulture, out var given) ? given : 0;
-        var (splits, again, joined) = (0, 0, 0);
+        var (splits, again, joined, late) = (0, 0, 0, 0);
         for (var seed = first; seed < (given > 0 ? first + 1 : Seeds); seed++)
         {
             var world = new World(seed);
@@ -33,9 +34,11 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             splits += world.Splits;
             again += world.SplitsAgain;
             joined += world.Joined;
+            late += world.Late;
         }
-        output.WriteLine($"{splits} splits, {again} while they joined, {joined} joined");
-        Assert.True(given > 0 || (splits > Seeds && again > Seeds / 50 && joined > Seeds / 2), "the model splits, and joins");
+        output.WriteLine($"{splits} splits, {again} while they joined, {joined} joined, {late} tokens written after they were given up");
+        Assert.True(given > 0 || (splits > Seeds && again > Seeds / 50 && joined > Seeds / 2 && late > Seeds / 50),
+            "the model splits, joins, and writes tokens late");
     }
 
     private sealed class Cursor(int floor)
@@ -70,7 +73,17 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public bool IsRemoved { get; set; }
         // A grain has one call at a time.
         public bool Resumes { get; set; }
-        public int Next { get; set; }
+        // The next event of each token, and of the subscription before the first one.
+        public Dictionary<Guid, int> Next { get; } = new() { [Guid.Empty] = 0 };
+        // What may be in force: the token of the last call that has returned, and those of later ones.
+        public HashSet<Guid> Origins { get; } = [Guid.Empty];
+    }
+
+    // A split that a silo has chosen, and whether its last write was answered, or is known to have ended.
+    private sealed class Chosen(Replay replay)
+    {
+        public Replay Replay => replay;
+        public bool HasEnded { get; set; } = true;
     }
 
     private sealed class Silo
@@ -79,6 +92,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public int Read { get; set; }
         public List<IEnumerator<int>> Tasks { get; } = [];
         public HashSet<Guid> Running { get; } = [];
+        public Dictionary<Guid, Chosen> Undecided { get; } = [];
     }
 
     private sealed class World
@@ -102,6 +116,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public int Splits { get; private set; }
         public int SplitsAgain { get; private set; }
         public int Joined { get; private set; }
+        public int Late { get; private set; }
 
         public void Run()
         {
@@ -123,13 +138,20 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             for (var step = 0; step < 20_000 && !IsOver(); step++)
                 Step();
             foreach (var (subscriber, number) in _subscribers.Where(static subscriber => !subscriber.IsRemoved).Select((s, i) => (s, i)))
-                Check(subscriber.Next == _end, $"subscriber {number} of those left has {subscriber.Next} of {_end} events");
+            {
+                Check(Has(subscriber) == _end, $"subscriber {number} of those left has {Has(subscriber)} of {_end} events");
+                Check(subscriber.Origins.Contains(OriginOf(subscriber)), $"a token that was given up is in force for subscriber {number}");
+            }
             Check(IsOver(), $"replays do not end: {Describe()}");
             CheckTables();
         }
 
-        private bool IsOver() => _shared.Floor == _end && _subscribers.TrueForAll(s => s.IsRemoved || s.Next == _end)
+        private bool IsOver() => _shared.Floor == _end && _subscribers.TrueForAll(s => s.IsRemoved || Has(s) == _end)
             && _silos.TrueForAll(silo => !CaughtUp(silo).Replays.Any()) && _others.Count == 0;
+
+        private Guid OriginOf(Subscriber subscriber) => CaughtUp(_silos[0]).Find(s_stream, subscriber.Id)?.Replay?.Origin ?? Guid.Empty;
+
+        private int Has(Subscriber subscriber) => subscriber.Next[OriginOf(subscriber)];
 
         private string Describe() => $"shared {_shared.Floor} of {_end}, held {_shared.Holder is not null}; "
             + string.Join("; ", _silos.SelectMany(silo => CaughtUp(silo).Replays.Select(static pair => pair.Subscription.Replay!)
@@ -139,8 +161,12 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         // What a silo reads that starts now, from a topic that is compacted, is what the others have.
         private void CheckTables()
         {
-            Compact();
+            Sweep(_silos[0]);
+            Compact(_log.Count);
             var fresh = CaughtUp(new Silo());
+            Check(fresh.FindLeft().Count == 0, "records of replays that are over are left");
+            foreach (var silo in _silos)
+                Check(CaughtUp(silo).FindLeft().Count == 0, "a silo takes removed records for left ones");
             foreach (var silo in _silos)
             {
                 Check(fresh.Find(s_stream).Select(found => (found.Id, found.Replay?.Id, fresh.PartOf(found, 0, _queue)))
@@ -180,7 +206,10 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                     Activate(subscriber);
                     break;
                 case 5:
-                    Compact();
+                    Compact(_random.Next(2) == 0 ? _log.Count : _random.Next(_log.Count + 1));
+                    break;
+                case 8 when _random.Next(3) == 0:
+                    Sweep(silo);
                     break;
                 case 6 when _random.Next(8) == 0 && !subscriber.IsRemoved:
                     Unsubscribe(subscriber, silo);
@@ -202,6 +231,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         {
             silo.Tasks.Clear();
             silo.Running.Clear();
+            silo.Undecided.Clear();
             (silo.Table, silo.Read) = (new SubscriptionTable(), 0);
             foreach (var cursor in _replays.Values.Append(_shared).Where(_ => _random.Next(3) == 0))
                 cursor.Holder = null;
@@ -243,37 +273,82 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             foreach (var call in subscriber.Activation.Calls)
                 call.IsDone = true;
             (subscriber.IsRemoved, subscriber.Activation) = (true, new Activation());
-            Leave(subscriber, found?.Replay);
+            Leave(subscriber, found?.Replay, silo);
         }
 
-        // As a grain that resumes: attached first, then written.
+        // As a grain that resumes: attached first, then written. The grain calls again after an answer, or when it has given up; a record
+        // that is still on its way then comes when it likes.
         private IEnumerable<int> Rewind(Subscriber subscriber, Silo silo, int from)
         {
-            var found = CaughtUp(silo).Find(s_stream, subscriber.Id);
-            if (found is null)
-                yield break;
-            yield return 0;
-            var replay = new Replay(Guid.NewGuid(), (found.Replay?.Number ?? 0) + 1, Guid.Empty, from);
-            _replays[replay.Id] = new Cursor(from);
-            yield return 0;
-            if (subscriber.IsRemoved)
-                yield break;
-            subscriber.Activation.Events.Begin(KnownReplay.Of(replay));
-            // From here on, what is delivered begins there.
-            subscriber.Next = subscriber.Activation.Events.Replay.Id == replay.Id ? from : subscriber.Next;
-            Write(KeyOf(subscriber), new SubscriptionValue("reader/1", 0, _queue, 0, replay).ToBytes());
-            Leave(subscriber, found.Replay);
+            var (found, activation) = (CaughtUp(silo).Find(s_stream, subscriber.Id), subscriber.Activation);
+            var goBack = activation.Events.Keep();
+            while (found is not null)
+            {
+                yield return 0;
+                var replay = found.Rewind(Guid.Empty, from);
+                _replays[replay.Id] = new Cursor(from);
+                yield return 0;
+                if (subscriber.IsRemoved)
+                    yield break;
+                // The call goes on where its activation has ended.
+                activation.Events.Begin(KnownReplay.Of(replay));
+                subscriber.Next[replay.Id] = from;
+                subscriber.Origins.Add(replay.Id);
+                var ended = new bool[1];
+                _others.Add(Send(subscriber, replay, () => ended[0] = true).GetEnumerator());
+                for (var pause = _random.Next(60); pause > 0 && !ended[0]; pause--)
+                    yield return 0;
+                if (!ended[0])
+                {
+                    goBack();
+                    Late++;
+                    break;
+                }
+                if (!CaughtUp(silo).HasRecord(replay.Id))
+                    Write(subscriber, replay);
+                yield return 0;
+                var current = CaughtUp(silo).Find(s_stream, subscriber.Id);
+                if (current?.Replay?.Origin == replay.Id)
+                {
+                    subscriber.Origins.IntersectWith([replay.Id]);
+                    Leave(subscriber, found.Replay, silo);
+                    break;
+                }
+                Check(current?.Replay is not { } newest || newest.Generation <= replay.Generation, "a call that comes later was overtaken");
+                Leave(subscriber, replay, silo);
+                found = current;
+            }
             subscriber.Resumes = false;
         }
 
-        private void Leave(Subscriber subscriber, Replay? left)
+        // The write of a replay: it takes its time, and may be lost.
+        private IEnumerable<int> Send(Subscriber subscriber, Replay replay, Action ended)
+        {
+            for (var pause = _random.Next(4) == 0 ? _random.Next(100) : 0; pause > 0; pause--)
+                yield return 0;
+            if (_random.Next(4) > 0)
+                Write(subscriber, replay);
+            ended();
+        }
+
+        private void Write(Subscriber subscriber, Replay replay)
+        {
+            var key = new NextReplayKey(replay.Id, SubscriptionKeyOf(subscriber)).ToBytes();
+            Check(_log.FindLast(record => record is var (other, _) && other.AsSpan().SequenceEqual(key)) is not (_, not null),
+                "a replay is in the topic twice");
+            Write(key, new NextReplayValue(_queue, replay).ToBytes());
+        }
+
+        private void Leave(Subscriber subscriber, Replay? left, Silo silo)
         {
             if (left is null)
                 return;
             foreach (var step in (ReplayStep[])[ReplayStep.Joining, ReplayStep.Joined])
                 Write(new ReplayKey(left.Id, step).ToBytes(), null);
             if (left.IsSplit)
-                Write(new SplitKey(left.Id, SubscriptionKeyOf(subscriber)).ToBytes(), null);
+                Write(new NextReplayKey(left.Id, SubscriptionKeyOf(subscriber)).ToBytes(), null);
+            if (silo.Table.HasRecord(left.Origin))
+                Write(new NextReplayKey(left.Origin, SubscriptionKeyOf(subscriber)).ToBytes(), null);
             _silos[_random.Next(_silos.Count)].Tasks.Add(DeleteLater(left.Id).GetEnumerator());
         }
 
@@ -285,16 +360,23 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             if (!call.HasBegun)
             {
                 call.HasBegun = true;
-                activation.Events.Begin(call.Replay);
-                if (activation.Events.Last(_queue, 0) is { } served && !activation.Events.IsOutdated(call.Replay))
+                activation.Events.Deliver(call.Replay);
+                if (activation.Events.IsOutdated(call.Replay))
+                {
+                    call.IsDone = true;
+                    activation.Calls.Dequeue();
+                    return;
+                }
+                if (activation.Events.Last(_queue, 0) is { } served)
                     call.Count = (int)Math.Clamp(served + 1 - call.First, 0, call.Length);
             }
             else if (!activation.Events.IsOutdated(call.Replay) && !call.IsServed && _random.Next(10) > 0)
             {
                 var offset = call.First + call.Count;
-                Check(offset <= subscriber.Next, $"event {offset} comes before {subscriber.Next}");
+                var next = subscriber.Next[call.Replay.Origin];
+                Check(offset <= next, $"event {offset} comes before {next}");
                 Check(activation.Received.Add((call.Replay.Origin, offset)), $"event {offset} comes again to an activation that lives");
-                subscriber.Next = Math.Max(subscriber.Next, offset + 1);
+                subscriber.Next[call.Replay.Origin] = Math.Max(next, offset + 1);
                 activation.Events.Serve(call.Replay, _queue, 0, offset);
                 call.Count++;
                 if (!call.IsServed)
@@ -394,14 +476,34 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             return call;
         }
 
+        // Of a write without an answer the next try finds out what became of it, and the same split is written where it was lost.
         private IEnumerable<int> Split(Silo silo, ExplicitSubscription subscription, int from)
         {
-            var split = subscription.Split(Guid.Empty, from, 0);
-            _replays[split.Id] = new Cursor((int)split.From);
+            if (!silo.Undecided.TryGetValue(subscription.Id, out var chosen) || !subscription.IsNext(chosen.Replay)
+                || (chosen.Replay.From != from && chosen.HasEnded && !CaughtUp(silo).HasRecord(chosen.Replay.Id)))
+                silo.Undecided[subscription.Id] = chosen = new Chosen(subscription.Split(Guid.Empty, from, 0));
+            var split = chosen.Replay;
+            _replays.TryAdd(split.Id, new Cursor((int)split.From));
             yield return 0;
+            if (!chosen.HasEnded)
+                yield break;
             var subscriber = _subscribers.First(other => other.Id == subscription.Id);
-            Write(new SplitKey(split.Id, SubscriptionKeyOf(subscriber)).ToBytes(), new SplitValue(_queue, split).ToBytes());
+            if (!CaughtUp(silo).HasRecord(split.Id))
+            {
+                chosen.HasEnded = false;
+                var sending = Send(subscriber, split, () => chosen.HasEnded = true).GetEnumerator();
+                if (_random.Next(4) == 0)
+                {
+                    _others.Add(sending);
+                    yield break;
+                }
+                while (sending.MoveNext())
+                    yield return 0;
+            }
             yield return 0;
+            if (!CaughtUp(silo).HasRecord(split.Id) && silo.Table.Find(s_stream, subscription.Id)?.IsContinuedBy(split) == true)
+                yield break;
+            silo.Undecided.Remove(subscription.Id);
             if (CaughtUp(silo).Find(s_stream, subscription.Id)?.Replay?.Id == split.Id)
             {
                 Splits++;
@@ -410,11 +512,15 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                     foreach (var step in (ReplayStep[])[ReplayStep.Joining, ReplayStep.Joined])
                         Write(new ReplayKey(before.Id, step).ToBytes(), null);
                     if (before.IsSplit)
-                        Write(new SplitKey(before.Id, SubscriptionKeyOf(subscriber)).ToBytes(), null);
+                        Write(new NextReplayKey(before.Id, SubscriptionKeyOf(subscriber)).ToBytes(), null);
                 }
             }
             else
-                Leave(subscriber, split);
+            {
+                if (silo.Table.HasRecord(split.Id))
+                    Write(new NextReplayKey(split.Id, SubscriptionKeyOf(subscriber)).ToBytes(), null);
+                _silos[_random.Next(_silos.Count)].Tasks.Add(DeleteLater(split.Id).GetEnumerator());
+            }
         }
 
         // A replay, on a silo: its cursor, and how far it is.
@@ -499,7 +605,8 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                     && silo.Table.Find(s_stream, subscription) is { } current && current.Replay?.Id == replay.Id)
                 {
                     SplitsAgain++;
-                    foreach (var pause in Split(silo, current, floor))
+                    // A look that fails leaves what an earlier one has seen.
+                    foreach (var pause in Split(silo, current, _random.Next(3) == 0 ? _random.Next((int)replay.From, floor + 1) : floor))
                         yield return pause;
                     continue;
                 }
@@ -536,10 +643,17 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             return silo.Table;
         }
 
-        private void Compact()
+        private void Sweep(Silo silo)
+        {
+            foreach (var key in CaughtUp(silo).FindLeft())
+                Write(key, null);
+        }
+
+        // What is below the end, as the topic's leader compacts it.
+        private void Compact(int end)
         {
             var seen = new HashSet<string>();
-            for (var index = _log.Count - 1; index >= 0; index--)
+            for (var index = end - 1; index >= 0; index--)
             {
                 if (_log[index] is var (key, value) && (!seen.Add(Convert.ToHexString(key))
                     || (value is null && _silos.TrueForAll(silo => silo.Read > index))))

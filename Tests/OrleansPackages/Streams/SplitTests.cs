@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Streams;
 using OrleansMq.Client;
 using OrleansMq.Streams;
@@ -13,6 +14,7 @@ public sealed class SplitTests : IAsyncLifetime
     private readonly TempDirectory _data = new();
     private TestSilo _silo = null!;
     private OrleansMqClient _client = null!;
+    private FaultyStreamBroker _broker = null!;
 
     public Task InitializeAsync() => StartAsync(static options => options);
 
@@ -171,6 +173,113 @@ public sealed class SplitTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Stream_goes_on_where_it_cannot_be_told_how_far_a_subscriber_is_that_joins()
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-blind", (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (reader, other) = await SubscribeAsync("split-blind");
+        await SendAsync("split-blind", 0, 10);
+        await ReceivedAsync(other, 10);
+        await SplitAsync("split-blind");
+        _broker.Unproven = "split-blind";
+        var split = Assert.Single(Table.Replays).Subscription.Replay!;
+        await Provider.Subscriptions.WriteAsync(new ReplayKey(split.Id, ReplayStep.Joining), new ReplayValue(0), CancellationToken.None);
+        await SendAsync("split-blind", 10, 20);
+        await ReceivedAsync(other, 20);
+        var again = Assert.Single(Table.Replays).Subscription.Replay!;
+        Assert.Equal((split.Number + 1, split.Origin), (again.Number, again.Origin));
+        Assert.InRange(again.From, split.From, 3);
+        _broker.Unproven = null;
+        gate.SetResult();
+        await ReceivedAsync(reader, 20);
+        await JoinedAsync("split-blind");
+    }
+
+    [Theory]
+    [InlineData("split-written", true)]
+    [InlineData("split-lost", false)]
+    public async Task Split_whose_write_is_not_answered_is_tried_again_with_its_own_cursor(string topic, bool isWritten)
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On(topic, (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (reader, other) = await SubscribeAsync(topic);
+        var writes = 0;
+        _broker.OnWrite = async write =>
+        {
+            if (Interlocked.Increment(ref writes) > 1)
+                return await write();
+            if (isWritten)
+                await write();
+            throw new InvalidOperationException("no answer");
+        };
+        await SendAsync(topic, 0, 10);
+        await ReceivedAsync(other, 10);
+        await SplitAsync(topic);
+        Assert.InRange(writes, 1, int.MaxValue);
+        gate.SetResult();
+        await ReceivedAsync(reader, 10);
+        // No queue waits for the sweep.
+        await JoinedAsync(topic);
+    }
+
+    [Fact]
+    public async Task Split_is_served_before_the_next_round()
+    {
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-at-once", (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        await SubscribeAsync("split-at-once");
+        await RestartAsync(static options => options with { RefreshInterval = TimeSpan.FromHours(1) });
+        var (reader, other) = (Reader("split-at-once/k/1"), Reader("split-at-once/k/2"));
+        await SendAsync("split-at-once", 0, 10);
+        await ReceivedAsync(other, 10);
+        await SplitAsync("split-at-once");
+        gate.SetResult();
+        await ReceivedAsync(reader, 10);
+    }
+
+    [Fact]
+    public async Task Dead_letter_topic_that_is_deleted_is_created_again_for_the_queue_of_a_split()
+    {
+        // Long enough apart for the letters to come from there.
+        await RestartAsync(static options => options with { MaxAttempts = 2, SplitAfter = TimeSpan.FromSeconds(2) });
+        var gate = new TaskCompletionSource();
+        StreamScript.On("split-letters", (_, grain) => IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (_, other) = await SubscribeAsync("split-letters");
+        await SendAsync("split-letters", 0, 1);
+        await ReceivedAsync(other, 1);
+        await Wait.UntilAsync(() => Table.Replays.Any(), "one is split");
+        await _client.Admin.DeleteTopicAsync("split-letters.dead-letter");
+        gate.SetException(new InvalidOperationException("never"));
+        var number = 1;
+        await Wait.UntilAsync(async () =>
+        {
+            await SendAsync("split-letters", number, ++number);
+            return (await _silo.Inside.ListTopicsAsync()).Any(static topic => topic.Name == "split-letters.dead-letter")
+                && await LettersAsync("split-letters") > 0;
+        }, "an event is dead-lettered", deadline: TimeSpan.FromSeconds(12));
+        Assert.NotEmpty(Table.Replays);
+    }
+
+    [Fact]
+    public async Task Records_of_replays_that_are_over_are_removed_by_a_sweep()
+    {
+        // No silo sweeps it.
+        await using var producer = _client.CreateProducer<byte[]?, byte[]?>();
+        var log = new SubscriptionLog(_client, producer, "swept", NullLogger.Instance);
+        // As if silos had died before they removed them, or had been slow.
+        var (replay, of) = (Guid.NewGuid(), OrleansMqStreamProvider.KeyOf(StreamId.Create("split-sweep", "k"), Guid.NewGuid()));
+        await log.WriteAsync(new ReplayKey(replay, ReplayStep.Joined), new ReplayValue(5), CancellationToken.None);
+        await log.WriteAsync(new NextReplayKey(replay, of), new NextReplayValue(Guid.NewGuid(), new Replay(replay, 2, Guid.NewGuid(), 5,
+            Guid.Empty)), CancellationToken.None);
+        await log.CatchUpAsync(CancellationToken.None);
+        Assert.Equal(2, log.Table.FindLeft().Count);
+        await log.SweepAsync(CancellationToken.None);
+        await log.CatchUpAsync(CancellationToken.None);
+        Assert.Empty(log.Table.FindLeft());
+        Assert.False(log.Table.HasRecord(replay));
+    }
+
+    [Fact]
     public async Task Subscriptions_beyond_the_bound_share_the_pace_of_their_stream()
     {
         await RestartAsync(static options => options with { MaxSplits = 1, SplitAfter = TimeSpan.FromMilliseconds(20) });
@@ -217,12 +326,16 @@ public sealed class SplitTests : IAsyncLifetime
 
     private async Task StartAsync(Func<OrleansMqStreamOptions, OrleansMqStreamOptions> configure)
     {
-        _silo = await TestSilo.StartAsync(_data.Path, silo => silo.AddOrleansMqStreams("test", options => configure(options with
+        _silo = await TestSilo.StartAsync(_data.Path, silo =>
         {
-            RetryDelay = TimeSpan.FromMilliseconds(20),
-            SplitAfter = TimeSpan.FromMilliseconds(100),
-            RefreshInterval = TimeSpan.FromMilliseconds(100),
-        })), static client => client.AddOrleansMqStreams("test"));
+            FaultyStreamBroker.AddTo(silo, broker => _broker = broker);
+            silo.AddOrleansMqStreams("test", options => configure(options with
+            {
+                RetryDelay = TimeSpan.FromMilliseconds(20),
+                SplitAfter = TimeSpan.FromMilliseconds(100),
+                RefreshInterval = TimeSpan.FromMilliseconds(100),
+            }));
+        }, static client => client.AddOrleansMqStreams("test"));
         _client = new OrleansMqClient(_silo.Inside);
     }
 

@@ -127,12 +127,90 @@ public sealed class SubscriptionTests
     }
 
     [Fact]
+    public void First_token_of_a_generation_is_in_force_and_none_that_comes_after_a_later_one_or_a_removal()
+    {
+        var (id, queue, topic) = (Guid.NewGuid(), Guid.NewGuid(), Guid.NewGuid());
+        Write("orders", id, "reader/1");
+        var before = Current();
+        var (first, second) = (before.Rewind(topic, 5), before.Rewind(topic, 100));
+        Write(id, queue, first, partition: 3);
+        Write(id, queue, second);
+        Assert.Equal((first, 3, queue), (Current().Replay, Current().Partition, Current().Queue));
+        Assert.Equal(ReplayStep.Replaying, _table.FindStep(first.Id));
+        // Splits go on with it, whatever comes late.
+        var (split, late) = (Current().Split(topic, 7, failures: 0), before.Split(topic, 2, failures: 0));
+        Write(id, queue, split);
+        Write(id, queue, late);
+        Write(id, queue, second);
+        Assert.Equal((split, first.Id, 1), (Current().Replay, split.Origin, split.Generation));
+        Write(id, queue, Current().Split(topic, 8, failures: 0));
+        // Of a later generation, with a lower number.
+        var third = before with { Replay = first };
+        Write(id, queue, third.Rewind(topic, 0));
+        Assert.Equal((2, 2), (Current().Replay!.Generation, Current().Replay!.Number));
+        Assert.Equal(3, _table.FindLeft().Select(static key => NextReplayKey.TryParse(key)!.Id).Intersect([first.Id, second.Id, split.Id])
+            .Count());
+        Remove("orders", id);
+        Write(id, queue, third.Rewind(topic, 0) with { Generation = 3 });
+        Assert.Empty(_table.Find(Orders));
+        Assert.Empty(_table.Replays);
+
+        ExplicitSubscription Current() => _table.Find(Orders, id)!;
+    }
+
+    [Fact]
+    public void Step_that_comes_when_its_replay_is_over_leaves_nothing_in_the_table()
+    {
+        var (id, queue) = (Guid.NewGuid(), Guid.NewGuid());
+        Write("orders", id, "reader/1", queue, first: 10, new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5));
+        var over = _table.Find(Orders, id)!.Replay!;
+        var split = _table.Find(Orders, id)!.Split(over.TopicId, 7, failures: 0);
+        Write(id, queue, split);
+        Write(over, ReplayStep.Joined, 12);
+        Assert.Equal(ReplayStep.Replaying, _table.PartOf(new ExplicitSubscription(id, default, 0, queue, 10, over), 0, queue).Step);
+        Assert.Equal(over.Id, ReplayKey.TryParse(Assert.Single(_table.FindLeft()))!.Replay);
+        _table.Apply(Assert.Single(_table.FindLeft()), null);
+        Assert.Empty(_table.FindLeft());
+        Write(split, ReplayStep.Joined, 12);
+        Assert.Empty(_table.FindLeft());
+        Remove("orders", id);
+        Write(split, ReplayStep.Joining, 0);
+        Assert.Equal(3, _table.FindLeft().Count);
+        foreach (var left in _table.FindLeft())
+            _table.Apply(left, null);
+        Assert.Empty(_table.FindLeft());
+        Assert.False(_table.HasRecord(split.Id));
+    }
+
+    [Fact]
+    public void Activation_goes_back_to_what_it_has_served_unless_the_later_replay_has_delivered()
+    {
+        var (queue, before) = (Guid.NewGuid(), new KnownReplay(3, Guid.NewGuid(), Guid.Empty));
+        var token = new KnownReplay(2, Guid.NewGuid(), Guid.NewGuid(), Generation: 1);
+        var events = new ServedEvents();
+        events.Deliver(before);
+        events.Serve(before, queue, 0, 7);
+        var goBack = events.Keep();
+        // Of a later generation, whatever its number is.
+        events.Begin(token);
+        Assert.True(events.IsOutdated(before));
+        Assert.Null(events.Last(queue, 0));
+        Assert.True(goBack());
+        Assert.Equal((before, 7L), (events.Replay, events.Last(queue, 0)));
+        goBack = events.Keep();
+        events.Begin(token);
+        events.Deliver(token);
+        Assert.False(goBack());
+        Assert.Equal(token, events.Replay);
+    }
+
+    [Fact]
     public void Split_is_no_subscription_for_an_earlier_version()
     {
-        var key = new SplitKey(Guid.NewGuid(), new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid())).ToBytes();
+        var key = new NextReplayKey(Guid.NewGuid(), new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid())).ToBytes();
         Assert.Null(ReplayKey.TryParse(key));
         Assert.Null(SubscriptionKey.Parse(key).Topic);
-        Assert.Null(SplitKey.TryParse(new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid()).ToBytes()));
+        Assert.Null(NextReplayKey.TryParse(new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid()).ToBytes()));
         // Records of earlier versions have no origin.
         Assert.False(SubscriptionValue.Parse("""{"grain":"reader/1","replay":{"id":"8f7f5b0e-9c8b-4f0e-8d5f-4d0a5f1c2b3a","number":1}}"""u8)
             .Replay!.IsSplit);
@@ -228,8 +306,8 @@ public sealed class SubscriptionTests
     private void Write(string topic, Guid id, string grain, Guid queue, long first, Replay replay) => _table.Apply(
         new SubscriptionKey(topic, "k"u8.ToArray(), id).ToBytes(), new SubscriptionValue(grain, 0, queue, first, replay).ToBytes());
 
-    private void Write(Guid id, Guid queue, Replay split) => _table.Apply(new SplitKey(split.Id, new SubscriptionKey("orders",
-        "k"u8.ToArray(), id)).ToBytes(), new SplitValue(queue, split).ToBytes());
+    private void Write(Guid id, Guid queue, Replay next, int? partition = null) => _table.Apply(new NextReplayKey(next.Id,
+        new SubscriptionKey("orders", "k"u8.ToArray(), id)).ToBytes(), new NextReplayValue(queue, next, partition).ToBytes());
 
     private void Write(Replay replay, ReplayStep step, long first) =>
         _table.Apply(new ReplayKey(replay.Id, step).ToBytes(), new ReplayValue(first).ToBytes());

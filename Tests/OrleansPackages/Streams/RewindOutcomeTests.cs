@@ -1,0 +1,171 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Orleans.Streams;
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Streams;
+
+namespace OrleansMq.Tests.OrleansPackages.Streams;
+
+/// <summary>Subscriptions that are resumed from tokens while answers about their records are lost, on one silo: no event is lost, and no
+/// stream waits for ever.</summary>
+public sealed class RewindOutcomeTests : IAsyncLifetime
+{
+    private readonly TempDirectory _data = new();
+    private TestSilo _silo = null!;
+    private OrleansMqClient _client = null!;
+    private FaultyStreamBroker _broker = null!;
+
+    public async Task InitializeAsync()
+    {
+        _silo = await TestSilo.StartAsync(_data.Path, silo =>
+        {
+            FaultyStreamBroker.AddTo(silo, broker => _broker = broker);
+            silo.AddOrleansMqStreams("test", static options => options with
+            {
+                RetryDelay = TimeSpan.FromMilliseconds(20),
+                SplitAfter = TimeSpan.FromMilliseconds(100),
+                RefreshInterval = TimeSpan.FromMilliseconds(100),
+            });
+        }, static client => client.AddOrleansMqStreams("test"));
+        _client = new OrleansMqClient(_silo.Inside);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    [Theory]
+    [InlineData("rewind-written", true)]
+    [InlineData("rewind-lost", false)]
+    public async Task Token_whose_write_is_not_answered_is_in_force_and_written_once_when_the_call_returns(string topic, bool isWritten)
+    {
+        var (reader, handle, tokens) = await CreateAsync(topic);
+        var writes = 0;
+        _broker.OnWrite = async write =>
+        {
+            if (Interlocked.Increment(ref writes) > 1)
+                return await write();
+            if (isWritten)
+                await write();
+            throw new InvalidOperationException("no answer");
+        };
+        await reader.ResumeFromAsync(handle, tokens[2]);
+        Assert.Equal(1, await CountReplaysAsync(topic));
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 10), .. Enumerable.Range(2, 8)]);
+        await SendAsync(topic, 10, 15);
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 10), .. Enumerable.Range(2, 13)]);
+        await EndedAsync(topic);
+    }
+
+    [Fact]
+    public async Task Subscription_whose_token_was_given_up_and_never_written_goes_on_and_is_resumed_by_the_next_call()
+    {
+        var (reader, handle, tokens) = await CreateAsync("rewind-never");
+        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        _broker.OnWrite = static _ => Task.FromException<ProduceResult>(new InvalidOperationException("no answer"));
+        await Assert.ThrowsAnyAsync<Exception>(() => reader.ResumeFromAsync(handle, tokens[2]));
+        _broker.OnWrite = null;
+        await SendAsync("rewind-never", 10, 15);
+        await ReceivedAsync(reader, Enumerable.Range(0, 15));
+        await reader.ResumeFromAsync(handle, tokens[7]);
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 15), .. Enumerable.Range(7, 8)]);
+    }
+
+    [Fact]
+    public async Task Token_that_is_written_after_its_call_was_given_up_and_its_subscription_was_split_twice_is_replayed()
+    {
+        var (reader, handle, tokens) = await CreateAsync("rewind-late");
+        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        var (writes, go) = (0, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        _broker.OnWrite = async write =>
+        {
+            if (Interlocked.Increment(ref writes) == 1)
+                await go.Task;
+            return await write();
+        };
+        var unknown = await Assert.ThrowsAnyAsync<Exception>(() => reader.ResumeFromAsync(handle, tokens[2]));
+        Assert.Contains("is not known", unknown.Message, StringComparison.Ordinal);
+        // Another silo splits the subscription, and once more.
+        var outside = new OrleansMqClient(_silo.Outside);
+        await using var producer = outside.CreateProducer<byte[]?, byte[]?>();
+        var log = new SubscriptionLog(outside, producer, "test", NullLogger.Instance);
+        var stream = StreamId.Create("rewind-late", "k");
+        for (var split = 0; split < 2; split++)
+        {
+            await log.CatchUpAsync(CancellationToken.None);
+            var found = Assert.Single(log.Table.Find(stream));
+            var replay = found.Split((await _silo.Inside.DescribeTopicAsync("rewind-late")).TopicId, 10, failures: 0);
+            await log.WriteAsync(new NextReplayKey(replay.Id, OrleansMqStreamProvider.KeyOf(stream, found.Id)),
+                new NextReplayValue(found.Queue, replay), CancellationToken.None);
+        }
+        await SendAsync("rewind-late", 10, 15);
+        await ReceivedAsync(reader, Enumerable.Range(0, 15));
+        await log.CatchUpAsync(CancellationToken.None);
+        Assert.Equal(2, Assert.Single(log.Table.Find(stream)).Replay!.Number);
+
+        go.SetResult();
+
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 15), .. Enumerable.Range(2, 13)]);
+        await SendAsync("rewind-late", 15, 20);
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 15), .. Enumerable.Range(2, 18)]);
+        await EndedAsync("rewind-late");
+    }
+
+    private OrleansMqStreamProvider Provider =>
+        (OrleansMqStreamProvider)_silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
+
+    // A subscription that has received ten events.
+    private async Task<(IReaderGrain Reader, StreamSubscriptionHandle<Happened> Handle, StreamSequenceToken[] Tokens)> CreateAsync(
+        string topic)
+    {
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        var reader = _silo.Client.GetGrain<IReaderGrain>($"{topic}/k/1");
+        var handle = await reader.SubscribeAsync();
+        var tokens = await SendAsync(topic, 0, 10);
+        await ReceivedAsync(reader, Enumerable.Range(0, 10));
+        return (reader, handle, tokens);
+    }
+
+    private async Task<StreamSequenceToken[]> SendAsync(string topic, int from, int end)
+    {
+        var tokens = new List<StreamSequenceToken>();
+        await using var producer = _client.CreateProducer<string, string>();
+        for (var number = from; number < end; number++)
+            tokens.Add(new StreamOffset(0, (await producer.SendAsync(new(topic, "k", $$"""{"number":{{number}}}"""))).Offset));
+        return [.. tokens];
+    }
+
+    // The records of further replays that the topic of subscriptions has.
+    private async Task<int> CountReplaysAsync(string topic)
+    {
+        var partition = new TopicPartition(Provider.Subscriptions.Topic, 0);
+        await using var reader = _client.CreatePartitionReader<byte[]?, byte[]?>();
+        reader.Assign(partition, ReadFrom.Earliest);
+        var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest);
+        for (var count = 0; ;)
+        {
+            var read = await reader.ReadAsync();
+            if (NextReplayKey.TryParse(read.Key) is { } key && key.Of.Topic == topic && read.Value is not null)
+                count++;
+            if (read.Offset + 1 >= end)
+                return count;
+        }
+    }
+
+    private static async Task ReceivedAsync(IReaderGrain reader, IEnumerable<int> expected)
+    {
+        var (wanted, parts) = (expected.ToArray(), reader.GetPrimaryKeyString().Split('/'));
+        await Wait.UntilAsync(() => Task.FromResult(Received().Length >= wanted.Length), $"{wanted.Length} events of {parts[0]}",
+            () => Task.FromResult(string.Join(' ', Received())));
+        Assert.Equal(wanted, Received());
+
+        int[] Received() => StreamScript.Received(parts[0], parts[1], reader.GetGrainId().ToString());
+    }
+
+    private Task EndedAsync(string topic) => Wait.UntilAsync(async () => !(await _silo.Inside.Queues.ListAsync(
+        new TopicPartition(topic, 0))).Any(static queue => queue.Name.Contains('@', StringComparison.Ordinal)),
+        $"the replays of {topic} leave no queue");
+}
