@@ -6,6 +6,7 @@ using Orleans.Configuration;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Connections;
 
@@ -61,6 +62,32 @@ public static class OrleansMqClientOrleansExtensions
         builder.Services.TryAddSingleton<IBroker>(services => services.GetService<BrokerAccess>() is { } access
             ? access.Open(BrokerSession.InProcess).Broker
             : new GrainBroker(services.GetRequiredService<IGrainFactory>(), options: OptionsFor(ResponseTimeoutOf(services))));
+        return builder;
+    }
+
+    /// <summary>
+    /// Authenticates this Orleans client, or silo without a broker, at the brokers:
+    /// <c>client.AddOrleansMqClient().UseLogin(new OrleansLogin { User = "billing", Password = password })</c>. Its requests then have the
+    /// rights of the user, and not those of all Orleans clients. The start fails where the credentials are refused. What the process
+    /// itself calls of the broker's grains, as <c>grains.GetTopic("orders")</c>, counts as the user's, too; calls to other grains carry
+    /// nothing of it. On a silo that is itself a broker, and with brokers without access control, it does nothing.
+    /// </summary>
+    /// <param name="builder">The client, in an Orleans client or silo.</param>
+    /// <param name="login">The credentials.</param>
+    public static OrleansMqClientBuilder UseLogin(this OrleansMqClientBuilder builder, OrleansLogin login)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(login);
+        login.Validate();
+        if (builder.Services.Any(static service => service.ServiceType == typeof(ClientLogin)))
+            throw new InvalidOperationException("A process has one login at the brokers, and this one has it already.");
+        TicketedCalls.AddTo(builder.Services, static services => ClientLogin.IsBroker(services) ? null
+            : new TicketedCalls(TicketedCalls.OfLoggedIn, services.GetRequiredService<ClientLogin>()));
+        builder.Services.AddSingleton(services => new ClientLogin(login, services));
+        builder.Services.AddSingleton<ILifecycleParticipant<IClusterClientLifecycle>>(static services =>
+            services.GetRequiredService<ClientLogin>());
+        builder.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(static services =>
+            services.GetRequiredService<ClientLogin>());
         return builder;
     }
 

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Compression;
 using OrleansMq.Grains.Hosting;
@@ -34,10 +35,11 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     private readonly Func<int, BrokerClusterOptions, BrokerClusterOptions> _configure;
     private readonly Action<IBrokerBuilder> _extend;
     private readonly Action<ISiloBuilder>? _silo;
+    private readonly Func<BrokerOptions, BrokerOptions> _options;
 
     private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure,
-        Action<IBrokerBuilder> extend, Action<ISiloBuilder>? silo) =>
-        (Database, _configure, _extend, _silo) = (database, configure, extend, silo);
+        Action<IBrokerBuilder> extend, Action<ISiloBuilder>? silo, Func<BrokerOptions, BrokerOptions> options) =>
+        (Database, _configure, _extend, _silo, _options) = (database, configure, extend, silo, options);
 
     /// <summary>The codecs of a broker that starts, by its number.</summary>
     public Func<int, CompressionCodecs> CodecsOf { get; set; } = static _ => StandardCodecs.All;
@@ -59,13 +61,15 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <param name="configure">Changes the options of a broker, by its number; null for no change.</param>
     /// <param name="extend">Adds gateways to each broker; null for none.</param>
     /// <param name="silo">Adds to each silo; null for nothing.</param>
+    /// <param name="options">Changes the engine's options of each broker; null for no change.</param>
     public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
         Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null, Action<IBrokerBuilder>? extend = null,
-        Action<ISiloBuilder>? silo = null)
+        Action<ISiloBuilder>? silo = null, Func<BrokerOptions, BrokerOptions>? options = null)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
-        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options), extend ?? (static _ => { }), silo);
+        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options), extend ?? (static _ => { }), silo,
+            options ?? (static options => options));
         try
         {
             await cluster.StartAsync(1);
@@ -111,14 +115,14 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         {
             _silo?.Invoke(host);
             host.AddIncomingGrainCallFilter(call => FailCall?.Invoke(call.MethodName) is { } failure ? throw failure : call.Invoke());
-            _extend(host.AddOrleansMq(options => options with
+            _extend(host.AddOrleansMq(options => _options(options with
             {
                 BrokerId = new BrokerId(broker),
                 DataDirectory = Path.Combine(_data.Path, $"{broker}"),
                 Codecs = CodecsOf(broker),
                 Log = Log,
                 MinFreeBytes = 0,
-            }, _configure(broker, new BrokerClusterOptions
+            }), _configure(broker, new BrokerClusterOptions
             {
                 PostgreSql = Database,
                 Endpoints = new SiloEndpoints(IPAddress.Loopback, silo, gateway),

@@ -1,3 +1,4 @@
+using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
@@ -13,7 +14,8 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     private protected ReplicatedCluster Cluster => _cluster ?? throw new InvalidOperationException("the cluster has not started");
 
-    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure, Extend, ConfigureSilo);
+    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure, Extend, ConfigureSilo,
+        ConfigureBroker);
 
     public async Task DisposeAsync()
     {
@@ -25,6 +27,9 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     /// <summary>Changes the options of a broker, by its number.</summary>
     private protected virtual BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options;
+
+    /// <summary>Changes the engine's options of each broker.</summary>
+    private protected virtual BrokerOptions ConfigureBroker(BrokerOptions options) => options;
 
     /// <summary>Adds gateways to each broker.</summary>
     private protected virtual void Extend(IBrokerBuilder builder)

@@ -149,7 +149,8 @@ internal sealed class ClusterEvents(bool json)
             -X ssl.ca.location="$OMQ_CA" -X sasl.mechanisms=SCRAM-SHA-512 -X sasl.username="$OMQ_USER" \
             -X sasl.password="$OMQ_PASSWORD" -L
         .NET: new HttpBroker(addresses, new HttpBrokerOptions with CertificateAuthorities, User and Password)
-        Orleans clients connect by TLS with a certificate of the same authority, such as that of a broker beside it.
+        Orleans clients connect by TLS with a certificate of the same authority, such as that of a broker beside it, and log in:
+          client.AddOrleansMqClient().UseLogin(new OrleansLogin with User and Password)
         """;
 
     /// <summary>Formats a silo's line of text.</summary>

@@ -31,6 +31,6 @@ public sealed record BrokerSession(string Principal, string ClientId, string Lis
     /// <summary>Code in the broker's own process.</summary>
     public static BrokerSession InProcess { get; } = new(Anonymous, "", "", "", SessionProtocol.InProcess);
 
-    /// <summary>A client of the public grains. Grain calls carry neither a client id nor an address.</summary>
+    /// <summary>A client of the public grains that has not logged in. Grain calls carry neither a client id nor an address.</summary>
     public static BrokerSession Orleans { get; } = new(Anonymous, "", "", "", SessionProtocol.Orleans);
 }

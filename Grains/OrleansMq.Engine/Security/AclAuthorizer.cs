@@ -52,11 +52,18 @@ internal sealed class AclAuthorizer : IAuthorizer
             return true;
         if (_options.Authorization == AuthorizationMode.Enforce)
             return false;
-        Interlocked.Increment(ref _warned);
-        _wouldRefuse.Write(EngineLogLevel.Warning, $"Authorization would refuse: {LoggedText.Of(session.Principal)} from "
-            + $"'{LoggedText.Of(session.Host)}' may not {operation} {type} '{LoggedText.Of(name)}'. "
-            + "It is allowed, since authorization only warns.");
+        Warn($"{LoggedText.Of(session.Principal)} from '{LoggedText.Of(session.Host)}' may not {operation} {type} "
+            + $"'{LoggedText.Of(name)}'.");
         return true;
+    }
+
+    /// <summary>Counts and logs what authorization would refuse if it did not only warn.</summary>
+    /// <param name="fault">What would be refused, as a sentence.</param>
+    public void Warn(string fault)
+    {
+        Interlocked.Increment(ref _warned);
+        _wouldRefuse.Write(EngineLogLevel.Warning,
+            $"Authorization would refuse: {fault} It is allowed, since authorization only warns.");
     }
 
     /// <inheritdoc/>

@@ -9,9 +9,11 @@ namespace OrleansMq.Security;
 /// <param name="ExpiresAt">When the credentials expire; null: never.</param>
 /// <param name="CreatedAt">The version that created the user: another one of the same name has another. Null for a client that is no
 /// user of the broker.</param>
+/// <param name="ChangedAt">The version that changed the user's credentials last, of a mechanism that has the password in its only
+/// message; null otherwise.</param>
 /// <param name="IsRefusal">Whether the response tells the client that it is refused, which it acknowledges before it has failed.</param>
 internal readonly record struct SaslStep(byte[] Response, string? Principal = null, string? Failure = null,
-    DateTimeOffset? ExpiresAt = null, long? CreatedAt = null, bool IsRefusal = false)
+    DateTimeOffset? ExpiresAt = null, long? CreatedAt = null, long? ChangedAt = null, bool IsRefusal = false)
 {
     /// <summary>A failed step.</summary>
     public static SaslStep Failed(string mechanism) =>
@@ -62,10 +64,10 @@ internal sealed class PlainExchange(BrokerSecurity security) : SaslExchange
         var parts = message.Length <= MaxBytes ? Encoding.UTF8.GetString(message.Span).Split('\0') : [];
         if (parts.Length != 3 || parts[1].Length == 0 || parts[2].Length == 0 || (parts[0].Length > 0 && parts[0] != parts[1]))
             return SaslStep.Failed(Name);
-        // Read before: a user that is created in between is another one.
-        var createdAt = security.CreatedAt(parts[1]);
+        // Read before: a user that is created in between is another one, and a password that is set in between another, too.
+        var (createdAt, changedAt) = (security.CreatedAt(parts[1]), security.ChangedAt(parts[1]));
         return await security.VerifiesAsync(parts[1], parts[2], cancellationToken).ConfigureAwait(false)
-            ? new SaslStep([], BrokerSecurity.PrincipalOf(parts[1]), CreatedAt: createdAt) : SaslStep.Failed(Name);
+            ? new SaslStep([], BrokerSecurity.PrincipalOf(parts[1]), CreatedAt: createdAt, ChangedAt: changedAt) : SaslStep.Failed(Name);
     }
 }
 

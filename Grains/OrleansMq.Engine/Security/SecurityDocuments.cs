@@ -81,4 +81,5 @@ internal sealed record UserDocument(ImmutableArray<ScramCredential> Scram)
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(SecurityDocument))]
 [JsonSerializable(typeof(UserDocument))]
+[JsonSerializable(typeof(TicketDocument))]
 internal sealed partial class SecurityJson : JsonSerializerContext;

@@ -34,8 +34,8 @@ public sealed record SecurityOptions
     /// <summary>Verifies tokens; null where none are accepted.</summary>
     internal ITokenVerifier? Tokens { get; init; }
 
-    /// <summary>The principal of all Orleans clients: <see cref="BrokerSession.Anonymous"/>. Certificates of the cluster decide who is one;
-    /// a grain call carries no other identity.</summary>
+    /// <summary>The principal of Orleans clients that have not logged in: <see cref="BrokerSession.Anonymous"/>. Certificates of the
+    /// cluster decide who is one.</summary>
     public string OrleansPrincipal { get; init; } = BrokerSession.Anonymous;
 
     /// <summary>Rules of the cluster: 20,000 at most; no more are created.</summary>

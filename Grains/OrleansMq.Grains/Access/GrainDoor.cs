@@ -2,74 +2,101 @@ using System.Diagnostics;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Security;
 
 namespace OrleansMq.Grains.Access;
 
 /// <summary>
 /// The door of Orleans clients to this broker. The grains of topics, groups and the cluster pass every call through
-/// <see cref="InvokeAsync"/>, and a partition's grain opens its partition with <see cref="Clients"/>. Thread safe.
-/// <para>A caller is a client where it is outside the silos. Calls from a silo come from a broker, which has authorized the request of its
-/// own client and counts it, or from the application's own grains.</para>
-/// <para>This is no boundary against code that forges grain calls: the interfaces between brokers on a partition's grain are not guarded,
-/// and a caller states its own id. Only trusted programs may reach a silo's ports.</para>
+/// <see cref="InvokeAsync"/>. A partition's grain opens its partition with <see cref="Caller"/>, and has its methods for brokers call
+/// <see cref="DemandBroker"/>. Thread safe.
+/// <para>Calls of brokers, which have authorized the request of their own client and count it, and of the application's own grains in
+/// their silos are carried out as they are. Whose a call is, its ticket proves (<see cref="CallTickets"/>). Where everyone may do
+/// everything there are no tickets, and a caller's own word only decides which broker counts the request.</para>
 /// </summary>
-internal sealed class GrainDoor(BrokerAccess access, SiloBroker broker)
+internal sealed class GrainDoor
 {
     // What Orleans puts before the address of a silo that calls outside of its grains.
     private const string HostedClientPrefix = "hosted-";
 
-    /// <summary>The session of all Orleans clients: a grain call carries no identity.</summary>
-    public SessionAccess Clients { get; } =
-        access.Open(BrokerSession.Orleans with { Principal = broker.Options.Security.OrleansPrincipal });
+    private readonly BrokerAccess _access;
+    private readonly CallTickets? _tickets;
+    private readonly SessionAccess _strangers;
+
+    public GrainDoor(BrokerAccess access, SiloBroker broker, SiloSecurity security)
+    {
+        _access = access;
+        _strangers = access.Open(BrokerSession.Orleans with { Principal = broker.Options.Security.OrleansPrincipal });
+        _tickets = security.Tickets is { } tickets
+            ? new CallTickets(tickets, security.Users, access, _strangers, broker.Options) : null;
+    }
+
+    /// <summary>The session of the call that is carried out: of the client that has logged in, of all that have not, or of the application
+    /// in a silo. It is asked before the method awaits anything.</summary>
+    /// <exception cref="BrokerException">The call's ticket is not good.</exception>
+    public SessionAccess Caller => _tickets?.Caller ?? _strangers;
+
+    /// <summary>Refuses the call that is carried out unless it comes from a broker.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ClusterAuthorizationFailed"/>, or the call's ticket is not good.</exception>
+    public void DemandBroker() => _tickets?.DemandBroker();
 
     /// <summary>Carries out a call that the caller may make.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
-    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>.</exception>
-    public Task InvokeAsync(IIncomingGrainCallContext call) => IsClient(call.SourceId) ? InvokeForClientAsync(call) : call.Invoke();
+    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>, or the call's ticket is not
+    /// good.</exception>
+    public Task InvokeAsync(IIncomingGrainCallContext call)
+    {
+        var isClaimed = !IsClient(call.SourceId);
+        var caller = _strangers;
+        return (_tickets is null ? isClaimed : _tickets.IsOfBroker(isClaimed, out caller)) ? call.Invoke()
+            : InvokeForClientAsync(call, caller);
+    }
 
-    /// <summary>Whether a caller is outside the silos.</summary>
+    /// <summary>Whether a caller says that it is outside the silos.</summary>
     internal static bool IsClient(GrainId? caller) => caller is { } id && id.IsClient()
         && !id.Key.ToString()!.StartsWith(HostedClientPrefix, StringComparison.Ordinal);
 
-    private async Task InvokeForClientAsync(IIncomingGrainCallContext call)
+    private async Task InvokeForClientAsync(IIncomingGrainCallContext call, SessionAccess client)
     {
         var rule = GrainRules.Of(call.InterfaceMethod);
+        if (rule == GrainRules.BrokersOnly)
+            DemandBroker();
         if (rule is RuleOfRequestAttribute)
         {
-            await SendAsync(call, call.Request.GetArgument(0)!);
+            await SendAsync(call, call.Request.GetArgument(0)!, client);
             return;
         }
         var name = NameOf(call, rule);
         if (rule.Operation == AccessOperation.Create)
-            DemandCreation(name);
+            DemandCreation(name, client);
         else if (rule is not FilteredListAttribute)
-            Clients.Demand(rule.Operation, rule.Type, name);
+            client.Demand(rule.Operation, rule.Type, name);
         await call.Invoke();
         if (rule is { Operation: AccessOperation.Delete, Type: ResourceType.Topic })
-            access.Meter.Topics.Forget(name);
+            _access.Meter.Topics.Forget(name);
         if (call.Result is TopicListing[] topics)
-            call.Result = Array.FindAll(topics, topic => Clients.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name));
+            call.Result = Array.FindAll(topics, topic => client.Allows(AccessOperation.Describe, ResourceType.Topic, topic.Name));
         else if (call.Result is GroupListing[] groups)
-            call.Result = Array.FindAll(groups, group => Clients.Allows(AccessOperation.Describe, ResourceType.Group, group.GroupId));
+            call.Result = Array.FindAll(groups, group => client.Allows(AccessOperation.Describe, ResourceType.Group, group.GroupId));
         else if (call.Result is TransactionListing[] transactions)
             call.Result = Array.FindAll(transactions,
-                listing => Clients.Allows(AccessOperation.Describe, ResourceType.TransactionalId, listing.TransactionalId));
+                listing => client.Allows(AccessOperation.Describe, ResourceType.TransactionalId, listing.TransactionalId));
         else if (call.Result is TopicDescription described
-            && !Clients.Allows(AccessOperation.DescribeConfigs, ResourceType.Topic, described.Name))
+            && !client.Allows(AccessOperation.DescribeConfigs, ResourceType.Topic, described.Name))
             call.Result = described with { Configs = [] };
     }
 
-    private async Task SendAsync(IIncomingGrainCallContext call, object request)
+    private async Task SendAsync(IIncomingGrainCallContext call, object request, SessionAccess client)
     {
         // The key names the group or the transactional id that the grain coordinates, whatever the request names.
         var id = call.TargetId.Key.ToString()!;
-        if ((request is IGroupRequest group ? Clients.Refuses(group, id) : Clients.Refuses((ITransactionRequest)request, id))
+        if ((request is IGroupRequest group ? client.Refuses(group, id) : client.Refuses((ITransactionRequest)request, id))
             is { } refusal)
         {
             call.Result = refusal;
             return;
         }
-        if (request is IGroupRequest sent && await Clients.RefusesAsync(sent, id, CancellationToken.None) is { } unverified)
+        if (request is IGroupRequest sent && await client.RefusesAsync(sent, id, CancellationToken.None) is { } unverified)
         {
             call.Result = unverified;
             return;
@@ -78,17 +105,17 @@ internal sealed class GrainDoor(BrokerAccess access, SiloBroker broker)
         {
             await call.Invoke();
             if (call.Result is TransactionDescription described)
-                call.Result = Clients.Seen(described);
+                call.Result = client.Seen(described);
             return;
         }
-        var topics = new GroupTopics(Clients);
+        var topics = new GroupTopics(client);
         var narrowed = topics.Narrow(whole);
         call.Request.SetArgument(0, narrowed);
         var started = Stopwatch.GetTimestamp();
         await call.Invoke();
         if (call.Result is not { } answer)
             return;
-        access.Count(narrowed, answer, Stopwatch.GetElapsedTime(started));
+        _access.Count(narrowed, answer, Stopwatch.GetElapsedTime(started));
         call.Result = topics.Complete(whole, narrowed, answer);
     }
 
@@ -98,9 +125,9 @@ internal sealed class GrainDoor(BrokerAccess access, SiloBroker broker)
         : call.Request.GetArgument(rule.NameArgument) is NewTopic topic ? topic.Name
         : (string)call.Request.GetArgument(rule.NameArgument)!;
 
-    private void DemandCreation(string topic)
+    private static void DemandCreation(string topic, SessionAccess client)
     {
-        if (!Clients.AuthorizesCreation(topic))
-            Clients.Demand(AccessOperation.Create, ResourceType.Topic, topic);
+        if (!client.AuthorizesCreation(topic))
+            client.Demand(AccessOperation.Create, ResourceType.Topic, topic);
     }
 }

@@ -7,8 +7,8 @@ namespace OrleansMq.Grains.Access;
 /// <summary>The rules of grain methods, as their interfaces declare them.</summary>
 internal static class GrainRules
 {
-    // The interfaces between brokers: no client has business there.
-    private static readonly GrainRuleAttribute BrokersOnly = new(AccessOperation.ClusterAction, ResourceType.Cluster);
+    /// <summary>The rule of the interfaces between brokers: no client has business there.</summary>
+    public static GrainRuleAttribute BrokersOnly { get; } = new(AccessOperation.ClusterAction, ResourceType.Cluster);
 
     private static readonly ConcurrentDictionary<MethodInfo, GrainRuleAttribute> Known = new();
 

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.Services;
 using Orleans.Services;
+using OrleansMq.Grains.Access;
 
 namespace OrleansMq.Grains.Coordination;
 
@@ -30,20 +31,29 @@ internal sealed class CoordinatorServiceClient(IServiceProvider services) : Grai
     public ICoordinatorService Of(SiloAddress silo) => GetGrainService(silo);
 }
 
-/// <summary>See <see cref="ICoordinatorService"/>.</summary>
+/// <summary>See <see cref="ICoordinatorService"/>. Orleans' clients can address it: each method refuses them.</summary>
 [Reentrant]
-internal sealed class CoordinatorService(ActiveCoordinators active, GrainId id, Silo silo, ILoggerFactory loggers)
+internal sealed class CoordinatorService(ActiveCoordinators active, GrainDoor door, GrainId id, Silo silo, ILoggerFactory loggers)
     : GrainService(id, silo, loggers), ICoordinatorService
 {
     /// <inheritdoc/>
-    public Task<int> LocateAsync(GrainId coordinator) => Task.FromResult((int)active.HoldingOf(coordinator));
+    public Task<int> LocateAsync(GrainId coordinator)
+    {
+        door.DemandBroker();
+        return Task.FromResult((int)active.HoldingOf(coordinator));
+    }
 
     /// <inheritdoc/>
-    public Task ClaimedAsync(GrainId coordinator, int broker) => active.EndAsync(coordinator, $"Broker {broker} has claimed it.");
+    public Task ClaimedAsync(GrainId coordinator, int broker)
+    {
+        door.DemandBroker();
+        return active.EndAsync(coordinator, $"Broker {broker} has claimed it.");
+    }
 
     /// <inheritdoc/>
     public Task CallerGoneAsync(byte[] identity)
     {
+        door.DemandBroker();
         active.AbandonCallsOf(GoneCaller.Client(identity));
         return Task.CompletedTask;
     }

@@ -102,6 +102,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddSingleton<SiloSecurity>();
         silo.Services.AddParticipant<SiloSecurity>();
         silo.Services.AddSingleton<GrainDoor>();
+        SiloTickets.AddTo(silo.Services);
         silo.Services.AddSingleton<TransactionServices>();
         silo.Services.AddSingleton<SiloTransactionWatch>();
         silo.Services.AddParticipant<SiloTransactionWatch>();

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.Services;
 using Orleans.Services;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
 
@@ -53,25 +54,38 @@ internal sealed class LeaderServiceClient(IServiceProvider services) : GrainServ
     public ILeaderService Of(SiloAddress silo) => GetGrainService(silo);
 }
 
-/// <summary>See <see cref="ILeaderService"/>.</summary>
+/// <summary>See <see cref="ILeaderService"/>. Orleans' clients can address it: each method refuses them.</summary>
 [Reentrant]
-internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo silo, ILoggerFactory loggers)
+internal sealed class LeaderService(FailoverWatch failover, GrainDoor door, GrainId id, Silo silo, ILoggerFactory loggers)
     : GrainService(id, silo, loggers), ILeaderService
 {
     /// <inheritdoc/>
-    public async Task<string[]> LeadAsync(string[] partitions) =>
-        Format(await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]));
+    public async Task<string[]> LeadAsync(string[] partitions)
+    {
+        door.DemandBroker();
+        return Format(await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]));
+    }
 
     /// <inheritdoc/>
-    public Task<bool> TakeOverAsync(string partition, byte[] state, string etag) =>
-        failover.TakeOverAsync(Parse(partition), Parse(state, etag));
+    public Task<bool> TakeOverAsync(string partition, byte[] state, string etag)
+    {
+        door.DemandBroker();
+        return failover.TakeOverAsync(Parse(partition), Parse(state, etag));
+    }
 
     /// <inheritdoc/>
-    public async Task<string[]> BeginAsync(string[] partitions, byte[][] states, string[] etags) =>
-        Format(await failover.BeginAsync([.. partitions.Select((partition, i) => (Parse(partition), Parse(states[i], etags[i])))]));
+    public async Task<string[]> BeginAsync(string[] partitions, byte[][] states, string[] etags)
+    {
+        door.DemandBroker();
+        return Format(await failover.BeginAsync([.. partitions.Select((partition, i) => (Parse(partition), Parse(states[i], etags[i])))]));
+    }
 
     /// <inheritdoc/>
-    public Task LeadUncleanAsync(string partition) => failover.LeadUncleanAsync(Parse(partition));
+    public Task LeadUncleanAsync(string partition)
+    {
+        door.DemandBroker();
+        return failover.LeadUncleanAsync(Parse(partition));
+    }
 
     private static string[] Format(IReadOnlyCollection<ReplicaKey> led) =>
         [.. led.Select(key => GrainKeys.Partition(key.TopicId, key.Partition))];

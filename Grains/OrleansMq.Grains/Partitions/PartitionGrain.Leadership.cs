@@ -26,6 +26,7 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     public async Task<int> LeadAsync()
     {
+        door.DemandBroker();
         if (_leadership is null)
             return Existing() is not null ? broker.Options.BrokerId.Value : LeaderChoice.Nobody;
         if (_replica is not { Role: ReplicaRole.Leader })
@@ -36,16 +37,24 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     public async Task<int> ElectPreferredAsync()
     {
+        door.DemandBroker();
         var (replica, state) = Leading();
         return await Handover.HandOverAsync(replica, state.Replicas[0], ErrorCode.PreferredLeaderNotAvailable);
     }
 
     /// <inheritdoc/>
-    public async Task<int> HandOverAsync(int successor) =>
-        await Handover.HandOverAsync(Leading().Replica, successor, ErrorCode.EligibleLeadersNotAvailable);
+    public async Task<int> HandOverAsync(int successor)
+    {
+        door.DemandBroker();
+        return await Handover.HandOverAsync(Leading().Replica, successor, ErrorCode.EligibleLeadersNotAvailable);
+    }
 
     /// <inheritdoc/>
-    public async Task ReassignAsync(int[] replicas) => await Leading().Replica.ReassignAsync(replicas, CancellationToken.None);
+    public async Task ReassignAsync(int[] replicas)
+    {
+        door.DemandBroker();
+        await Leading().Replica.ReassignAsync(replicas, CancellationToken.None);
+    }
 
     private LeadershipHandover Handover => services.GetRequiredService<LeadershipHandover>();
 

@@ -32,20 +32,30 @@ internal sealed partial class PartitionGrain
         DeleteRecordsAsync(OpenForBroker(AccessOperation.Delete), beforeOffset, CancellationToken.None);
 
     /// <inheritdoc/>
-    Task<PartitionDescription> IPartitionForwardGrain.DescribeAsync() => Task.FromResult(Describe());
+    Task<PartitionDescription> IPartitionForwardGrain.DescribeAsync()
+    {
+        door.DemandBroker();
+        return Task.FromResult(Describe());
+    }
 
-    private Opening OpenForClient(AccessOperation operation)
+    private Opening OpenForClient(AccessOperation operation) => OpenFor(door.Caller, operation);
+
+    private Opening OpenFor(SessionAccess caller, AccessOperation operation)
     {
         if (_partition is not { } partition)
             return new Opening(default, WhyNot(out var message), message);
-        return door.Clients.TryOpenServed(partition, operation, out var opened, out var refusal)
+        return caller.TryOpenServed(partition, operation, out var opened, out var refusal)
             ? new Opening(opened, ErrorCode.None, null)
-            : new Opening(default, refusal, door.Clients.RefusalOf(operation, ResourceType.Topic, partition.TopicPartition.Topic));
+            : new Opening(default, refusal, caller.RefusalOf(operation, ResourceType.Topic, partition.TopicPartition.Topic));
     }
 
-    private Opening OpenForBroker(AccessOperation operation) => _partition is { } partition
-        ? new Opening(OpenedPartition.Forwarded(partition, operation), ErrorCode.None, null)
-        : new Opening(default, WhyNot(out var message), message);
+    private Opening OpenForBroker(AccessOperation operation)
+    {
+        door.DemandBroker();
+        return _partition is { } partition
+            ? new Opening(OpenedPartition.Forwarded(partition, operation), ErrorCode.None, null)
+            : new Opening(default, WhyNot(out var message), message);
+    }
 
     /// <summary>The partition, open for one request, or why it is not.</summary>
     private readonly record struct Opening(OpenedPartition Partition, ErrorCode Error, string? Message);

@@ -7,12 +7,21 @@ namespace OrleansMq.Grains.Partitions;
 // The queues of the partition, for clients, which are authorized and counted here, and for brokers, which did both.
 internal sealed partial class PartitionGrain
 {
-    private IQueues? _queuesOfClients;
-    private IQueues? _queuesOfBrokers;
+    private IQueues? _queues;
 
-    private IQueues QueuesOfBrokers => _queuesOfBrokers ??= new LocalQueues(_ => Existing());
+    private IQueues Queues => _queues ??= new LocalQueues(_ => Existing());
 
-    private IQueues QueuesOfClients => _queuesOfClients ??= new SessionQueues(QueuesOfBrokers, door.Clients);
+    private IQueues QueuesOfBrokers
+    {
+        get
+        {
+            door.DemandBroker();
+            return Queues;
+        }
+    }
+
+    // Of the call that is carried out.
+    private IQueues QueuesOfClients => new SessionQueues(Queues, door.Caller);
 
     private TopicPartition Name => Existing().TopicPartition;
 

@@ -10,6 +10,7 @@ internal sealed partial class PartitionGrain : ITransactionMarkerGrain
     async Task<ErrorCode> ITransactionMarkerGrain.EndTransactionAsync(long producerId, short producerEpoch, long number,
         int coordinatorEpoch, bool isCommit, bool raisesEpoch)
     {
+        door.DemandBroker();
         if (_partition is not { } partition)
             return WhyNot(out _);
         return (await partition.Appends.AppendMarkerAsync(producerId, producerEpoch,

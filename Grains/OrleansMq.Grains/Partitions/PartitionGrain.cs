@@ -85,14 +85,15 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, string transactionalId, long transaction)
     {
-        var opening = OpenForClient(AccessOperation.Write);
+        var caller = door.Caller;
+        var opening = OpenFor(caller, AccessOperation.Write);
         var bytes = batch.Own(out var owner);
         using (owner)
         {
             if (!opening.Partition.IsOpen)
                 return ProduceResult.Failed(opening.Error, opening.Message!);
             var (partition, producer) = (opening.Partition, TransactionDoor.ProducerOf(bytes.Span));
-            return await door.Clients.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
+            return await caller.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
                 new BatchTransaction(transactionalId, transaction), async verified =>
                     await partition.AppendAsync(bytes, Acks.All, verified: verified));
         }
@@ -173,6 +174,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task OpenAsync(PartitionSpec spec)
     {
+        door.DemandBroker();
         if (_partition is null)
             Serve(await broker.OpenAsync(new TopicPartition(spec.Topic, _key.Partition), _key.TopicId, spec.Configs));
     }
@@ -180,6 +182,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public Task ConfigureAsync(Dictionary<string, string> configs)
     {
+        door.DemandBroker();
         _partition?.UpdateConfig(broker.Parse(configs));
         return Task.CompletedTask;
     }
@@ -187,6 +190,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task DropAsync(string topic)
     {
+        door.DemandBroker();
         StopServing();
         await broker.DropAsync(new TopicPartition(topic, _key.Partition), _key.TopicId);
         DeactivateOnIdle();

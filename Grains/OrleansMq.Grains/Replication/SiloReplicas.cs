@@ -25,8 +25,8 @@ internal sealed class SiloReplicas(IServiceProvider services, SiloBroker broker,
     {
         // Opens after the data directory, and closes before it.
         lifecycle.Subscribe(nameof(SiloReplicas), ServiceLifecycleStage.RuntimeStorageServices + 1, Open, _ => DisposeAsync().AsTask());
-        // Grain storage starts at this stage.
-        lifecycle.Subscribe(nameof(SiloReplicas), ServiceLifecycleStage.ApplicationServices + 1, Start);
+        // Grain storage starts before; and SiloSecurity, without whose ticket the other brokers refuse calls.
+        lifecycle.Subscribe(nameof(SiloReplicas), ServiceLifecycleStage.ApplicationServices + 2, Start);
     }
 
     /// <inheritdoc/>

@@ -11,21 +11,22 @@ namespace OrleansMq.Grains.Schedules;
 [StatelessWorker, Reentrant]
 internal sealed class ScheduleGrain(BrokerAccess access, GrainDoor door) : Grain, IScheduleGrain
 {
-    private readonly SessionSchedules _schedules = new(access.Broker.Schedules, door.Clients);
+    // Of the call that is carried out.
+    private SessionSchedules Schedules => new(access.Broker.Schedules, door.Caller);
 
     /// <inheritdoc/>
     public Task<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken) =>
-        _schedules.CreateAsync(schedule, cancellationToken).AsTask();
+        Schedules.CreateAsync(schedule, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     public Task<bool> CancelAsync(string topic, string id, CancellationToken cancellationToken) =>
-        _schedules.CancelAsync(topic, id, cancellationToken).AsTask();
+        Schedules.CancelAsync(topic, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     public Task<ScheduleDescription?> FindAsync(string topic, string id, CancellationToken cancellationToken) =>
-        _schedules.FindAsync(topic, id, cancellationToken).AsTask();
+        Schedules.FindAsync(topic, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     public Task<SchedulePage> ListAsync(ScheduleQuery query, CancellationToken cancellationToken) =>
-        _schedules.ListAsync(query, cancellationToken).AsTask();
+        Schedules.ListAsync(query, cancellationToken).AsTask();
 }

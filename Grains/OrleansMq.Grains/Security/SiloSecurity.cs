@@ -12,8 +12,8 @@ using OrleansMq.Security;
 namespace OrleansMq.Grains.Security;
 
 /// <summary>
-/// Users, rules and quotas of the cluster on this silo. The broker that changes them tells the others, and waits a moment until each has
-/// read the change; a broker that does not answer reads it when it looks again.
+/// Users, rules, quotas and the keys of tickets of the cluster on this silo. The broker that changes them tells the others, and waits a
+/// moment until each has read the change; a broker that does not answer reads it when it looks again.
 /// </summary>
 internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuotaPeers, IAsyncDisposable
 {
@@ -25,6 +25,7 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
     private const string UsersInbox = "security";
     private const string QuotasInbox = "quotas";
     private const string UseInbox = "quota-use";
+    private const string TicketsInbox = "tickets";
     private static readonly TimeSpan HearTime = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan HearPause = TimeSpan.FromMilliseconds(20);
 
@@ -43,6 +44,9 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
             broker.Cluster is null ? null : version => TellAsync(UsersInbox, version));
         Quotas = new BrokerQuotas(() => store.Value, options.Log, options.TimeProvider,
             broker.Cluster is null ? null : version => TellAsync(QuotasInbox, version), broker.Cluster is null ? null : this);
+        if (Users.IsEnabled || options.Authorizer is not AllowAll)
+            Tickets = new BrokerTickets($"broker-{options.BrokerId.Value}", () => store.Value, options.Log, options.TimeProvider,
+                broker.Cluster is null ? null : version => TellAsync(TicketsInbox, version));
     }
 
     /// <summary>Users and rules.</summary>
@@ -50,6 +54,9 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
 
     /// <summary>What clients may use.</summary>
     public BrokerQuotas Quotas { get; }
+
+    /// <summary>What grain calls carry to prove whose they are; null where everyone may do everything.</summary>
+    public BrokerTickets? Tickets { get; }
 
     /// <summary>Decides what sessions may do.</summary>
     public IAuthorizer Authorizer => Users.AuthorizerOver(_broker.Options.Authorizer);
@@ -62,7 +69,12 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
             inbox.Set(UsersInbox, message => VersionOf(message) is { } version && Users.Hear(version));
             inbox.Set(QuotasInbox, message => VersionOf(message) is { } version && Quotas.Hear(version));
             inbox.Set(UseInbox, Quotas.Hear);
+            if (Tickets is { } tickets)
+                inbox.Set(TicketsInbox, message => VersionOf(message) is { } version && tickets.Hear(version));
         }
+        // First: without tickets the other brokers take no news of this one.
+        if (Tickets is not null)
+            await Tickets.OpenAsync(follows: _broker.Cluster is not null);
         await Users.OpenAsync(follows: _broker.Cluster is not null);
         await Quotas.OpenAsync(follows: _broker.Cluster is not null);
     }, async _ => await DisposeAsync());
@@ -72,6 +84,8 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
     {
         await Users.DisposeAsync();
         await Quotas.DisposeAsync();
+        if (Tickets is not null)
+            await Tickets.DisposeAsync();
     }
 
     /// <inheritdoc/>

@@ -70,7 +70,7 @@ internal static class Settings
             "Principals that may do everything, whatever the rules are. Default: none.",
             (s, text) => Principals(text) is { } principals ? s with { SuperUsers = principals } : null),
         new("orleansPrincipal", "PRINCIPAL", "a principal such as User:services",
-            "In a cluster: the principal of all Orleans clients, so that rules can tell them from others without a name. "
+            "In a cluster: the principal of Orleans clients that do not log in, so that rules can tell them from others without a name. "
             + "--cluster-tls-ca decides who may connect as one. Give it to all brokers. Default: User:ANONYMOUS.",
             (s, text) => AclRule.PrincipalFault(text) is null ? s with { OrleansPrincipal = text } : null),
         new("adminPassword", "PASSWORD", "a password of 1 to 1024 characters",
@@ -85,8 +85,8 @@ internal static class Settings
             "Let anyone read /metrics, also where rules are enforced. They name topics and groups. Default: false.",
             (s, text) => bool.TryParse(text, out var open) ? s with { OpenMetrics = open } : null),
         new("saslMechanisms", "NAME[,NAME...]", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER, separated by commas",
-            "The SASL mechanisms that Kafka clients may authenticate with. PLAIN sends the password itself. Default: all; OAUTHBEARER with "
-            + "--oauthbearer-jwks.",
+            "The SASL mechanisms that Kafka clients may authenticate with, and of which Orleans clients use PLAIN and OAUTHBEARER. PLAIN "
+            + "sends the password itself. Default: all; OAUTHBEARER with --oauthbearer-jwks.",
             (s, text) => Mechanisms(text) is { } mechanisms ? s with { SaslMechanisms = mechanisms } : null),
         new("oauthbearerJwks", "FILE|URL", "the path of a file, an https URL, or an http URL of this machine",
             "The keys of an issuer of JSON Web Tokens, a JSON Web Key Set, which is read again every 5 minutes. With it, clients "

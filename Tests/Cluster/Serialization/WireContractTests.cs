@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using OrleansMq.Api;
 using OrleansMq.Grains;
+using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Serialization;
@@ -168,6 +169,7 @@ public sealed class WireContractTests
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
         ["PartitionError"] = new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId),
         ["PartitionOffset"] = new PartitionOffset("orders", 1, new CommittedOffset(17, 2, "m", 1234), TopicId),
+        ["LoginAnswer"] = new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4) },
         ["PartitionRead"] = new PartitionRead(17)
         {
             MaxBytes = 100,

@@ -1,0 +1,102 @@
+using System.Collections.Frozen;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Serialization.Invocation;
+
+namespace OrleansMq.Grains.Access;
+
+/// <summary>
+/// Puts a ticket into the <see cref="RequestContext"/> of calls to the grains of brokers, and of those alone: from every other call it
+/// takes a ticket away that has come with the request which makes the call. So no ticket reaches a grain of the application, and a call
+/// carries the ticket of the process that makes it, whatever has caused it.
+/// <para>It is a call filter that <see cref="AddTo"/> gives to Orleans' runtime of grain references when that is created. A filter among
+/// the services could not be left out where it turns out that there are no tickets, and would then cost every call of the process.</para>
+/// </summary>
+/// <param name="interfaces">The interfaces whose calls carry a ticket.</param>
+/// <param name="tickets">The tickets of this process.</param>
+internal sealed class TicketedCalls(FrozenSet<Type> interfaces, ITicketSource tickets) : IOutgoingGrainCallFilter
+{
+    /// <summary>The ticket's key in the <see cref="RequestContext"/>; the value is an array of bytes.</summary>
+    public const string Key = "omq.ticket";
+
+    /// <summary>The grains that clients call, too.</summary>
+    public static FrozenSet<Type> OfClients { get; } = InterfacesOf(typeof(TicketedCalls).Assembly).ToFrozenSet();
+
+    /// <summary>The grains that clients call with the ticket of their login.</summary>
+    public static FrozenSet<Type> OfLoggedIn { get; } = OfClients.Except([typeof(ILoginGrain)]).ToFrozenSet();
+
+    /// <summary>The ticket of the call that is carried out; null where it has none.</summary>
+    public static object? Carried => RequestContext.Get(Key);
+
+    /// <summary>The grains and services that an assembly declares.</summary>
+    public static IEnumerable<Type> InterfacesOf(System.Reflection.Assembly assembly) => assembly.GetTypes()
+        .Where(static type => type.IsInterface && type.IsAssignableTo(typeof(IAddressable)));
+
+    /// <summary>Has it filter the calls of a process, after the filters of the application.</summary>
+    /// <param name="services">The services of a client or silo, with those of Orleans.</param>
+    /// <param name="create">Creates it; returns null for calls without tickets.</param>
+    public static void AddTo(IServiceCollection services, Func<IServiceProvider, TicketedCalls?> create)
+    {
+        var isAdded = services.Any(static service => service.ServiceType == typeof(Factory));
+        services.AddSingleton(new Factory(create));
+        for (var index = 0; index < services.Count && !isAdded; index++)
+        {
+            var present = services[index];
+            if (present.IsKeyedService || present.ServiceType != typeof(IGrainReferenceRuntime)
+                || present.ImplementationType is not { } type)
+                continue;
+            // The filters are one argument.
+            services[index] = ServiceDescriptor.Singleton(provider => (IGrainReferenceRuntime)ActivatorUtilities.CreateInstance(provider,
+                type, (object)FiltersOf(provider)));
+            isAdded = true;
+        }
+        if (!isAdded)
+            throw new InvalidOperationException("There is no Orleans client or silo among the services, whose calls could carry tickets.");
+    }
+
+    /// <inheritdoc/>
+    // The rest of the chain, which is synchronous up to there, copies the context into the message before it returns.
+    public Task Invoke(IOutgoingGrainCallContext context)
+    {
+        var (before, isChanged) = Enter(context.Request);
+        try
+        {
+            return context.Invoke();
+        }
+        finally
+        {
+            if (isChanged)
+                Put(before);
+        }
+    }
+
+    private static IOutgoingGrainCallFilter[] FiltersOf(IServiceProvider provider) =>
+        [.. provider.GetServices<IOutgoingGrainCallFilter>(), .. provider.GetServices<Factory>()
+            .Select(factory => factory.Create(provider)).OfType<TicketedCalls>()];
+
+    private (object? Before, bool IsChanged) Enter(IInvokable request)
+    {
+        var before = Carried;
+        object? ticket = interfaces.Contains(request.GetInterfaceType()) ? tickets.Current : null;
+        if (ReferenceEquals(before, ticket))
+            return (before, false);
+        Put(ticket);
+        return (before, true);
+    }
+
+    private static void Put(object? ticket)
+    {
+        if (ticket is null)
+            RequestContext.Remove(Key);
+        else
+            RequestContext.Set(Key, ticket);
+    }
+
+    private sealed record Factory(Func<IServiceProvider, TicketedCalls?> Create);
+}
+
+/// <summary>The tickets of a process.</summary>
+internal interface ITicketSource
+{
+    /// <summary>The ticket of calls that begin now; null where they carry none.</summary>
+    byte[]? Current { get; }
+}

@@ -1,0 +1,198 @@
+using System.Buffers.Binary;
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using OrleansMq.Diagnostics;
+using OrleansMq.State;
+
+namespace OrleansMq.Security;
+
+/// <summary>
+/// The tickets of a cluster, as one broker makes and verifies them. Their secret is a document of the state store: the broker that comes
+/// first creates it, the others read it. While the store is away, what was read before counts. A ticket that was verified once is
+/// remembered, so that the next call with it costs a look into memory. Thread safe.
+/// </summary>
+internal sealed class BrokerTickets : IAsyncDisposable
+{
+    /// <summary>How long a client's ticket is good at most.</summary>
+    public static readonly TimeSpan ClientLife = TimeSpan.FromMinutes(10);
+
+    // Renewed at half of it: the clocks of two brokers may differ by the other half.
+    private static readonly TimeSpan OwnLife = TimeSpan.FromHours(1);
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
+    // More clients than a broker has: only tickets that a broker has made are remembered.
+    private const int MaxVerified = 20_000;
+
+    private readonly string _name;
+    private readonly TimeProvider _clock;
+    private readonly FollowedDocument<TicketDocument> _followed;
+    private readonly ConcurrentDictionary<byte[], Ticket> _verified = new(SameBytes.Instance);
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly RareLine _unstored;
+    private volatile OwnTicket? _own;
+    private Task? _creating;
+
+    /// <param name="name">The broker's name in its own ticket.</param>
+    /// <param name="store">Returns what holds the document. It is asked from <see cref="OpenAsync"/> on.</param>
+    /// <param name="log">Receives what goes wrong.</param>
+    /// <param name="clock">The clock.</param>
+    /// <param name="tell">Tells the other brokers that there is a version, and returns when they have it, or after a limit; null where
+    /// there are none.</param>
+    public BrokerTickets(string name, Func<IStateStore> store, EngineLog log, TimeProvider clock, Func<long, Task>? tell = null)
+    {
+        (_name, _clock) = (name, clock);
+        _unstored = new RareLine(log, clock);
+        _followed = new FollowedDocument<TicketDocument>(new FollowedDocumentKind<TicketDocument>(TicketDocument.Key, "keys of tickets",
+            TicketDocument.Empty, SecurityJson.Default.TicketDocument,
+            "Until then this broker refuses the other brokers and all clients that have logged in, and is refused by them."), store, log,
+            clock, tell)
+        {
+            Taken = (_, _) => Forget(),
+        };
+    }
+
+    /// <summary>This broker's own ticket, for calls to other brokers; null as long as the secret is not known. It is renewed before it
+    /// expires.</summary>
+    public byte[]? Own => _own is { } own && _clock.GetUtcNow() < own.RenewAt ? own.Bytes : Renew();
+
+    /// <summary>The version of the secret that is in force here.</summary>
+    public long Version => _followed.Current.Version;
+
+    /// <summary>Reads the secret, or creates it. While the store does not answer, it goes on trying in the background.</summary>
+    /// <param name="follows">Whether other brokers change it, too.</param>
+    public async Task OpenAsync(bool follows)
+    {
+        await _followed.OpenAsync(follows).ConfigureAwait(false);
+        if (!await TryCreateAsync().ConfigureAwait(false))
+            _creating = Task.Run(CreateAsync, CancellationToken.None);
+    }
+
+    /// <summary>Handles the news of a version.</summary>
+    /// <returns>Whether it is in force here; else it is read now.</returns>
+    public bool Hear(long version) => _followed.Hear(version);
+
+    /// <summary>Replaces the secret. Tickets of the one before are good until they expire, or the secret is replaced again.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
+    public ValueTask ReplaceKeyAsync(CancellationToken cancellationToken) =>
+        _followed.ChangeAsync(static document => document.WithNewKey(), cancellationToken);
+
+    /// <summary>Makes a client's ticket.</summary>
+    /// <param name="principal">The principal.</param>
+    /// <param name="until">When its credentials expire; null: never.</param>
+    /// <param name="createdAt">The version that created the user; -1 for none.</param>
+    /// <param name="changedAt">The version that changed the user's credentials last; -1 for none.</param>
+    /// <param name="life">For how long the ticket is good.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: the secret is not known yet.</exception>
+    public byte[] Issue(string principal, DateTimeOffset? until, long createdAt, long changedAt, out TimeSpan life)
+    {
+        if (_followed.Current.Keys is not [var key, ..])
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "This broker has not read the keys of tickets yet. Retry.");
+        var now = _clock.GetUtcNow();
+        life = until - now is { } left && left < ClientLife ? left : ClientLife;
+        return TicketFormat.Write(new Ticket(TicketKind.Client, principal, now + life) { CreatedAt = createdAt, ChangedAt = changedAt },
+            key);
+    }
+
+    /// <summary>Verifies a ticket.</summary>
+    /// <param name="bytes">The ticket, which does not change afterwards.</param>
+    /// <param name="ticket">The ticket, where it is good.</param>
+    public TicketFault Verify(byte[] bytes, out Ticket? ticket)
+    {
+        var now = _clock.GetUtcNow();
+        if (bytes.Length is >= TicketFormat.MinBytes and <= TicketFormat.MaxBytes && _verified.TryGetValue(bytes, out ticket))
+        {
+            if (now < ticket.ExpiresAt)
+                return TicketFault.None;
+            _verified.TryRemove(bytes, out _);
+            ticket = null;
+            return TicketFault.Expired;
+        }
+        var fault = TicketFormat.Read(bytes, _followed.Current, now, out ticket);
+        if (fault == TicketFault.None)
+        {
+            if (_verified.Count >= MaxVerified)
+                _verified.Clear();
+            _verified[bytes] = ticket!;
+            return fault;
+        }
+        ticket = null;
+        // Another broker may have replaced the secret. However often that is claimed, the document is read ten times a second at most.
+        if (fault == TicketFault.UnknownKey)
+            _followed.Hear(long.MaxValue);
+        return fault;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stopped.CancelAsync().ConfigureAwait(false);
+        if (_creating is { } creating)
+            await creating.ConfigureAwait(false);
+        await _followed.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private byte[]? Renew()
+    {
+        if (_followed.Current.Keys is not [var key, ..])
+            return null;
+        var now = _clock.GetUtcNow();
+        var bytes = TicketFormat.Write(new Ticket(TicketKind.Broker, _name, now + OwnLife), key);
+        _own = new OwnTicket(bytes, now + (OwnLife / 2));
+        return bytes;
+    }
+
+    private void Forget()
+    {
+        _own = null;
+        _verified.Clear();
+    }
+
+    private async Task CreateAsync()
+    {
+        try
+        {
+            do
+            {
+                await Task.Delay(Pause, _clock, _stopped.Token).ConfigureAwait(false);
+            }
+            while (!await TryCreateAsync().ConfigureAwait(false));
+        }
+        catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
+        {
+            // The broker stops.
+        }
+    }
+
+    private async Task<bool> TryCreateAsync()
+    {
+        if (!_followed.Current.Keys.IsEmpty)
+            return true;
+        try
+        {
+            await _followed.ChangeAsync(static document => document.Keys.IsEmpty ? document.WithNewKey() : document, _stopped.Token)
+                .ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException failure)
+        {
+            _unstored.Write(EngineLogLevel.Warning, $"The keys of tickets could not be created: {failure.Message}", failure);
+            return false;
+        }
+    }
+
+    private sealed record OwnTicket(byte[] Bytes, DateTimeOffset RenewAt)
+    {
+        // The bytes make any caller a broker.
+        public override string ToString() => nameof(OwnTicket);
+    }
+
+    private sealed class SameBytes : IEqualityComparer<byte[]>
+    {
+        public static SameBytes Instance { get; } = new();
+
+        public bool Equals(byte[]? x, byte[]? y) => CryptographicOperations.FixedTimeEquals(x, y);
+
+        // The end of the HMAC, which no caller can choose.
+        public int GetHashCode(byte[] ticket) => BinaryPrimitives.ReadInt32LittleEndian(ticket.AsSpan(^sizeof(int)..));
+    }
+}

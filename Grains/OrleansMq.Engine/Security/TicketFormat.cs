@@ -1,0 +1,90 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace OrleansMq.Security;
+
+/// <summary>
+/// The bytes of tickets, in network order: a version (1), the kind (1), the key's number (4), the expiry in Unix milliseconds (8), the
+/// user's versions (8 and 8), the principal in UTF-8, and the HMAC-SHA256 over all of it (32).
+/// </summary>
+internal static class TicketFormat
+{
+    /// <summary>The largest principal, in bytes.</summary>
+    public const int MaxPrincipalBytes = 2_048;
+
+    /// <summary>The largest ticket, in bytes.</summary>
+    public const int MaxBytes = HeadBytes + MaxPrincipalBytes + HMACSHA256.HashSizeInBytes;
+
+    /// <summary>The smallest ticket, in bytes.</summary>
+    public const int MinBytes = HeadBytes + HMACSHA256.HashSizeInBytes;
+
+    private const byte Version = 1;
+    private const int KindAt = 1;
+    private const int KeyAt = 2;
+    private const int ExpiryAt = 6;
+    private const int CreatedAt = 14;
+    private const int ChangedAt = 22;
+    private const int HeadBytes = 30;
+
+    // Throws for text that is not whole, so that two principals never have the same bytes.
+    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    /// <summary>Whether a ticket can name a principal.</summary>
+    public static bool CanName(string principal)
+    {
+        try
+        {
+            return principal.Length <= MaxPrincipalBytes && Utf8.GetByteCount(principal) <= MaxPrincipalBytes;
+        }
+        catch (EncoderFallbackException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Makes a ticket.</summary>
+    public static byte[] Write(Ticket ticket, TicketKey key)
+    {
+        if (!CanName(ticket.Principal))
+            throw new ArgumentException($"A ticket names a principal of at most {MaxPrincipalBytes:N0} bytes in UTF-8.", nameof(ticket));
+        var bytes = new byte[MinBytes + Utf8.GetByteCount(ticket.Principal)];
+        bytes[0] = Version;
+        bytes[KindAt] = (byte)ticket.Kind;
+        BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(KeyAt), key.Id);
+        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(ExpiryAt), ticket.ExpiresAt.ToUnixTimeMilliseconds());
+        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(CreatedAt), ticket.CreatedAt);
+        BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(ChangedAt), ticket.ChangedAt);
+        Utf8.GetBytes(ticket.Principal, bytes.AsSpan(HeadBytes));
+        HMACSHA256.HashData(key.Secret, bytes.AsSpan(..^HMACSHA256.HashSizeInBytes), bytes.AsSpan(^HMACSHA256.HashSizeInBytes..));
+        return bytes;
+    }
+
+    /// <summary>Verifies a ticket, and reads it. What is not verified is not looked into, but for the number of its key.</summary>
+    /// <param name="bytes">The ticket.</param>
+    /// <param name="keys">The secrets of the cluster.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="ticket">The ticket, where it is good or expired.</param>
+    public static TicketFault Read(ReadOnlySpan<byte> bytes, TicketDocument keys, DateTimeOffset now, out Ticket? ticket)
+    {
+        ticket = null;
+        if (bytes.Length is < MinBytes or > MaxBytes || bytes[0] != Version)
+            return TicketFault.Malformed;
+        if (keys.Find(BinaryPrimitives.ReadUInt32BigEndian(bytes[KeyAt..])) is not { } key)
+            return TicketFault.UnknownKey;
+        Span<byte> expected = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(key.Secret, bytes[..^HMACSHA256.HashSizeInBytes], expected);
+        if (!CryptographicOperations.FixedTimeEquals(expected, bytes[^HMACSHA256.HashSizeInBytes..]))
+            return TicketFault.Forged;
+        var kind = (TicketKind)bytes[KindAt];
+        if (kind is not (TicketKind.Client or TicketKind.Broker))
+            return TicketFault.Malformed;
+        ticket = new Ticket(kind, Utf8.GetString(bytes[HeadBytes..^HMACSHA256.HashSizeInBytes]),
+            DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(bytes[ExpiryAt..])))
+        {
+            CreatedAt = BinaryPrimitives.ReadInt64BigEndian(bytes[CreatedAt..]),
+            ChangedAt = BinaryPrimitives.ReadInt64BigEndian(bytes[ChangedAt..]),
+        };
+        return now < ticket.ExpiresAt ? TicketFault.None : TicketFault.Expired;
+    }
+}

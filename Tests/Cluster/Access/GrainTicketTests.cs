@@ -1,0 +1,198 @@
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Access;
+using OrleansMq.Api;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Security;
+using OrleansMq.Grains.Topics;
+using OrleansMq.Security;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Access;
+
+/// <summary>What calls are worth that carry a ticket, or none, by a client with code of its own.</summary>
+public sealed class GrainTicketTests : IAsyncLifetime
+{
+    private readonly TempDirectory _data = new();
+    private TestSilo _silo = null!;
+    private Guid _topicId;
+
+    public async Task InitializeAsync()
+    {
+        _silo = await TestSilo.StartAsync(_data.Path, configure: SecuredUsers.Enforce);
+        await SecuredUsers.CreateAsync(_silo.Services);
+        _topicId = (await _silo.Inside.CreateTopicAsync(new NewTopic(SecuredUsers.Topic))).TopicId;
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _silo.DisposeAsync();
+        _data.Dispose();
+    }
+
+    private BrokerTickets Tickets => _silo.Services.GetRequiredService<SiloSecurity>().Tickets!;
+
+    private BrokerSecurity Users => _silo.Services.GetRequiredService<SiloSecurity>().Users;
+
+    [Fact]
+    public async Task Ticket_of_a_login_has_the_rights_of_its_user_at_every_grain()
+    {
+        var ticket = await LogInAsync("alice", SecuredUsers.Password);
+        foreach (var (call, refusal) in Calls())
+        {
+            Assert.Equal(refusal, (await Assert.ThrowsAsync<BrokerException>(call)).Code);
+            await WithAsync(ticket, call);
+        }
+        var other = await Assert.ThrowsAsync<BrokerException>(() => WithAsync(ticket, () => _silo.Client.GetTopic("other").FindAsync()));
+        Assert.Contains("User:alice", other.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Ticket_that_no_broker_made_so_is_refused_at_every_grain()
+    {
+        var good = await LogInAsync("root", SecuredUsers.Password);
+        var altered = (byte[])good.Clone();
+        altered[^40] ^= 1;
+        var expired = Tickets.Issue("User:root", DateTimeOffset.UtcNow - TimeSpan.FromSeconds(1), -1, -1, out _);
+        var elsewhere = TicketFormat.Write(new Ticket(TicketKind.Broker, "broker-1", DateTimeOffset.UtcNow + TimeSpan.FromHours(1)),
+            TicketKey.Create());
+        foreach (var (ticket, code, reason) in new (object, ErrorCode, string)[]
+        {
+            (altered, ErrorCode.SaslAuthenticationFailed, "altered"),
+            (expired, ErrorCode.SaslAuthenticationFailed, "expired"),
+            (elsewhere, ErrorCode.BrokerNotAvailable, "key"),
+            (good[..^1], ErrorCode.SaslAuthenticationFailed, "altered"),
+            (Array.Empty<byte>(), ErrorCode.SaslAuthenticationFailed, "read"),
+            (new byte[100_000], ErrorCode.SaslAuthenticationFailed, "read"),
+            ("text", ErrorCode.SaslAuthenticationFailed, "read"),
+        })
+        {
+            foreach (var (call, _) in Calls())
+            {
+                var refused = await Assert.ThrowsAsync<BrokerException>(() => WithAsync(ticket, call));
+                Assert.Equal(code, refused.Code);
+                Assert.Contains(reason, refused.Message, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Ticket_goes_no_further_than_the_grain_that_the_client_calls()
+    {
+        var ticket = await LogInAsync("alice", SecuredUsers.Password);
+        await _silo.Inside.CreateTopicAsync(new NewTopic("other"));
+        var grain = _silo.Client.GetGrain<ITicketLookoutGrain>("one");
+        Assert.False(await grain.SeesTicketAsync());
+        await WithAsync(ticket, async () =>
+        {
+            Assert.True(await grain.SeesTicketAsync());
+            Assert.False(await grain.AnotherSeesTicketAsync());
+            // The application may do what alice may not.
+            Assert.Equal(ErrorCode.None, await grain.ProduceAsync("other"));
+        });
+    }
+
+    [Fact]
+    public async Task Ticket_ends_with_its_user_and_its_password()
+    {
+        var (find, _) = Calls().First();
+        var ticket = await LogInAsync("alice", SecuredUsers.Password);
+        await WithAsync(ticket, find);
+        await Users.AlterUserAsync(BrokerSecurity.OfPassword("alice", "another"));
+        await RefusedAsync(ticket);
+        ticket = await LogInAsync("alice", "another");
+        await WithAsync(ticket, find);
+        await Users.DeleteUserAsync("alice");
+        await RefusedAsync(ticket);
+        await Users.AlterUserAsync(BrokerSecurity.OfPassword("alice", "another"));
+        await RefusedAsync(ticket);
+
+        async Task RefusedAsync(byte[] old) => Assert.Equal(ErrorCode.SaslAuthenticationFailed,
+            (await Assert.ThrowsAsync<BrokerException>(() => WithAsync(old, find))).Code);
+    }
+
+    [Fact]
+    public async Task Client_that_may_do_everything_is_no_broker()
+    {
+        var ticket = await LogInAsync("root", SecuredUsers.Password);
+        var partition = _silo.Client.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(_topicId, 0));
+        var topic = _silo.Client.GetGrain<ITopicOwnerGrain>(SecuredUsers.Topic);
+        foreach (var call in new Func<Task>[] { () => partition.LeadAsync(), () => topic.DeleteAsync(_topicId) })
+        {
+            Assert.Equal(ErrorCode.ClusterAuthorizationFailed, (await Assert.ThrowsAsync<BrokerException>(call)).Code);
+            Assert.Equal(ErrorCode.ClusterAuthorizationFailed,
+                (await Assert.ThrowsAsync<BrokerException>(() => WithAsync(ticket, call))).Code);
+        }
+        // That is what the ticket is for.
+        await WithAsync(Tickets.Own!, () => partition.LeadAsync());
+    }
+
+    [Theory]
+    [InlineData("alice", "wrong")]
+    [InlineData("nobody", SecuredUsers.Password)]
+    [InlineData("", "")]
+    public async Task Wrong_password_is_refused_without_telling_whether_there_is_the_user(string user, string password)
+    {
+        var before = _silo.Services.GetRequiredService<BrokerAccess>().Meter.Denials.FailedOver(SessionProtocol.Orleans);
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => LogInAsync(user, password));
+        Assert.Equal(ErrorCode.SaslAuthenticationFailed, refused.Code);
+        Assert.Equal("Authentication failed: the credentials for PLAIN are invalid.", refused.Message);
+        Assert.Equal(before + 1, _silo.Services.GetRequiredService<BrokerAccess>().Meter.Denials.FailedOver(SessionProtocol.Orleans));
+    }
+
+    [Fact]
+    public async Task Login_takes_no_other_mechanism_no_large_message_and_no_other_key()
+    {
+        var login = _silo.Client.GetGrain<ILoginGrain>(GrainKeys.Cluster);
+        foreach (var mechanism in new[] { "OAUTHBEARER", "SCRAM-SHA-256", "", null! })
+        {
+            Assert.Equal(ErrorCode.UnsupportedSaslMechanism,
+                (await Assert.ThrowsAsync<BrokerException>(() => login.LogInAsync(mechanism, []))).Code);
+        }
+        foreach (var message in new[] { new byte[SaslExchange.MaxMessageBytes + 1], [], null! })
+        {
+            Assert.Equal(ErrorCode.SaslAuthenticationFailed,
+                (await Assert.ThrowsAsync<BrokerException>(() => login.LogInAsync("PLAIN", message))).Code);
+        }
+        Assert.Equal(ErrorCode.InvalidRequest, (await Assert.ThrowsAsync<BrokerException>(() =>
+            _silo.Client.GetGrain<ILoginGrain>("invented").LogInAsync("PLAIN", []))).Code);
+    }
+
+    // The calls of one class of grains each, which alice may make and strangers may not.
+    private IEnumerable<(Func<Task> Call, ErrorCode Refusal)> Calls()
+    {
+        yield return (() => _silo.Client.GetTopic(SecuredUsers.Topic).FindAsync(), ErrorCode.TopicAuthorizationFailed);
+        yield return (async () => Demand((await _silo.Client.GetPartition(_topicId, 0).FindOffsetAsync(OffsetSpec.Latest)).Error),
+            ErrorCode.TopicAuthorizationFailed);
+        yield return (async () => Demand((await _silo.Client.GetPartition(_topicId, 0).AppendAsync(TestBatches.Of("a"), Acks.All)).Error),
+            ErrorCode.TopicAuthorizationFailed);
+        yield return (() => _silo.Client.GetQueues(_topicId, 0).ListAsync(), ErrorCode.TopicAuthorizationFailed);
+        yield return (() => _silo.Client.GetSchedules().FindAsync(SecuredUsers.Topic, "none"), ErrorCode.TopicAuthorizationFailed);
+        yield return (async () => Demand(((IGroupAnswer)(await _silo.Client.GetGrain<IGroupGrain>(SecuredUsers.Topic)
+            .SendAsync(new OffsetFetch { GroupId = SecuredUsers.Topic }, default))!).Error), ErrorCode.GroupAuthorizationFailed);
+    }
+
+    private static void Demand(ErrorCode error)
+    {
+        if (error != ErrorCode.None)
+            throw new BrokerException(error, $"{error}");
+    }
+
+    private async Task<byte[]> LogInAsync(string user, string password) => (await _silo.Client.GetGrain<ILoginGrain>(GrainKeys.Cluster)
+        .LogInAsync("PLAIN", Encoding.UTF8.GetBytes($"\0{user}\0{password}"))).Ticket;
+
+    private static async Task WithAsync(object ticket, Func<Task> call)
+    {
+        RequestContext.Set(TicketedCalls.Key, ticket);
+        try
+        {
+            await call();
+        }
+        finally
+        {
+            RequestContext.Remove(TicketedCalls.Key);
+        }
+    }
+}
