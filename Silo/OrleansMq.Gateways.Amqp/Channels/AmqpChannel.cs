@@ -20,7 +20,7 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// </summary>
 internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient client) : IAmqpChannel
 {
-    private readonly ChannelOutput _output = new(client);
+    private readonly ChannelOutput _output = new(client, session.Log);
     private readonly ChannelCounters _counters = session.Registry.Totals.Open();
     // The queue that an empty name stands for.
     private string _lastQueue = "";
