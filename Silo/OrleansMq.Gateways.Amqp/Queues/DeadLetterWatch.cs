@@ -74,6 +74,11 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             return;
         }
         await queue.TrimAsync().ConfigureAwait(false);
+        if (queue.Letters.Wait is var wait && wait > TimeSpan.Zero)
+        {
+            await Task.Delay(wait, queue.Time, _stop.Token).ConfigureAwait(false);
+            return;
+        }
         var pause = await PauseAsync().ConfigureAwait(false);
         if (pause is null || pause > TimeSpan.Zero)
             await WaitAsync(pause).ConfigureAwait(false);

@@ -18,7 +18,7 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     public async Task TrimAsync()
     {
-        if (!queue.IsLed)
+        if (!queue.IsLed || queue.Letters.Wait > TimeSpan.Zero)
             return;
         var asked = Interlocked.Increment(ref _asked);
         await _gate.WaitAsync().ConfigureAwait(false);

@@ -53,6 +53,7 @@ internal sealed class LogQueue : IAmqpQueue
         _appender = new LogAppender(broker, Partition, $"queue '{state.Name}'", time, log);
         _lane = new PublishLane(StoreAsync);
         _trim = new LengthTrim(this);
+        Letters = new LogLetters(this);
     }
 
     /// <summary>The broker.</summary>
@@ -70,6 +71,9 @@ internal sealed class LogQueue : IAmqpQueue
 
     /// <summary>Where dead letters go.</summary>
     public IDeadLetters DeadLetters { get; }
+
+    /// <summary>Its dead letters.</summary>
+    public LogLetters Letters { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; }
@@ -227,10 +231,10 @@ internal sealed class LogQueue : IAmqpQueue
 
     private async Task<PublishOutcome> RefusingAsync(AmqpMessage message, int? priority, long? expiresAt)
     {
-        var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.Refused
+        var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.TooLarge
             : await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
                 AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
-        if (outcome == PublishOutcome.Refused && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
+        if (outcome is PublishOutcome.Refused or PublishOutcome.TooLarge && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
             await DeadLetters.PublishAsync(message, State, Settings, DeathReason.MaxLength).ConfigureAwait(false);
         return outcome;
     }

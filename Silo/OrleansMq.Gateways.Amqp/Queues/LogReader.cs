@@ -35,13 +35,14 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private bool _isSettling;
     private ITimer? _keepAlive;
     private Guid _consumer;
+    private long _ended;
     // The session has ended, or is given up.
     private volatile bool _isBroken;
 
     private TimeSpan SessionTimeout => queue.IsShared ? SharedTimeout : SoleTimeout;
 
     /// <summary>The messages that it has dead-lettered, or dropped.</summary>
-    public long Ended { get; private set; }
+    public long Ended => Interlocked.Read(ref _ended);
 
     /// <summary>Attaches it.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
@@ -75,7 +76,11 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                     await AttachAnewAsync().ConfigureAwait(false);
                 var delivery = await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, max, maxWait, cancellationToken)
                     .ConfigureAwait(false);
-                return delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
+                var kept = delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
+                // Behind those that have ended there may be others.
+                if (delivery is null || kept.Count > 0 || maxWait > TimeSpan.Zero || queue.Time.GetElapsedTime(began) >= LogQueue.Patience)
+                    return kept;
+                continue;
             }
             catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
             {
@@ -173,6 +178,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery)
     {
         var messages = new List<HeldMessage>(delivery.Records.Count);
+        var dead = new List<(HeldMessage Message, DeathReason Reason)>();
         foreach (var record in delivery.Records)
         {
             var message = new HeldMessage(MessageRecords.Decode(record, queue.State.Name),
@@ -180,8 +186,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             if (DeathOf(message, record.Timestamp) is not { } reason)
                 messages.Add(message);
             else
-                await EndAsync(message, reason).ConfigureAwait(false);
+                dead.Add((message, reason));
         }
+        if (dead.Count > 0)
+            await EndAllAsync(dead, areOver: true).ConfigureAwait(false);
         return messages;
     }
 
@@ -204,11 +212,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             // The size of a message is known when it is received.
             var received = await ReceiveAsync(messages > 0 ? (int)Math.Min(messages, left) : 1, TimeSpan.Zero, CancellationToken.None)
                 .ConfigureAwait(false);
+            if (received.Count > 0)
+                await EndAllAsync([.. received.Select(message => (message, reason))], areOver: false).ConfigureAwait(false);
             foreach (var message in received)
-            {
-                await EndAsync(message, reason).ConfigureAwait(false);
                 (messages, bytes, left) = (messages - 1, bytes - message.Message.Body.Length, left - 1);
-            }
             // Others have expired, or could not be dead-lettered: what is too much is counted again.
             if (received.Count == 0 || Ended != before + received.Count)
                 break;
@@ -219,12 +226,23 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         await settling.ConfigureAwait(false);
     }
 
-    private async Task EndAsync(HeldMessage message, DeathReason reason)
+    // Those stay whose letters are not stored. A message that is over waits then, since it is not delivered: others behind it are. One
+    // that is too many may still be consumed, and returns at once.
+    private async Task EndAllAsync(List<(HeldMessage Message, DeathReason Reason)> dead, bool areOver)
     {
-        var isPublished = await queue.DeadLetters.PublishAsync(message.Message, queue.State, queue.Settings, reason).ConfigureAwait(false);
-        Ended += isPublished ? 1 : 0;
-        // It stays where its dead letter could not be stored: the next delivery tries again.
-        _ = SettleAsync(message.Hold, isPublished ? Settlement.Accept : Settlement.Return);
+        var areStored = await queue.Letters.TryPublishAsync(dead).ConfigureAwait(false);
+        var wait = !areOver ? TimeSpan.Zero : queue.Letters.Wait is var left && left > LogLetters.MinPause ? left : LogLetters.MinPause;
+        for (var index = 0; index < dead.Count; index++)
+        {
+            var hold = dead[index].Message.Hold;
+            if (areStored?[index] == true)
+            {
+                Interlocked.Increment(ref _ended);
+                _ = SettleAsync(hold, Settlement.Accept);
+            }
+            else
+                _ = SettleAsync(hold, Settlement.Return, wait);
+        }
     }
 
     private void BeginSettling(bool isKeepAlive)

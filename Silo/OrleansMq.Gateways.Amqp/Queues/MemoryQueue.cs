@@ -49,10 +49,10 @@ internal sealed class MemoryQueue : IAmqpQueue
             if (_isGone)
                 outcome = PublishOutcome.Gone;
             else if (_bytes + message.Bytes > MaxBytes)
-                outcome = PublishOutcome.Refused;
+                outcome = message.Bytes > MaxBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
             else if (overflows && _settings.Overflow != OverflowBehavior.DropHead && !_waiting.Exists(static reader => reader.CanTake))
             {
-                outcome = PublishOutcome.Refused;
+                outcome = message.Body.Length > _settings.MaxLengthBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
                 if (_settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
                     work.Kill(message, DeathReason.MaxLength);
             }

@@ -89,7 +89,8 @@ public sealed class LogQueueTopicTests : IAsyncLifetime, IDeadLetters
         Assert.Empty(await _broker.ListTopicsAsync());
     }
 
-    Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason) =>
+    Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+        HashSet<long>? stored) =>
         throw new InvalidOperationException("no message expires here");
 
     private static QueueState State(long id) => new() { Name = "orders", Id = id, Durable = true };

@@ -79,7 +79,8 @@ public sealed class MemoryQueueTests
     {
         public List<AmqpMessage> All { get; } = [];
 
-        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason)
+        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+            HashSet<long>? stored)
         {
             All.Add(message);
             return Task.FromResult(true);
