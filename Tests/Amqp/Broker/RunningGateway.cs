@@ -3,6 +3,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Amqp.Sockets;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 
@@ -22,7 +23,7 @@ internal sealed class RunningGateway : IAsyncDisposable
     public AmqpGateway Gateway => _gateway;
 
     public static async Task<RunningGateway> StartAsync(string directory, int port = 0,
-        Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null)
+        Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null, Func<IVirtualHosts, IVirtualHosts>? hosts = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
@@ -31,7 +32,11 @@ internal sealed class RunningGateway : IAsyncDisposable
         await gateway.ListenAsync(CancellationToken.None);
         gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
         {
-            OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
+            OpenVirtualHosts = async () =>
+            {
+                var opened = await broker.OpenVirtualHostsAsync();
+                return hosts is null ? opened : hosts(opened);
+            },
         });
         return new RunningGateway(broker, gateway, log);
     }
