@@ -163,6 +163,14 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
         var queue = await FindQueueAsync(name).ConfigureAwait(false);
         await PublishedAsync().ConfigureAwait(false);
         await ReturnedAsync().ConfigureAwait(false);
-        return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        try
+        {
+            return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            // It was deleted, and this broker's image is older than that.
+            throw AmqpRefusal.NotFound(ResourceNames.Queue(session.VirtualHost, name)).ToException();
+        }
     }
 }

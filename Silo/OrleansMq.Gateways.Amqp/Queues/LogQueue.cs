@@ -12,7 +12,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// them; else each is in memory (<see cref="MemoryQueue"/>). The topic keeps each record until the cursor has settled it. The cursor's
 /// name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none of this one, was left by a queue that
 /// is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes late, with the topic's id, takes nothing
-/// of a queue that was declared again.
+/// of a queue that was declared again. A publisher that has not heard of a deletion opens the queue once more: what it has created then is
+/// deleted again.
 /// <para>
 /// Failures: an append without an answer is <see cref="PublishOutcome.Unknown"/>, and the publisher publishes again. A reader whose session
 /// ended attaches again; what it held is delivered once more. With a dead-letter exchange the gateway, not the engine, judges times to
@@ -38,6 +39,7 @@ internal sealed class LogQueue : IAmqpQueue
     private readonly Func<TopicPartition, bool> _isLed;
     private readonly bool _isShared;
     private QueueSettings _settings;
+    private bool _hasCreatedTopic;
     private readonly LengthTrim _trim;
     private DeadLetterWatch? _watch;
 
@@ -113,6 +115,12 @@ internal sealed class LogQueue : IAmqpQueue
             // The cursor of a stream tells whose the topic is, and no more.
             Options = state.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(settings),
         })).ConfigureAwait(false);
+        // Asked after the cursor says whose the topic is: a later queue of the name takes no topic of another.
+        if (queue._hasCreatedTopic && !await isCurrent().ConfigureAwait(false))
+        {
+            await DeleteTopicAsync(broker, virtualHost, state).ConfigureAwait(false);
+            throw queue.Deleted();
+        }
         queue._watch?.Start();
         return queue;
     }
@@ -150,7 +158,7 @@ internal sealed class LogQueue : IAmqpQueue
         try
         {
             await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, ConfigsOf(State, Settings))).ConfigureAwait(false);
-            return true;
+            return _hasCreatedTopic = true;
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
         {
@@ -171,10 +179,10 @@ internal sealed class LogQueue : IAmqpQueue
         {
             return false;
         }
-        return !await isCurrent().ConfigureAwait(false)
-            ? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.")
-            : false;
+        return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
     }
+
+    private BrokerException Deleted() => new(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.");
 
     // The gateway drops what is too much, since it becomes dead letters.
     private static bool IsTrimmed(QueueSettings settings) =>

@@ -3,7 +3,7 @@ using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 
-/// <summary>Virtual hosts whose commands a test holds, or fails.</summary>
+/// <summary>Virtual hosts whose commands a test holds, or fails, and whose image it keeps back.</summary>
 internal sealed class TestHosts(IVirtualHosts inner) : IVirtualHosts
 {
     public event Action<VirtualHostChange> Changed
@@ -15,13 +15,16 @@ internal sealed class TestHosts(IVirtualHosts inner) : IVirtualHosts
     /// <summary>Called before each command.</summary>
     public Func<VirtualHostCommand, Task> Before { get; set; } = static _ => Task.CompletedTask;
 
+    /// <summary>The image that is found; null: the newest.</summary>
+    public VirtualHostImage? Image { get; set; }
+
     public bool IsShared => inner.IsShared;
 
     public UserDirectory Users => inner.Users;
 
     public ImmutableArray<string> Names => inner.Names;
 
-    public VirtualHostImage? Find(string name) => inner.Find(name);
+    public VirtualHostImage? Find(string name) => Image ?? inner.Find(name);
 
     public ValueTask<VirtualHostImage?> RefreshAsync(string name, CancellationToken cancellationToken = default) =>
         inner.RefreshAsync(name, cancellationToken);
