@@ -10,8 +10,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 // basic.ack, nack, reject and recover.
 internal sealed partial class AmqpChannel
 {
-    // How long the end of a channel waits for returns and rejections.
-    private static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
+    /// <summary>How long the end of a channel, or of a consumer, waits for returns and rejections.</summary>
+    internal static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
     private ulong _deliveryTag;

@@ -29,6 +29,9 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
     /// <summary>Guards what deliveries and outcomes of publishes share with commands. Nothing is sent under it.</summary>
     public Lock Gate { get; } = new();
 
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => session.Time;
+
     /// <inheritdoc/>
     public ValueTask OpenAsync() => default;
 

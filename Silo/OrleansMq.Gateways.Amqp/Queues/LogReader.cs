@@ -9,7 +9,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <para>
 /// Failures: where the partition's leader changes, the session ends. The reader attaches again, and what it held is delivered once more. So
 /// it does after a receive or a settlement without an answer: the leader may hold messages that never came, or that the client has settled.
-/// The session of a broker that died ends after <see cref="SharedTimeout"/>.
+/// The session of a broker that died ends after <see cref="SharedTimeout"/>. A leader that stores nothing, such as one below its least
+/// in-sync replicas, is asked for as long as commands wait for one; a reader that ends waits for seconds. What it holds then returns.
 /// </para>
 /// </summary>
 /// <param name="queue">The queue.</param>
@@ -19,7 +20,6 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // The most that one call settles.
     private const int MaxSettlements = 1000;
     private const int MaxEnded = 256;
-    private const int MaxAttempts = 100;
     // What the engine allows.
     private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
@@ -143,7 +143,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         Task settling;
         lock (_lock)
             settling = _settling;
-        await settling.ConfigureAwait(false);
+        // What is not in force yet follows, or the message comes again.
+        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await DetachAsync().ConfigureAwait(false);
     }
 
@@ -223,7 +224,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         Task settling;
         lock (_lock)
             settling = _settling;
-        await settling.ConfigureAwait(false);
+        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     // Those stay whose letters are not stored. A message that is over waits then, since it is not delivered: others behind it are. One
@@ -315,7 +316,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private async Task<bool> SettleAsync(Guid consumer, QueueSettlement[] settlements)
     {
         var areStored = true;
-        for (var attempt = 1; ; attempt++)
+        var began = queue.Time.GetTimestamp();
+        while (true)
         {
             try
             {
@@ -325,7 +327,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 settlements = [.. settlements.Where((_, i) => answers[i].Action() == ErrorAction.Retry)];
                 if (settlements.Length == 0)
                     return areStored;
-                if (attempt == MaxAttempts)
+                if (IsLate())
                     throw new BrokerException(ErrorCode.RequestTimedOut, "The partition's leader stored nothing for too long.");
             }
             catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
@@ -337,7 +339,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 // What was not stored is delivered again.
                 return settlements.Length == 0;
             }
-            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && attempt < MaxAttempts)
+            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && !IsLate())
             {
                 // A settlement that was stored already does nothing.
             }
@@ -349,6 +351,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             }
             await Task.Delay(RetryPause, queue.Time).ConfigureAwait(false);
         }
+
+        bool IsLate() => queue.Time.GetElapsedTime(began) >= LogQueue.Patience;
     }
 
     private sealed record LogHold(long Position, int Failures, QueueLock Lock, Guid Consumer) : MessageHold(Position, Failures);
