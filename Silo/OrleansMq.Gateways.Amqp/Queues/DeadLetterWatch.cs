@@ -16,6 +16,8 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
     private static readonly TimeSpan SharedPause = TimeSpan.FromSeconds(1);
     // A head that expired may be held by a consumer, which decides on it.
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(20);
+    // The expired head is there. A call that waits returns after one delivery, whatever has become of it.
+    private static readonly TimeSpan MaxReceive = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource _stop = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -94,8 +96,9 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         for (var hasEnded = false; ; hasEnded = true)
         {
             var before = reader.Ended;
-            foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
+            foreach (var message in await reader.ReceiveAsync(1, MaxReceive, _stop.Token).ConfigureAwait(false))
                 await reader.SettleAsync(message.Hold, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await reader.LettersEndedAsync().ConfigureAwait(false);
             if (reader.Ended == before)
                 return hasEnded;
             if (await PauseAsync().ConfigureAwait(false) is not { } pause || pause > TimeSpan.Zero)

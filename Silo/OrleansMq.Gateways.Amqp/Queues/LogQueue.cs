@@ -32,6 +32,8 @@ internal sealed class LogQueue : IAmqpQueue
     private const int MostAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
+    // How long a confirm waits for the dead letters of what it has made too much.
+    private static readonly TimeSpan MaxTrimming = TimeSpan.FromSeconds(5);
 
     private readonly Lock _lock = new();
     private readonly LogAppender _appender;
@@ -247,13 +249,21 @@ internal sealed class LogQueue : IAmqpQueue
         return outcome;
     }
 
-    // A dead letter does not wait: two queues that trim may send each other theirs.
+    // A publish waits for no letters that are stuck. A dead letter waits for none: two queues that trim may send each other theirs.
     private async Task<PublishOutcome> TrimmedAsync(Task<PublishOutcome> stored, bool isDeadLetter)
     {
         var outcome = await stored.ConfigureAwait(false);
         var trimming = outcome == PublishOutcome.Accepted ? TrimAsync() : Task.CompletedTask;
-        if (!isDeadLetter)
-            await trimming.ConfigureAwait(false);
+        if (isDeadLetter || Letters.AreStuck)
+            return outcome;
+        try
+        {
+            await trimming.WaitAsync(MaxTrimming, Time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The queue is longer than its limits for a while.
+        }
         return outcome;
     }
 

@@ -27,11 +27,14 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // A leader that was paused for less keeps its sessions; messages of a dead broker's consumers come to others after it.
     private static readonly TimeSpan SharedTimeout = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan LastSettlements = TimeSpan.FromSeconds(5);
+    // How long a receive that is cancelled waits for the dead letters that it has begun.
+    private static readonly TimeSpan LastLetters = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
     private List<(Guid Consumer, QueueSettlement Settlement)> _waiting = [];
     private TaskCompletionSource _round = NewRound();
     private Task _settling = Task.CompletedTask;
+    private Task _ending = Task.CompletedTask;
     private bool _isSettling;
     private ITimer? _keepAlive;
     private Guid _consumer;
@@ -76,7 +79,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                     await AttachAnewAsync().ConfigureAwait(false);
                 var delivery = await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, max, maxWait, cancellationToken)
                     .ConfigureAwait(false);
-                var kept = delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
+                var kept = delivery is null ? [] : await KeepAsync(delivery, cancellationToken).ConfigureAwait(false);
                 // Behind those that have ended there may be others.
                 if (delivery is null || kept.Count > 0 || maxWait > TimeSpan.Zero || queue.Time.GetElapsedTime(began) >= LogQueue.Patience)
                     return kept;
@@ -140,6 +143,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     {
         if (_keepAlive is not null)
             await _keepAlive.DisposeAsync().ConfigureAwait(false);
+        await LettersEndedAsync().WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Task settling;
         lock (_lock)
             settling = _settling;
@@ -176,7 +180,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     // Of dead letters the queue keeps none; the others go to the channel.
-    private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery)
+    private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery, CancellationToken cancellationToken)
     {
         var messages = new List<HeldMessage>(delivery.Records.Count);
         var dead = new List<(HeldMessage Message, DeathReason Reason)>();
@@ -190,8 +194,33 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 dead.Add((message, reason));
         }
         if (dead.Count > 0)
-            await EndAllAsync(dead, areOver: true).ConfigureAwait(false);
+            await BeginToEndAsync(dead, cancellationToken).ConfigureAwait(false);
         return messages;
+    }
+
+    // A receive waits for the letters of its delivery, so that they are no more than a queue can store. It waits for none that may be
+    // stuck, and not for long where it is cancelled: they settle their messages all the same.
+    private async Task BeginToEndAsync(List<(HeldMessage Message, DeathReason Reason)> dead, CancellationToken cancellationToken)
+    {
+        var areStuck = queue.Letters.AreStuck;
+        var ending = EndAllAsync(dead, areOver: true);
+        if (ending.IsCompleted)
+            return;
+        lock (_lock)
+            _ending = _ending.IsCompleted ? ending : Task.WhenAll(_ending, ending);
+        if (areStuck)
+            return;
+        var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var registration = cancellationToken.Register(() => cancelled.TrySetResult());
+        if (await Task.WhenAny(ending, cancelled.Task).ConfigureAwait(false) != ending)
+            await Task.WhenAny(ending, Task.Delay(LastLetters, queue.Time)).ConfigureAwait(false);
+    }
+
+    /// <summary>Waits for the dead letters that have begun.</summary>
+    public Task LettersEndedAsync()
+    {
+        lock (_lock)
+            return _ending;
     }
 
     private DeathReason? DeathOf(HeldMessage message, long appended) =>

@@ -25,7 +25,7 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
     {
         _broker!.Script.Settle = null;
         var ending = _gateway.DisposeAsync().AsTask();
-        await AdvanceUntilAsync(ending, TimeSpan.FromMinutes(5));
+        await _clock.AdvanceUntilAsync(ending, TimeSpan.FromMinutes(5));
         await ending;
         Directory.Delete(_directory, recursive: true);
     }
@@ -50,7 +50,7 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
             await client.SendAsync(1, new BasicAck(1, false));
         await client.SendAsync(1, new ChannelClose(200, "bye", 0, 0));
         var closed = client.ReceiveMethodAsync();
-        await AdvanceUntilAsync(closed, TimeSpan.FromSeconds(25));
+        await _clock.AdvanceUntilAsync(closed, TimeSpan.FromSeconds(25), ClockSteps.Small);
         Assert.IsType<ChannelCloseOk>(await closed);
     }
 
@@ -65,9 +65,9 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
         var held = Assert.Single(await reader.ReceiveAsync(1, TimeSpan.FromSeconds(30), CancellationToken.None));
         HoldSettlements();
         var settling = reader.SettleAsync(held.Hold, Settlement.Accept);
-        await AdvanceUntilAsync(settling, TimeSpan.FromSeconds(65));
+        await _clock.AdvanceUntilAsync(settling, TimeSpan.FromSeconds(65));
         await Assert.ThrowsAsync<BrokerException>(() => settling);
-        await AdvanceUntilAsync(reader.DisposeAsync().AsTask(), TimeSpan.FromSeconds(10));
+        await _clock.AdvanceUntilAsync(reader.DisposeAsync().AsTask(), TimeSpan.FromSeconds(10));
     }
 
     // As the engine: a settlement that does not come into force fails after half a minute.
@@ -76,17 +76,4 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
         await Task.Delay(TimeSpan.FromSeconds(30), _clock);
         throw new BrokerException(ErrorCode.RequestTimedOut, "Too few replicas are in sync.");
     };
-
-    private async Task AdvanceUntilAsync(Task task, TimeSpan most)
-    {
-        var step = TimeSpan.FromMilliseconds(500);
-        for (var advanced = TimeSpan.Zero; ; advanced += step)
-        {
-            // Time for what the clock has set off, and for sockets.
-            if (await Task.WhenAny(task, Task.Delay(20)) == task)
-                return;
-            Assert.True(advanced < most, $"It takes longer than {most.TotalSeconds:0} seconds.");
-            _clock.Advance(step);
-        }
-    }
 }
