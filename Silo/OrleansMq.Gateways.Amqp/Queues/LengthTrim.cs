@@ -3,8 +3,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// Dead-letters what a queue has above its length and bytes, from its head, after each publish and before its confirm. Publishes that come
 /// while one round is on its way share the next. Where dead letters cannot be stored the queue is longer than its limits until they are.
-/// What consumers hold does not count. Of several brokers the leader of the queue's partition
-/// trims: what comes through others is trimmed within a second.
+/// What consumers hold does not count. Of several brokers the leader of the queue's partition trims: what comes through others is trimmed
+/// within a second.
 /// </summary>
 /// <param name="queue">The queue.</param>
 internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable

@@ -55,7 +55,7 @@ internal sealed class LogQueue : IAmqpQueue
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this, _isShared);
         _appender = new LogAppender(broker, Partition, $"queue '{state.Name}'", time, log);
-        _lane = new PublishLane(StoreAsync);
+        _lane = new PublishLane(StoreAsync, BatchLimits, time);
         _trim = new LengthTrim(this);
         Letters = new LogLetters(this);
     }
@@ -232,19 +232,29 @@ internal sealed class LogQueue : IAmqpQueue
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
         var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
             ? message.ExpiresAt(null, message.Published) : null;
-        // A queue that refuses what does not fit decides for each message.
-        if (HasLimit(Settings) && Settings.Overflow != OverflowBehavior.DropHead)
+        if (Refuses(Settings))
             return RefusingAsync(message, priority, expiresAt);
         var stored = _lane.AddAsync(message, priority, expiresAt);
         return IsTrimmed(Settings) ? TrimmedAsync(stored, message.IsDeadLetter) : stored;
     }
 
+    private static bool Refuses(QueueSettings settings) => HasLimit(settings) && settings.Overflow != OverflowBehavior.DropHead;
+
+    // A queue that refuses what does not fit takes or refuses a batch as a whole: it exceeds its limit by a batch, a tenth of that.
+    private (int Messages, int Bytes) BatchLimits()
+    {
+        var settings = Settings;
+        return !Refuses(settings) ? (PublishLane.MaxMessages, PublishLane.MaxBytes)
+            : ((int)Math.Clamp((settings.MaxLength ?? long.MaxValue) / 10, 1, PublishLane.MaxMessages),
+                (int)Math.Clamp((settings.MaxLengthBytes ?? long.MaxValue) / 10, 1, PublishLane.MaxBytes));
+    }
+
     private async Task<PublishOutcome> RefusingAsync(AmqpMessage message, int? priority, long? expiresAt)
     {
         var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.TooLarge
-            : await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
-                AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
-        if (outcome is PublishOutcome.Refused or PublishOutcome.TooLarge && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
+            : await _lane.AddAsync(message, priority, expiresAt).ConfigureAwait(false);
+        if ((outcome is PublishOutcome.Refused or PublishOutcome.TooLarge)
+            && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
             await DeadLetters.PublishAsync(message, State, Settings, DeathReason.MaxLength).ConfigureAwait(false);
         return outcome;
     }
