@@ -113,7 +113,7 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         {
             var head = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, 1, _stop.Token).ConfigureAwait(false);
             return head.Count == 0 ? null : MessageRecords.Decode(head[0], queue.State.Name)
-                .ExpiresAt(queue.Settings.MessageTtl, head[0].Timestamp) is { } at
+                .ExpiresOnLogAt(queue.Settings.MessageTtl, head[0].Timestamp) is { } at
                 ? TimeSpan.FromMilliseconds(at - queue.Time.GetUtcNow().ToUnixTimeMilliseconds()) : null;
         }
         catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))

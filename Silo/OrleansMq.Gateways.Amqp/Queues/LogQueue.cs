@@ -213,7 +213,7 @@ internal sealed class LogQueue : IAmqpQueue
     public static QueueOptions OptionsOf(QueueSettings settings) => new()
     {
         TimeToLive = settings is { DeadLetterExchange: null, MessageTtl: { } ttl }
-            ? ttl > TimeSpan.Zero ? ttl : TimeSpan.FromMilliseconds(1) : TimeSpan.Zero,
+            ? ttl > AmqpMessage.LeastTtlOnLog ? ttl : AmqpMessage.LeastTtlOnLog : TimeSpan.Zero,
         HasRecordTimes = settings.DeadLetterExchange is null,
         MaxLength = LimitOf(settings, settings.MaxLength) ?? 0,
         HasNoBacklog = LimitOf(settings, settings.MaxLength) == 0,
@@ -231,7 +231,7 @@ internal sealed class LogQueue : IAmqpQueue
     {
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
         var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
-            ? message.ExpiresAt(null, message.Published) : null;
+            ? message.ExpiresOnLogAt(null, message.Published) : null;
         if (Refuses(Settings))
             return RefusingAsync(message, priority, expiresAt);
         var stored = _lane.AddAsync(message, priority, expiresAt);

@@ -226,7 +226,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private DeathReason? DeathOf(HeldMessage message, long appended) =>
         queue.Settings.DeliveryLimit is { } limit && message.Hold.Failures > limit ? DeathReason.DeliveryLimit
             : queue.Settings.DeadLetterExchange is not null
-                && message.Message.ExpiresAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
+                && message.Message.ExpiresOnLogAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
                 ? DeathReason.Expired : null;
 
     /// <summary>Dead-letters the first messages that no consumer holds: as many as are too many, and further ones as long as their bodies
