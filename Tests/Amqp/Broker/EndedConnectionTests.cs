@@ -70,6 +70,23 @@ public sealed class EndedConnectionTests : IAsyncLifetime
         Assert.Equal(Enumerable.Range(0, Count).Select(static i => $"{i}"), left.OrderBy(static body => int.Parse(body, CultureInfo.InvariantCulture)));
     }
 
+    [Fact]
+    public async Task Owner_learns_of_the_end_of_a_connection_whose_declaration_it_has_not_answered()
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _hosts!.Before = command =>
+        {
+            if (command is EndConnection)
+                ended.TrySetResult();
+            return command is DeclareQueue ? throw new BrokerException(ErrorCode.RequestTimedOut, "No answer came.") : Task.CompletedTask;
+        };
+        await using var client = await OpenChannelAsync();
+        await client.SendAsync(1, new QueueDeclare("mine", false, false, true, false, false, default));
+        Assert.Equal(541, Assert.IsType<ConnectionClose>(await client.ReceiveMethodAsync()).ReplyCode);
+        client.Reset();
+        await ended.Task.WaitAsync(Patience);
+    }
+
     private async Task<WireClient> OpenChannelAsync()
     {
         var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, _gateway.Port));
