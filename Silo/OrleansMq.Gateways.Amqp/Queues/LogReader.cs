@@ -216,8 +216,17 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             await Task.WhenAny(ending, Task.Delay(LastLetters, queue.Time)).ConfigureAwait(false);
     }
 
-    /// <summary>Waits for the dead letters that have begun.</summary>
-    public Task LettersEndedAsync()
+    /// <summary>Waits for the dead letters that have begun, and until what they settle is stored, or given up.</summary>
+    public async Task EndedAsync()
+    {
+        await LettersEndedAsync().ConfigureAwait(false);
+        Task settling;
+        lock (_lock)
+            settling = _settling;
+        await settling.ConfigureAwait(false);
+    }
+
+    private Task LettersEndedAsync()
     {
         lock (_lock)
             return _ending;
