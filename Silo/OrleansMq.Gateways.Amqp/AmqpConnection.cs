@@ -382,6 +382,21 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         }
     }
 
+    // Deliveries have no room where the connection closes: they would be dropped, and count as delivered. Their consumers are stopped by
+    // their channel, behind the command that it still handles.
+    private async Task WaitToDeliverAsync()
+    {
+        await WaitForRoomAsync().ConfigureAwait(false);
+        bool canDeliver;
+        lock (_lock)
+            canDeliver = CanDeliver;
+        if (!canDeliver)
+            await new TaskCompletionSource().Task.ConfigureAwait(false);
+    }
+
+    // Under the lock. The client may be gone before the end of what it has sent is read.
+    private bool CanDeliver => _machine.IsRunning && !_output.HasFailed;
+
     // What the machine asks for, and what follows from its new state. Commands enter their queues here, in the machine's order.
     private Work Collect()
     {
@@ -557,7 +572,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             get
             {
                 lock (connection._lock)
-                    return connection.IsFull;
+                    return connection.IsFull || !connection.CanDeliver;
             }
         }
 
@@ -567,7 +582,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
             where T : IMethod => connection.Send(channel, method, properties, body);
 
-        public Task WaitForRoomAsync() => connection.WaitForRoomAsync();
+        public Task WaitForRoomAsync() => connection.WaitToDeliverAsync();
 
         public void Fail(AmqpException fault) => ((IChannelOwner)connection).Failed(channel, fault);
     }

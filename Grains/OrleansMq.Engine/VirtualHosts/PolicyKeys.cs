@@ -51,6 +51,8 @@ internal static class PolicyKeys
         Overflow => OneOf(value, "drop-head", "reject-publish", "reject-publish-dlx"),
         DeadLetterStrategy => OneOf(value, "at-most-once", "at-least-once"),
         DelayedRetryType => OneOf(value, "disabled", "all", "failed", "returned"),
+        DeadLetterRoutingKey when value is TextValue routing && ResourceNames.FaultOf("it", routing.Value) is { } tooLong =>
+            $"must be shorter: {tooLong.Text}",
         DeadLetterExchange or DeadLetterRoutingKey or ExchangeTypes.Alternate =>
             value is TextValue ? null : $"must be a text, not {value}",
         MaxAge => value is TextValue text && QueueArguments.ParseAge(text.Value) is not null ? null

@@ -55,7 +55,8 @@ internal static class QueueArguments
         [MessageTtl] = (Queues, Expiry),
         [DeadLetterExchange] = (Queues, Text),
         [DeadLetterRoutingKey] = (Queues, (value, all) => Text(value, all)
-            ?? (all[DeadLetterExchange] is null ? "routing_key_but_no_dlx_defined" : null)),
+            ?? (all[DeadLetterExchange] is null ? "routing_key_but_no_dlx_defined" : null)
+            ?? (ResourceNames.FaultOf("the routing key", ((TextValue)value).Value) is { } tooLong ? $"\"{tooLong.Text}\"" : null)),
         [DeadLetterStrategy] = (QueueTypes.Quorum, (value, all) => OneOf(value, "invalid_dlx_strategy", "at-most-once", "at-least-once")),
         [MaxLength] = (Queues, NotNegative),
         [MaxLengthBytes] = (QueueTypes.All, NotNegative),

@@ -49,6 +49,7 @@ internal sealed class AmqpSession : IAmqpSession
     private readonly string _user;
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
+    // The owner may have given the connection what this broker's image does not have.
     private volatile bool _isUnclear;
     private readonly ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>> _publishers = new(StringComparer.Ordinal);
 
@@ -104,7 +105,18 @@ internal sealed class AmqpSession : IAmqpSession
         await Registry.Hosts.RefreshAsync(VirtualHost).ConfigureAwait(false) ?? throw Deleted();
 
     /// <summary>Has the owner decide on a command.</summary>
-    public ValueTask<VirtualHostAnswer> SendAsync(VirtualHostCommand command) => Registry.Hosts.SendAsync(VirtualHost, command);
+    public async ValueTask<VirtualHostAnswer> SendAsync(VirtualHostCommand command)
+    {
+        try
+        {
+            return await Registry.Hosts.SendAsync(VirtualHost, command).ConfigureAwait(false);
+        }
+        catch (BrokerException)
+        {
+            _isUnclear = true;
+            throw;
+        }
+    }
 
     /// <summary>Opens a topic's partition as a stream, which the user reads.</summary>
     /// <inheritdoc cref="QueueRegistry.OpenTopicAsync" path="/exception"/>

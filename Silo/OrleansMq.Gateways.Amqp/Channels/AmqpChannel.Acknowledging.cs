@@ -10,8 +10,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 // basic.ack, nack, reject and recover.
 internal sealed partial class AmqpChannel
 {
-    // How long the end of a channel waits for returns and rejections.
-    private static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
+    /// <summary>How long the end of a channel, or of a consumer, waits for returns and rejections.</summary>
+    internal static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
     private ulong _deliveryTag;
@@ -165,11 +165,13 @@ internal sealed partial class AmqpChannel
             : delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
                 isFailure: true));
 
-    // The dead letter is stored before the message leaves the queue; otherwise the message stays.
+    // The dead letter is stored before the message leaves the queue; otherwise the message stays, and waits: the client would reject it
+    // again at once.
     private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
     {
         var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await PublishLetterAsync(delivery, reason).ConfigureAwait(false);
-        await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : otherwise).ConfigureAwait(false);
+        await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : otherwise, isGone ? default : LogLetters.MinPause)
+            .ConfigureAwait(false);
     }
 
     private async Task<bool> PublishLetterAsync(Delivery delivery, DeathReason reason)
@@ -186,8 +188,12 @@ internal sealed partial class AmqpChannel
                 + $"becoming a dead letter: {unread.Message}");
             return false;
         }
-        return message is null || await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State,
-            delivery.Entry.Settings, reason).ConfigureAwait(false);
+        if (message is null)
+            return true;
+        return delivery.Entry.Queue is LogQueue log
+            ? await log.Letters.PublishAsync(message, delivery.Hold.Position, delivery.Entry.Settings, reason).ConfigureAwait(false)
+            : await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State, delivery.Entry.Settings, reason)
+                .ConfigureAwait(false);
     }
 
     private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)

@@ -294,16 +294,15 @@ internal sealed partial class AmqpChannel
             cancelled = [.. _cancelled];
             _cancelled.Clear();
         }
-        foreach (var consumer in consumers.Concat(cancelled))
-            await consumer.EndAsync().ConfigureAwait(false);
-        // The readers log failures.
-        await ReturnAllAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // What was rejected becomes a dead letter before others can receive it.
-        await ReturnedAsync().WaitAsync(MaxReturning, session.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(consumers.Concat(cancelled).Select(static consumer => consumer.EndAsync()).ToArray()).ConfigureAwait(false);
+        // The readers log failures. What was rejected becomes a dead letter before others can receive it. Where that takes long the readers
+        // return what they hold.
+        await Task.WhenAll(ReturnAllAsync(), ReturnedAsync()).WaitAsync(MaxReturning, session.Time)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_timeouts is not null)
             await _timeouts.DisposeAsync().ConfigureAwait(false);
-        foreach (var reader in consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values))
-            await reader.DisposeAsync().ConfigureAwait(false);
+        await Task.WhenAll(consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values)
+            .Select(static reader => reader.DisposeAsync().AsTask()).ToArray()).ConfigureAwait(false);
         // Last: an automatic deletion does not find messages that are held.
         foreach (var consumer in consumers)
             await consumer.Entry.RemoveAsync(consumer).ConfigureAwait(false);

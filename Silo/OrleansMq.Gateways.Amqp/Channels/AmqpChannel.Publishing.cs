@@ -157,11 +157,26 @@ internal sealed partial class AmqpChannel
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
                 continue;
-            var entry = await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
-            published.Add(entry.Queue.PublishAsync(message));
+            published.Add(await PublishAsync(queue, message).ConfigureAwait(false));
         }
         _counters.Add(MessageCount.Routed, published.Count);
         return published;
+    }
+
+    // Completes once the message has its place in the queue's order.
+    private async ValueTask<Task<PublishOutcome>> PublishAsync(QueueState queue, AmqpMessage message)
+    {
+        QueueEntry entry;
+        try
+        {
+            entry = await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            // It was deleted, and this broker's image is older than that.
+            return Task.FromResult(PublishOutcome.Gone);
+        }
+        return entry.Queue.PublishAsync(message);
     }
 
     private static AmqpMessage WithoutBlindCopies(AmqpMessage message) =>

@@ -20,7 +20,7 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// </summary>
 internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient client) : IAmqpChannel
 {
-    private readonly ChannelOutput _output = new(client);
+    private readonly ChannelOutput _output = new(client, session.Log);
     private readonly ChannelCounters _counters = session.Registry.Totals.Open();
     // The queue that an empty name stands for.
     private string _lastQueue = "";
@@ -28,6 +28,9 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
 
     /// <summary>Guards what deliveries and outcomes of publishes share with commands. Nothing is sent under it.</summary>
     public Lock Gate { get; } = new();
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => session.Time;
 
     /// <inheritdoc/>
     public ValueTask OpenAsync() => default;
@@ -163,6 +166,14 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
         var queue = await FindQueueAsync(name).ConfigureAwait(false);
         await PublishedAsync().ConfigureAwait(false);
         await ReturnedAsync().ConfigureAwait(false);
-        return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        try
+        {
+            return await session.Registry.OpenAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            // It was deleted, and this broker's image is older than that.
+            throw AmqpRefusal.NotFound(ResourceNames.Queue(session.VirtualHost, name)).ToException();
+        }
     }
 }

@@ -109,7 +109,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
             _channel.ConsumerFailed(this, fault);
         }
         // The reader logs a failure.
-        await Task.WhenAll(_returned).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(_returned).WaitAsync(AmqpChannel.MaxReturning, _channel.Time)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     // 0: it is stopped.

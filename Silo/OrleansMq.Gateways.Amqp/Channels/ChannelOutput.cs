@@ -1,12 +1,15 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Channels;
 
 /// <summary>What a channel sends, in the order in which it was added. Adding takes no lock of the connection, so that a channel may add
-/// under its own; <see cref="Flush"/> is called without one. Thread safe.</summary>
+/// under its own; <see cref="Flush"/> is called without one, on any thread: a fault of it closes the client's connection, and reaches no
+/// caller. Thread safe.</summary>
 /// <param name="client">The client.</param>
-internal sealed class ChannelOutput(IChannelClient client)
+/// <param name="log">The log.</param>
+internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
 {
     private readonly Queue<Action<IChannelClient>> _queue = new();
     private bool _isSending;
@@ -37,7 +40,18 @@ internal sealed class ChannelOutput(IChannelClient client)
             _isSending = true;
         }
         while (TryTake(out var send))
-            send(client);
+        {
+            try
+            {
+                send(client);
+            }
+            catch (Exception fault)
+            {
+                // A bug, such as a method that no frame can carry. The caller may be a timer, or a publisher of another connection.
+                log.Write(EngineLogLevel.Error, $"Channel {client.Number} could not send a method; its connection is closed.", fault);
+                client.Fail(new AmqpException(ReplyCode.InternalError, "the broker met a fault; see its log"));
+            }
+        }
     }
 
     private void Add(Action<IChannelClient> send)

@@ -8,14 +8,15 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// </summary>
 internal sealed class ConfirmWindow
 {
-    // What is decided at or above the lowest that is not: true for accepted, false for refused, null for reported.
-    private readonly SortedDictionary<ulong, bool?> _decided = [];
+    // What is decided and not reported: true for accepted, false for refused.
+    private readonly SortedDictionary<ulong, bool> _news = [];
+    // What is reported above the lowest that is not.
+    private readonly HashSet<ulong> _reported = [];
     private ulong _lowest = 1;
     private ulong _last;
-    private bool _hasNews;
 
     /// <summary>The number of publishes without an outcome.</summary>
-    public int Open => (int)(_last - _lowest + 1) - _decided.Count;
+    public int Open => (int)(_last - _lowest + 1) - _news.Count - _reported.Count;
 
     /// <summary>Returns the tag of the next publish.</summary>
     public ulong Next() => ++_last;
@@ -24,40 +25,33 @@ internal sealed class ConfirmWindow
     /// it.</summary>
     public bool Complete(ulong tag, bool isAccepted)
     {
-        _decided.Add(tag, isAccepted);
-        var hadNews = _hasNews;
-        _hasNews = true;
-        return !hadNews;
+        _news.Add(tag, isAccepted);
+        return _news.Count == 1;
     }
 
-    /// <summary>Adds the outcomes that are not reported.</summary>
+    /// <summary>Adds the outcomes that are not reported. Takes as long as there are such, whatever is open.</summary>
     public void Report(ChannelOutput output)
     {
-        _hasNews = false;
         var (below, count) = (0UL, 0);
-        var next = _lowest;
-        foreach (var (tag, outcome) in _decided)
+        for (var next = _lowest; ; next++)
         {
-            if (tag != next || outcome == false)
+            if (_news.TryGetValue(next, out var isAccepted) && isAccepted)
+                (below, count) = (next, count + 1);
+            else if (!_reported.Contains(next))
                 break;
-            next++;
-            if (outcome == true)
-                (below, count) = (tag, count + 1);
         }
         if (count > 0)
             output.Add(new BasicAck(below, count > 1));
-        foreach (var (tag, outcome) in _decided)
+        foreach (var (tag, isAccepted) in _news)
         {
-            if (outcome == true && tag > below)
+            if (isAccepted && tag > below)
                 output.Add(new BasicAck(tag, false));
-            else if (outcome == false)
+            else if (!isAccepted)
                 output.Add(new BasicNack(tag, false, false));
+            _reported.Add(tag);
         }
-        foreach (var tag in _decided.Keys.ToArray())
-        {
-            _decided[tag] = null;
-            if (tag == _lowest)
-                _decided.Remove(_lowest++);
-        }
+        _news.Clear();
+        while (_reported.Remove(_lowest))
+            _lowest++;
     }
 }

@@ -58,7 +58,8 @@ internal interface IChannelClient
     /// <summary>The connection's client.</summary>
     AmqpClient Client { get; }
 
-    /// <summary>Whether the client receives so slowly that nothing should be delivered before <see cref="WaitForRoomAsync"/>.</summary>
+    /// <summary>Whether nothing should be delivered before <see cref="WaitForRoomAsync"/>: the client receives slowly, or the connection
+    /// closes.</summary>
     bool IsFull { get; }
 
     /// <summary>Sends a method.</summary>
@@ -69,7 +70,7 @@ internal interface IChannelClient
     void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
         where T : IMethod;
 
-    /// <summary>Returns once there is room for deliveries, or the connection has ended.</summary>
+    /// <summary>Returns once there is room for deliveries; never where the connection closes.</summary>
     Task WaitForRoomAsync();
 
     /// <summary>Closes the channel, or the connection, with an error of no particular command.</summary>

@@ -17,7 +17,8 @@ namespace OrleansMq.Gateways.Amqp.Delays;
 /// due       -> routed       every queue that it is routed to has it: it is settled
 /// </code>
 /// <para>Failures: a schedule without an answer is asked for again under its id. A router that ends between the last two states leaves the
-/// message due: it is routed again, and comes twice. A message whose exchange is deleted is dropped when it is due.</para>
+/// message due: it is routed again, and comes twice. A message whose exchange is deleted is dropped when it is due. One for a queue that is
+/// full stays due, and is given to that queue alone again.</para>
 /// </summary>
 /// <param name="registry">The queues.</param>
 /// <param name="broker">The broker.</param>
@@ -83,7 +84,12 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
         {
             registry.Log.Write(EngineLogLevel.Warning,
                 $"A message to exchange '{message.Exchange}' was not scheduled: {fault.Code}: {fault.Message}");
-            return fault.Code is ErrorCode.PolicyViolation or ErrorCode.MessageTooLarge ? PublishOutcome.Refused : PublishOutcome.Unknown;
+            return fault.Code switch
+            {
+                ErrorCode.PolicyViolation => PublishOutcome.Refused,
+                ErrorCode.MessageTooLarge => PublishOutcome.TooLarge,
+                _ => PublishOutcome.Unknown,
+            };
         }
     }
 

@@ -4,17 +4,22 @@ using OrleansMq.Gateways.Amqp.Queues;
 namespace OrleansMq.Gateways.Amqp.Delays;
 
 /// <summary>Routes the due messages of a virtual host: a loop that receives them, publishes each to the queues that its exchange leads to
-/// now, and settles those that every queue has. The others stay, and are tried again.</summary>
+/// now, and settles those that every queue has. The others stay, and are tried again: those whose queue cannot be reached before all that
+/// come later, those whose queue is full after a wait that grows with each attempt.</summary>
 internal sealed class DueMessages : IAsyncDisposable
 {
     private const int MaxReceived = 256;
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+    // Its shortest and longest waits where a queue is full.
+    private static readonly TimeSpan MinFullPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxFullPause = TimeSpan.FromMinutes(1);
 
     private readonly CancellationTokenSource _stop = new();
     private readonly QueueRegistry _registry;
     private readonly string _virtualHost;
     private readonly LogQueue _queue;
+    private readonly PartialRoutes _partial = new();
     private readonly Task _running;
 
     public DueMessages(QueueRegistry registry, string virtualHost, LogQueue queue)
@@ -66,20 +71,38 @@ internal sealed class DueMessages : IAsyncDisposable
     private async Task RouteAsync(IQueueReader reader)
     {
         var received = await reader.ReceiveAsync(MaxReceived, MaxWait, _stop.Token).ConfigureAwait(false);
-        var routed = received.Select(held => _registry.RouteAsync(_virtualHost, held.Message with
-        {
-            // What it has waited does not count to its time to live.
-            Published = _registry.Time.GetUtcNow().ToUnixTimeMilliseconds(),
-        })).ToArray();
+        var routed = received.Select(PublishAsync).ToArray();
         var isStuck = false;
         for (var i = 0; i < received.Count; i++)
         {
-            var isDone = await routed[i].ConfigureAwait(false);
-            isStuck |= !isDone;
-            // The reader logs a failure.
-            _ = reader.SettleAsync(received[i].Hold, isDone ? Settlement.Accept : Settlement.Return);
+            var outcome = await routed[i].ConfigureAwait(false);
+            isStuck |= outcome == PublishOutcome.Unknown;
+            var hold = received[i].Hold;
+            // The reader logs a failure. A full queue counts as one, so that the wait grows.
+            _ = outcome switch
+            {
+                PublishOutcome.Unknown => reader.SettleAsync(hold, Settlement.Return),
+                PublishOutcome.Refused => reader.SettleAsync(hold, Settlement.Fail, FullPauseOf(hold.Failures)),
+                _ => reader.SettleAsync(hold, Settlement.Accept),
+            };
         }
         if (isStuck)
             await Task.Delay(Pause, _registry.Time, _stop.Token).ConfigureAwait(false);
     }
+
+    private async Task<PublishOutcome> PublishAsync(HeldMessage held)
+    {
+        var stored = _partial.Take(held.Hold.Position);
+        var outcome = await _registry.RouteAsync(_virtualHost, held.Message with
+        {
+            // What it has waited does not count to its time to live.
+            Published = _registry.Time.GetUtcNow().ToUnixTimeMilliseconds(),
+        }, stored).ConfigureAwait(false);
+        if (outcome is PublishOutcome.Unknown or PublishOutcome.Refused)
+            _partial.Keep(held.Hold.Position, stored);
+        return outcome;
+    }
+
+    private static TimeSpan FullPauseOf(int failures) => MinFullPause * (1 << Math.Min(failures, 6)) is var pause && pause < MaxFullPause
+        ? pause : MaxFullPause;
 }

@@ -19,6 +19,10 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
     /// <summary>The bytes that it takes in memory, about.</summary>
     public int Bytes => Body.Length + Properties.Bytes.Length + 256;
 
+    /// <summary>The shortest time to live in a queue on the log. A message with a time of 0 is delivered at once, or expires: on its way
+    /// to consumers that wait are the log, and its replicas.</summary>
+    public static readonly TimeSpan LeastTtlOnLog = TimeSpan.FromMilliseconds(50);
+
     private int _holders;
 
     // No queue holds a copy.
@@ -49,10 +53,16 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
     /// <summary>Returns when it expires, in milliseconds since 1970; null for never.</summary>
     /// <param name="queueTtl">The queue's time to live; null for none. The lower one counts.</param>
     /// <param name="since">When it came into the queue.</param>
-    public long? ExpiresAt(TimeSpan? queueTtl, long since)
+    public long? ExpiresAt(TimeSpan? queueTtl, long since) => since + TtlOf(queueTtl);
+
+    /// <summary>As <see cref="ExpiresAt"/>, in a queue on the log.</summary>
+    /// <inheritdoc cref="ExpiresAt" path="/param"/>
+    public long? ExpiresOnLogAt(TimeSpan? queueTtl, long since) =>
+        TtlOf(queueTtl) is { } ttl ? since + Math.Max(ttl, (long)LeastTtlOnLog.TotalMilliseconds) : null;
+
+    private long? TtlOf(TimeSpan? queueTtl)
     {
         var own = Expiration;
-        var ttl = queueTtl is { } time ? Math.Min((long)time.TotalMilliseconds, own ?? long.MaxValue) : own;
-        return ttl is { } milliseconds ? since + milliseconds : null;
+        return queueTtl is { } time ? Math.Min((long)time.TotalMilliseconds, own ?? long.MaxValue) : own;
     }
 }

@@ -1,10 +1,12 @@
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
 /// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and attaches and receives
-/// only then: a message that is in time is not touched, and a single active consumer not kept waiting. It trims what other brokers
+/// only then: a message that is in time is not touched, and a single active consumer not kept waiting. The head is the first message that
+/// no consumer holds. It trims what other brokers
 /// publish, and what comes back. Of several brokers the one that leads the queue's partition does so.
 /// </summary>
 /// <param name="queue">The queue.</param>
@@ -14,12 +16,16 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(10);
     // Messages that come through other brokers are noticed within it.
     private static readonly TimeSpan SharedPause = TimeSpan.FromSeconds(1);
-    // A head that expired may be held by a consumer, which decides on it.
+    // What is looked at to find a message that no consumer holds.
+    private const int MostHeld = 1000;
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(20);
+    // The expired head is there. A call that waits returns after one delivery, whatever has become of it.
+    private static readonly TimeSpan MaxReceive = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource _stop = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _running = Task.CompletedTask;
+    private bool _isHeadHeld;
 
     /// <summary>Begins.</summary>
     public void Start() => _running = Task.Run(RunAsync);
@@ -74,11 +80,20 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             return;
         }
         await queue.TrimAsync().ConfigureAwait(false);
+        if (queue.Letters.Wait is var wait && wait > TimeSpan.Zero)
+        {
+            await Task.Delay(wait, queue.Time, _stop.Token).ConfigureAwait(false);
+            return;
+        }
+        _isHeadHeld = false;
         var pause = await PauseAsync().ConfigureAwait(false);
+        // To look behind what consumers hold is not done for each message that comes.
+        if (_isHeadHeld)
+            await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
         if (pause is null || pause > TimeSpan.Zero)
             await WaitAsync(pause).ConfigureAwait(false);
         else if (!await EndExpiredAsync().ConfigureAwait(false))
-            await Task.Delay(MinPause, queue.Time, _stop.Token).ConfigureAwait(false);
+            await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
     }
 
     // The reader itself dead-letters what has expired. Whether something had.
@@ -89,8 +104,10 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         for (var hasEnded = false; ; hasEnded = true)
         {
             var before = reader.Ended;
-            foreach (var message in await reader.ReceiveAsync(1, TimeSpan.Zero, _stop.Token).ConfigureAwait(false))
+            foreach (var message in await reader.ReceiveAsync(1, MaxReceive, _stop.Token).ConfigureAwait(false))
                 await reader.SettleAsync(message.Hold, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            // Else the head would still be there, and the next message be received for it.
+            await reader.EndedAsync().ConfigureAwait(false);
             if (reader.Ended == before)
                 return hasEnded;
             if (await PauseAsync().ConfigureAwait(false) is not { } pause || pause > TimeSpan.Zero)
@@ -98,15 +115,22 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         }
     }
 
-    // Null: there is no head, or it does not expire.
+    // Until the first message expires that no consumer holds: those that it holds, it decides on. Null: there is none, or it does not
+    // expire.
     private async Task<TimeSpan?> PauseAsync()
     {
         try
         {
-            var head = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, 1, _stop.Token).ConfigureAwait(false);
-            return head.Count == 0 ? null : MessageRecords.Decode(head[0], queue.State.Name)
-                .ExpiresAt(queue.Settings.MessageTtl, head[0].Timestamp) is { } at
-                ? TimeSpan.FromMilliseconds(at - queue.Time.GetUtcNow().ToUnixTimeMilliseconds()) : null;
+            var records = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, 1, _stop.Token).ConfigureAwait(false);
+            if (records.Count == 0 || PauseOf(records[0]) is not { } pause || pause > TimeSpan.Zero)
+                return records.Count == 0 ? null : PauseOf(records[0]);
+            var held = await HeldAsync().ConfigureAwait(false);
+            if (!held.Contains(records[0].Offset))
+                return pause;
+            _isHeadHeld = true;
+            records = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, Math.Min(held.Count + 1, MostHeld), _stop.Token)
+                .ConfigureAwait(false);
+            return records.FirstOrDefault(record => !held.Contains(record.Offset)) is { } first ? PauseOf(first) : null;
         }
         catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
         {
@@ -115,6 +139,23 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
         {
             return MinPause;
+        }
+    }
+
+    private TimeSpan? PauseOf(QueueRecord record) => MessageRecords.Decode(record, queue.State.Name)
+        .ExpiresOnLogAt(queue.Settings.MessageTtl, record.Timestamp) is { } at
+        ? TimeSpan.FromMilliseconds(at - queue.Time.GetUtcNow().ToUnixTimeMilliseconds()) : null;
+
+    private async Task<HashSet<long>> HeldAsync()
+    {
+        try
+        {
+            return [.. (await queue.Broker.Queues.ListHandlersAsync(queue.Partition, queue.Cursor, MostHeld, _stop.Token)
+                .ConfigureAwait(false)).Select(static handler => handler.Offset)];
+        }
+        catch (BrokerException older) when (older.Code == ErrorCode.UnsupportedVersion)
+        {
+            return [];
         }
     }
 

@@ -9,10 +9,12 @@ internal enum PublishOutcome
     Unknown = 0,
     /// <summary>The queue has the message, as safely as it keeps messages.</summary>
     Accepted,
-    /// <summary>The queue is full, or cannot hold the message.</summary>
+    /// <summary>The queue is full.</summary>
     Refused,
     /// <summary>The queue was deleted meanwhile.</summary>
     Gone,
+    /// <summary>The queue can never hold the message, however empty it is.</summary>
+    TooLarge,
 }
 
 /// <summary>What a reader does with a message that it received.</summary>

@@ -21,6 +21,15 @@ internal enum DeathReason
 internal interface IDeadLetters
 {
     /// <summary>Publishes a message's dead letter to the queue's dead-letter exchange.</summary>
-    /// <returns>Whether every queue that it is routed to has it; also true where there is no exchange, or no queue.</returns>
-    Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason);
+    /// <param name="message">The message.</param>
+    /// <param name="queue">Its queue.</param>
+    /// <param name="settings">The queue's settings.</param>
+    /// <param name="reason">Why it dies.</param>
+    /// <param name="stored">The ids of the queues that have the letter from an earlier attempt; those that take it now are added. Null:
+    /// there are none, and no further attempt.</param>
+    /// <returns>Whether the message may leave its queue. It may where every queue that the letter is routed to has it, also where there is
+    /// no exchange, or no queue; where a queue can never hold it; and where a queue is full, unless letters are published at least
+    /// once.</returns>
+    Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+        HashSet<long>? stored = null);
 }

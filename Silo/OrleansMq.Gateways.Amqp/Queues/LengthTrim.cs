@@ -2,33 +2,42 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
 /// Dead-letters what a queue has above its length and bytes, from its head, after each publish and before its confirm. Publishes that come
-/// while one round is on its way share the next. What consumers hold does not count. Of several brokers the leader of the queue's partition
-/// trims: what comes through others is trimmed within a second.
+/// while one round is on its way share the next. Where dead letters cannot be stored the queue is longer than its limits until they are.
+/// What consumers hold does not count. Of several brokers the leader of the queue's partition trims: what comes through others is trimmed
+/// within a second.
 /// </summary>
 /// <param name="queue">The queue.</param>
 internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
 {
+    private readonly Lock _lock = new();
     private readonly SemaphoreSlim _gate = new(1);
+    // The round that has not begun.
+    private Task? _next;
     private LogReader? _reader;
-    private long _asked;
-    private long _done;
     private bool _hasEnded;
 
     /// <summary>Drops what is too much.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
-    public async Task TrimAsync()
+    public Task TrimAsync()
     {
-        if (!queue.IsLed)
-            return;
-        var asked = Interlocked.Increment(ref _asked);
+        if (!MayTrim)
+            return Task.CompletedTask;
+        lock (_lock)
+            return _next ??= Task.Run(RunAsync);
+    }
+
+    // While dead letters are stuck the queue keeps what is too much.
+    private bool MayTrim => queue.IsLed && queue.Letters.Wait == TimeSpan.Zero;
+
+    private async Task RunAsync()
+    {
         await _gate.WaitAsync().ConfigureAwait(false);
         try
         {
-            if (_done >= asked || _hasEnded)
-                return;
-            var round = Interlocked.Read(ref _asked);
-            await DropAsync().ConfigureAwait(false);
-            _done = round;
+            lock (_lock)
+                _next = null;
+            if (!_hasEnded && MayTrim)
+                await DropAsync().ConfigureAwait(false);
         }
         finally
         {

@@ -27,8 +27,10 @@ internal sealed class LogAppender(IBroker broker, TopicPartition partition, stri
             {
                 case ErrorCode.None:
                     return PublishOutcome.Accepted;
-                case ErrorCode.PolicyViolation or ErrorCode.MessageTooLarge:
+                case ErrorCode.PolicyViolation:
                     return PublishOutcome.Refused;
+                case ErrorCode.MessageTooLarge:
+                    return PublishOutcome.TooLarge;
                 case ErrorCode.UnknownTopicOrPartition:
                     return PublishOutcome.Gone;
             }

@@ -12,7 +12,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// them; else each is in memory (<see cref="MemoryQueue"/>). The topic keeps each record until the cursor has settled it. The cursor's
 /// name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none of this one, was left by a queue that
 /// is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes late, with the topic's id, takes nothing
-/// of a queue that was declared again.
+/// of a queue that was declared again. A publisher that has not heard of a deletion opens the queue once more: what it has created then is
+/// deleted again.
 /// <para>
 /// Failures: an append without an answer is <see cref="PublishOutcome.Unknown"/>, and the publisher publishes again. A reader whose session
 /// ended attaches again; what it held is delivered once more. With a dead-letter exchange the gateway, not the engine, judges times to
@@ -31,6 +32,8 @@ internal sealed class LogQueue : IAmqpQueue
     private const int MostAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
+    // How long a confirm waits for the dead letters of what it has made too much.
+    private static readonly TimeSpan MaxTrimming = TimeSpan.FromSeconds(5);
 
     private readonly Lock _lock = new();
     private readonly LogAppender _appender;
@@ -38,6 +41,7 @@ internal sealed class LogQueue : IAmqpQueue
     private readonly Func<TopicPartition, bool> _isLed;
     private readonly bool _isShared;
     private QueueSettings _settings;
+    private bool _hasCreatedTopic;
     private readonly LengthTrim _trim;
     private DeadLetterWatch? _watch;
 
@@ -51,8 +55,9 @@ internal sealed class LogQueue : IAmqpQueue
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this, _isShared);
         _appender = new LogAppender(broker, Partition, $"queue '{state.Name}'", time, log);
-        _lane = new PublishLane(StoreAsync);
+        _lane = new PublishLane(StoreAsync, BatchLimits, time);
         _trim = new LengthTrim(this);
+        Letters = new LogLetters(this);
     }
 
     /// <summary>The broker.</summary>
@@ -70,6 +75,9 @@ internal sealed class LogQueue : IAmqpQueue
 
     /// <summary>Where dead letters go.</summary>
     public IDeadLetters DeadLetters { get; }
+
+    /// <summary>Its dead letters.</summary>
+    public LogLetters Letters { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; }
@@ -109,6 +117,12 @@ internal sealed class LogQueue : IAmqpQueue
             // The cursor of a stream tells whose the topic is, and no more.
             Options = state.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(settings),
         })).ConfigureAwait(false);
+        // Asked after the cursor says whose the topic is: a later queue of the name takes no topic of another.
+        if (queue._hasCreatedTopic && !await isCurrent().ConfigureAwait(false))
+        {
+            await DeleteTopicAsync(broker, virtualHost, state).ConfigureAwait(false);
+            throw queue.Deleted();
+        }
         queue._watch?.Start();
         return queue;
     }
@@ -146,7 +160,7 @@ internal sealed class LogQueue : IAmqpQueue
         try
         {
             await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, ConfigsOf(State, Settings))).ConfigureAwait(false);
-            return true;
+            return _hasCreatedTopic = true;
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
         {
@@ -167,10 +181,10 @@ internal sealed class LogQueue : IAmqpQueue
         {
             return false;
         }
-        return !await isCurrent().ConfigureAwait(false)
-            ? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.")
-            : false;
+        return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
     }
+
+    private BrokerException Deleted() => new(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.");
 
     // The gateway drops what is too much, since it becomes dead letters.
     private static bool IsTrimmed(QueueSettings settings) =>
@@ -199,7 +213,7 @@ internal sealed class LogQueue : IAmqpQueue
     public static QueueOptions OptionsOf(QueueSettings settings) => new()
     {
         TimeToLive = settings is { DeadLetterExchange: null, MessageTtl: { } ttl }
-            ? ttl > TimeSpan.Zero ? ttl : TimeSpan.FromMilliseconds(1) : TimeSpan.Zero,
+            ? ttl > AmqpMessage.LeastTtlOnLog ? ttl : AmqpMessage.LeastTtlOnLog : TimeSpan.Zero,
         HasRecordTimes = settings.DeadLetterExchange is null,
         MaxLength = LimitOf(settings, settings.MaxLength) ?? 0,
         HasNoBacklog = LimitOf(settings, settings.MaxLength) == 0,
@@ -217,31 +231,49 @@ internal sealed class LogQueue : IAmqpQueue
     {
         var priority = Settings.MaxPriority is { } most ? Math.Min(message.Properties.Priority ?? 0, Math.Min(most, 31)) : default(int?);
         var expiresAt = Settings.DeadLetterExchange is null && State.Type != QueueType.Stream
-            ? message.ExpiresAt(null, message.Published) : null;
-        // A queue that refuses what does not fit decides for each message.
-        if (HasLimit(Settings) && Settings.Overflow != OverflowBehavior.DropHead)
+            ? message.ExpiresOnLogAt(null, message.Published) : null;
+        if (Refuses(Settings))
             return RefusingAsync(message, priority, expiresAt);
         var stored = _lane.AddAsync(message, priority, expiresAt);
         return IsTrimmed(Settings) ? TrimmedAsync(stored, message.IsDeadLetter) : stored;
     }
 
+    private static bool Refuses(QueueSettings settings) => HasLimit(settings) && settings.Overflow != OverflowBehavior.DropHead;
+
+    // A queue that refuses what does not fit takes or refuses a batch as a whole: it exceeds its limit by a batch, a tenth of that.
+    private (int Messages, int Bytes) BatchLimits()
+    {
+        var settings = Settings;
+        return !Refuses(settings) ? (PublishLane.MaxMessages, PublishLane.MaxBytes)
+            : ((int)Math.Clamp((settings.MaxLength ?? long.MaxValue) / 10, 1, PublishLane.MaxMessages),
+                (int)Math.Clamp((settings.MaxLengthBytes ?? long.MaxValue) / 10, 1, PublishLane.MaxBytes));
+    }
+
     private async Task<PublishOutcome> RefusingAsync(AmqpMessage message, int? priority, long? expiresAt)
     {
-        var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.Refused
-            : await StoreAsync(MessageRecords.Encode([new(message, priority, expiresAt)]),
-                AcksLevels.Of(Acks.All, message.IsPersistent)).ConfigureAwait(false);
-        if (outcome == PublishOutcome.Refused && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
+        var outcome = message.Body.Length > Settings.MaxLengthBytes ? PublishOutcome.TooLarge
+            : await _lane.AddAsync(message, priority, expiresAt).ConfigureAwait(false);
+        if ((outcome is PublishOutcome.Refused or PublishOutcome.TooLarge)
+            && Settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
             await DeadLetters.PublishAsync(message, State, Settings, DeathReason.MaxLength).ConfigureAwait(false);
         return outcome;
     }
 
-    // A dead letter does not wait: two queues that trim may send each other theirs.
+    // A publish waits for no letters that are stuck. A dead letter waits for none: two queues that trim may send each other theirs.
     private async Task<PublishOutcome> TrimmedAsync(Task<PublishOutcome> stored, bool isDeadLetter)
     {
         var outcome = await stored.ConfigureAwait(false);
         var trimming = outcome == PublishOutcome.Accepted ? TrimAsync() : Task.CompletedTask;
-        if (!isDeadLetter)
-            await trimming.ConfigureAwait(false);
+        if (isDeadLetter || Letters.AreStuck)
+            return outcome;
+        try
+        {
+            await trimming.WaitAsync(MaxTrimming, Time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The queue is longer than its limits for a while.
+        }
         return outcome;
     }
 

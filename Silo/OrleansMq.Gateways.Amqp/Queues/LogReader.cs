@@ -9,7 +9,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <para>
 /// Failures: where the partition's leader changes, the session ends. The reader attaches again, and what it held is delivered once more. So
 /// it does after a receive or a settlement without an answer: the leader may hold messages that never came, or that the client has settled.
-/// The session of a broker that died ends after <see cref="SharedTimeout"/>.
+/// The session of a broker that died ends after <see cref="SharedTimeout"/>. A leader that stores nothing, such as one below its least
+/// in-sync replicas, is asked for as long as commands wait for one; a reader that ends waits for seconds. What it holds then returns.
 /// </para>
 /// </summary>
 /// <param name="queue">The queue.</param>
@@ -19,7 +20,6 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // The most that one call settles.
     private const int MaxSettlements = 1000;
     private const int MaxEnded = 256;
-    private const int MaxAttempts = 100;
     // What the engine allows.
     private static readonly TimeSpan MaxDelay = TimeSpan.FromDays(366);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
@@ -27,21 +27,25 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // A leader that was paused for less keeps its sessions; messages of a dead broker's consumers come to others after it.
     private static readonly TimeSpan SharedTimeout = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan LastSettlements = TimeSpan.FromSeconds(5);
+    // How long a receive that is cancelled waits for the dead letters that it has begun.
+    private static readonly TimeSpan LastLetters = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
     private List<(Guid Consumer, QueueSettlement Settlement)> _waiting = [];
     private TaskCompletionSource _round = NewRound();
     private Task _settling = Task.CompletedTask;
+    private Task _ending = Task.CompletedTask;
     private bool _isSettling;
     private ITimer? _keepAlive;
     private Guid _consumer;
+    private long _ended;
     // The session has ended, or is given up.
     private volatile bool _isBroken;
 
     private TimeSpan SessionTimeout => queue.IsShared ? SharedTimeout : SoleTimeout;
 
     /// <summary>The messages that it has dead-lettered, or dropped.</summary>
-    public long Ended { get; private set; }
+    public long Ended => Interlocked.Read(ref _ended);
 
     /// <summary>Attaches it.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
@@ -75,7 +79,11 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                     await AttachAnewAsync().ConfigureAwait(false);
                 var delivery = await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, max, maxWait, cancellationToken)
                     .ConfigureAwait(false);
-                return delivery is null ? [] : await KeepAsync(delivery).ConfigureAwait(false);
+                var kept = delivery is null ? [] : await KeepAsync(delivery, cancellationToken).ConfigureAwait(false);
+                // Behind those that have ended there may be others.
+                if (delivery is null || kept.Count > 0 || maxWait > TimeSpan.Zero || queue.Time.GetElapsedTime(began) >= LogQueue.Patience)
+                    return kept;
+                continue;
             }
             catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
             {
@@ -135,10 +143,12 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     {
         if (_keepAlive is not null)
             await _keepAlive.DisposeAsync().ConfigureAwait(false);
+        await LettersEndedAsync().WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Task settling;
         lock (_lock)
             settling = _settling;
-        await settling.ConfigureAwait(false);
+        // What is not in force yet follows, or the message comes again.
+        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await DetachAsync().ConfigureAwait(false);
     }
 
@@ -170,9 +180,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     // Of dead letters the queue keeps none; the others go to the channel.
-    private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery)
+    private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery, CancellationToken cancellationToken)
     {
         var messages = new List<HeldMessage>(delivery.Records.Count);
+        var dead = new List<(HeldMessage Message, DeathReason Reason)>();
         foreach (var record in delivery.Records)
         {
             var message = new HeldMessage(MessageRecords.Decode(record, queue.State.Name),
@@ -180,15 +191,51 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             if (DeathOf(message, record.Timestamp) is not { } reason)
                 messages.Add(message);
             else
-                await EndAsync(message, reason).ConfigureAwait(false);
+                dead.Add((message, reason));
         }
+        if (dead.Count > 0)
+            await BeginToEndAsync(dead, cancellationToken).ConfigureAwait(false);
         return messages;
+    }
+
+    // A receive waits for the letters of its delivery, so that they are no more than a queue can store. It waits for none that may be
+    // stuck, and not for long where it is cancelled: they settle their messages all the same.
+    private async Task BeginToEndAsync(List<(HeldMessage Message, DeathReason Reason)> dead, CancellationToken cancellationToken)
+    {
+        var areStuck = queue.Letters.AreStuck;
+        var ending = EndAllAsync(dead, areOver: true);
+        if (ending.IsCompleted)
+            return;
+        lock (_lock)
+            _ending = _ending.IsCompleted ? ending : Task.WhenAll(_ending, ending);
+        if (areStuck)
+            return;
+        var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var registration = cancellationToken.Register(() => cancelled.TrySetResult());
+        if (await Task.WhenAny(ending, cancelled.Task).ConfigureAwait(false) != ending)
+            await Task.WhenAny(ending, Task.Delay(LastLetters, queue.Time)).ConfigureAwait(false);
+    }
+
+    /// <summary>Waits for the dead letters that have begun, and until what they settle is stored, or given up.</summary>
+    public async Task EndedAsync()
+    {
+        await LettersEndedAsync().ConfigureAwait(false);
+        Task settling;
+        lock (_lock)
+            settling = _settling;
+        await settling.ConfigureAwait(false);
+    }
+
+    private Task LettersEndedAsync()
+    {
+        lock (_lock)
+            return _ending;
     }
 
     private DeathReason? DeathOf(HeldMessage message, long appended) =>
         queue.Settings.DeliveryLimit is { } limit && message.Hold.Failures > limit ? DeathReason.DeliveryLimit
             : queue.Settings.DeadLetterExchange is not null
-                && message.Message.ExpiresAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
+                && message.Message.ExpiresOnLogAt(queue.Settings.MessageTtl, appended) <= queue.Time.GetUtcNow().ToUnixTimeMilliseconds()
                 ? DeathReason.Expired : null;
 
     /// <summary>Dead-letters the first messages that no consumer holds: as many as are too many, and further ones as long as their bodies
@@ -204,11 +251,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             // The size of a message is known when it is received.
             var received = await ReceiveAsync(messages > 0 ? (int)Math.Min(messages, left) : 1, TimeSpan.Zero, CancellationToken.None)
                 .ConfigureAwait(false);
+            if (received.Count > 0)
+                await EndAllAsync([.. received.Select(message => (message, reason))], areOver: false).ConfigureAwait(false);
             foreach (var message in received)
-            {
-                await EndAsync(message, reason).ConfigureAwait(false);
                 (messages, bytes, left) = (messages - 1, bytes - message.Message.Body.Length, left - 1);
-            }
             // Others have expired, or could not be dead-lettered: what is too much is counted again.
             if (received.Count == 0 || Ended != before + received.Count)
                 break;
@@ -216,15 +262,26 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         Task settling;
         lock (_lock)
             settling = _settling;
-        await settling.ConfigureAwait(false);
+        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    private async Task EndAsync(HeldMessage message, DeathReason reason)
+    // Those stay whose letters are not stored. A message that is over waits then, since it is not delivered: others behind it are. One
+    // that is too many may still be consumed, and returns at once.
+    private async Task EndAllAsync(List<(HeldMessage Message, DeathReason Reason)> dead, bool areOver)
     {
-        var isPublished = await queue.DeadLetters.PublishAsync(message.Message, queue.State, queue.Settings, reason).ConfigureAwait(false);
-        Ended += isPublished ? 1 : 0;
-        // It stays where its dead letter could not be stored: the next delivery tries again.
-        _ = SettleAsync(message.Hold, isPublished ? Settlement.Accept : Settlement.Return);
+        var areStored = await queue.Letters.TryPublishAsync(dead).ConfigureAwait(false);
+        var wait = !areOver ? TimeSpan.Zero : queue.Letters.Wait is var left && left > LogLetters.MinPause ? left : LogLetters.MinPause;
+        for (var index = 0; index < dead.Count; index++)
+        {
+            var hold = dead[index].Message.Hold;
+            if (areStored?[index] == true)
+            {
+                Interlocked.Increment(ref _ended);
+                _ = SettleAsync(hold, Settlement.Accept);
+            }
+            else
+                _ = SettleAsync(hold, Settlement.Return, wait);
+        }
     }
 
     private void BeginSettling(bool isKeepAlive)
@@ -297,7 +354,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private async Task<bool> SettleAsync(Guid consumer, QueueSettlement[] settlements)
     {
         var areStored = true;
-        for (var attempt = 1; ; attempt++)
+        var began = queue.Time.GetTimestamp();
+        while (true)
         {
             try
             {
@@ -307,7 +365,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 settlements = [.. settlements.Where((_, i) => answers[i].Action() == ErrorAction.Retry)];
                 if (settlements.Length == 0)
                     return areStored;
-                if (attempt == MaxAttempts)
+                if (IsLate())
                     throw new BrokerException(ErrorCode.RequestTimedOut, "The partition's leader stored nothing for too long.");
             }
             catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
@@ -319,7 +377,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 // What was not stored is delivered again.
                 return settlements.Length == 0;
             }
-            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && attempt < MaxAttempts)
+            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && !IsLate())
             {
                 // A settlement that was stored already does nothing.
             }
@@ -331,6 +389,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             }
             await Task.Delay(RetryPause, queue.Time).ConfigureAwait(false);
         }
+
+        bool IsLate() => queue.Time.GetElapsedTime(began) >= LogQueue.Patience;
     }
 
     private sealed record LogHold(long Position, int Failures, QueueLock Lock, Guid Consumer) : MessageHold(Position, Failures);

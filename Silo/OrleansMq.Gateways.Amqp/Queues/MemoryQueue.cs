@@ -18,6 +18,8 @@ internal sealed class MemoryQueue : IAmqpQueue
     private readonly SortedSet<Item> _ready = new(Order.Instance);
     private readonly List<Reader> _waiting = [];
     private readonly List<Reader> _readers = [];
+    // What came with a time to live of 0, and may be handed out once.
+    private readonly List<Item> _momentary = [];
     private readonly ITimer? _expiry;
     private readonly QueueState _state;
     private QueueSettings _settings;
@@ -49,10 +51,10 @@ internal sealed class MemoryQueue : IAmqpQueue
             if (_isGone)
                 outcome = PublishOutcome.Gone;
             else if (_bytes + message.Bytes > MaxBytes)
-                outcome = PublishOutcome.Refused;
+                outcome = message.Bytes > MaxBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
             else if (overflows && _settings.Overflow != OverflowBehavior.DropHead && !_waiting.Exists(static reader => reader.CanTake))
             {
-                outcome = PublishOutcome.Refused;
+                outcome = message.Body.Length > _settings.MaxLengthBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
                 if (_settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
                     work.Kill(message, DeathReason.MaxLength);
             }
@@ -146,6 +148,9 @@ internal sealed class MemoryQueue : IAmqpQueue
     private void Add(Item item)
     {
         _ready.Add(item);
+        item.IsMomentary = item.ExpiresAt <= item.Message.Published;
+        if (item.IsMomentary)
+            _momentary.Add(item);
         _bytes += item.Message.Bytes;
         item.Message.Hold(_memory);
         _readyBytes += item.Message.Body.Length;
@@ -178,6 +183,9 @@ internal sealed class MemoryQueue : IAmqpQueue
                 work.Answers.Add((reader, Take(reader)));
                 DropExpired(work);
             }
+            _momentary.ForEach(static item => item.IsMomentary = false);
+            _momentary.Clear();
+            DropExpired(work);
             while (_settings.Overflow == OverflowBehavior.DropHead && _ready.Count > 0
                 && (_ready.Count > _settings.MaxLength || _readyBytes > _settings.MaxLengthBytes))
                 Drop(work, DeathReason.MaxLength);
@@ -192,7 +200,7 @@ internal sealed class MemoryQueue : IAmqpQueue
 
     private void DropExpired(Work work)
     {
-        while (_ready.Min is { ExpiresAt: { } at } && at <= Now)
+        while (_ready.Min is { IsMomentary: false, ExpiresAt: { } at } && at <= Now)
             Drop(work, DeathReason.Expired);
     }
 
@@ -281,6 +289,8 @@ internal sealed class MemoryQueue : IAmqpQueue
         public int Priority { get; } = priority;
 
         public long? ExpiresAt { get; } = expiresAt;
+
+        public bool IsMomentary { get; set; }
 
         public bool WasDelivered { get; set; }
 

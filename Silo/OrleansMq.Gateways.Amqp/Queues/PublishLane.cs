@@ -9,10 +9,14 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// storing -- the batch is answered --> storing, if messages wait; else idle
 /// </code>
 /// </summary>
-/// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next.</remarks>
+/// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next. What has
+/// waited long behind it is not tried: batches may fail slowly, one after the other.</remarks>
 /// <param name="store">Appends a batch of records.</param>
-/// <param name="maxBytes">The most bytes of a batch, unless one message has more.</param>
-internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store, int maxBytes = PublishLane.MaxBytes)
+/// <param name="limits">Returns the most messages of a batch, and the most bytes, unless one message has more; null: those of
+/// <see cref="MaxMessages"/> and <see cref="MaxBytes"/>.</param>
+/// <param name="time">The clock; null: the system's.</param>
+internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store, Func<(int Messages, int Bytes)>? limits = null,
+    TimeProvider? time = null)
 {
     /// <summary>The most messages of a batch.</summary>
     internal const int MaxMessages = 1000;
@@ -20,6 +24,10 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
     /// <summary>The most bytes of a batch where its log takes more, unless one message has more.</summary>
     internal const int MaxBytes = 512 << 10;
 
+    // What has waited longer behind a batch that failed is answered with it.
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(15);
+
+    private readonly TimeProvider _time = time ?? TimeProvider.System;
     private readonly Lock _lock = new();
     private readonly Queue<Publish> _waiting = new();
     private bool _isStoring;
@@ -30,7 +38,7 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
     /// <param name="expiresAt">When it expires by its own time to live, in milliseconds since 1970; null for never.</param>
     public Task<PublishOutcome> AddAsync(AmqpMessage message, int? priority, long? expiresAt)
     {
-        var publish = new Publish(message, priority, expiresAt);
+        var publish = new Publish(message, priority, expiresAt, _time.GetTimestamp());
         lock (_lock)
         {
             _waiting.Enqueue(publish);
@@ -57,6 +65,8 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
             (answered, answer) = (batch, storing!);
             var isDone = answer.IsCompleted;
             await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!answer.IsCompletedSuccessfully || answer.Result == PublishOutcome.Unknown)
+                GiveUpLate();
             // The thread of a publisher does not store for the others.
             if (isDone && HasMore())
                 await Task.Yield();
@@ -72,9 +82,21 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
             return _waiting.Count > 0;
     }
 
+    private void GiveUpLate()
+    {
+        var late = new List<Publish>();
+        lock (_lock)
+        {
+            while (_waiting.TryPeek(out var next) && _time.GetElapsedTime(next.Since) >= MaxWait)
+                late.Add(_waiting.Dequeue());
+        }
+        late.ForEach(static publish => publish.SetResult(PublishOutcome.Unknown));
+    }
+
     // Messages that must survive a power cut wait for the disk, and others do not.
     private List<Publish>? Take()
     {
+        var (maxMessages, maxBytes) = limits?.Invoke() ?? (MaxMessages, MaxBytes);
         lock (_lock)
         {
             if (!_waiting.TryDequeue(out var first))
@@ -84,7 +106,7 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
             }
             var batch = new List<Publish> { first };
             var bytes = (long)first.Message.Bytes;
-            while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Message.Bytes <= maxBytes
+            while (batch.Count < maxMessages && _waiting.TryPeek(out var next) && bytes + next.Message.Bytes <= maxBytes
                 && next.Message.IsPersistent == first.Message.IsPersistent)
             {
                 bytes += next.Message.Bytes;
@@ -95,7 +117,7 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
     }
 
     /// <summary>A message that waits for its outcome.</summary>
-    internal sealed class Publish(AmqpMessage message, int? priority, long? expiresAt) : TaskCompletionSource<PublishOutcome>
+    internal sealed class Publish(AmqpMessage message, int? priority, long? expiresAt, long since) : TaskCompletionSource<PublishOutcome>
     {
         /// <summary>The message.</summary>
         public AmqpMessage Message => message;
@@ -105,6 +127,9 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
 
         /// <summary>When it expires by its own time to live, in milliseconds since 1970; null for never.</summary>
         public long? ExpiresAt => expiresAt;
+
+        /// <summary>When it came, by the clock's timestamp.</summary>
+        public long Since => since;
 
         /// <summary>Completes it with the answer to its batch.</summary>
         public void Answer(Task<PublishOutcome> answer) => SetFromTask(answer);

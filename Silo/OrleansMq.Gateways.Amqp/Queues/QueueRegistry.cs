@@ -246,18 +246,20 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    async Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason)
+    async Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+        HashSet<long>? stored)
     {
         var host = Hosts.Names.Select(Hosts.Find).FirstOrDefault(host => host?.Topology.FindQueue(queue.Name)?.Id == queue.Id);
         if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is not { } found)
             return true;
         var letter = DeadLetter.Of(message, queue.Name, settings, reason, Time.GetUtcNow());
-        var isStored = DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
-            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false) != PublishOutcome.Unknown
-            : await RouteAsync(host, letter).ConfigureAwait(false);
-        if (isStored)
-            Totals.DeadLettered(reason);
-        return isStored;
+        var outcome = DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
+            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false)
+            : await RouteAsync(host, letter, stored).ConfigureAwait(false);
+        if (outcome == PublishOutcome.Unknown || (outcome == PublishOutcome.Refused && settings.DeadLettersAtLeastOnce))
+            return false;
+        Totals.DeadLettered(reason);
+        return true;
     }
 
     /// <summary>Counts the queues that this broker leads, or has in memory. None is opened by that.</summary>
@@ -308,8 +310,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     }
 
     /// <summary>Publishes a message to the queues that its exchange leads to.</summary>
-    /// <returns>Whether every one has it; also true where there is no exchange, or no queue.</returns>
-    public async Task<bool> RouteAsync(string virtualHost, AmqpMessage message)
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="message">The message.</param>
+    /// <param name="stored">The ids of the queues that have it already; those that take it now are added.</param>
+    /// <returns><see cref="PublishOutcome.Accepted"/>: every queue has it that can, or there is no exchange, or no queue.
+    /// <see cref="PublishOutcome.Refused"/>: one is full. <see cref="PublishOutcome.Unknown"/>: of one it is not known.</returns>
+    public async Task<PublishOutcome> RouteAsync(string virtualHost, AmqpMessage message, HashSet<long> stored)
     {
         try
         {
@@ -317,26 +323,40 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             // This broker's image may be older than the exchange.
             if (host?.Topology.FindExchange(message.Exchange) is null)
                 host = await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
-            return host?.Topology.FindExchange(message.Exchange) is null || await RouteAsync(host, message).ConfigureAwait(false);
+            return host?.Topology.FindExchange(message.Exchange) is null ? PublishOutcome.Accepted
+                : await RouteAsync(host, message, stored).ConfigureAwait(false);
         }
         catch (BrokerException fault)
         {
             Log.Write(EngineLogLevel.Warning, $"A message to exchange '{message.Exchange}' waits: {fault.Message}");
-            return false;
+            return PublishOutcome.Unknown;
         }
     }
 
-    private async Task<bool> RouteAsync(VirtualHostImage host, AmqpMessage message)
+    private async Task<PublishOutcome> RouteAsync(VirtualHostImage host, AmqpMessage message, HashSet<long>? stored)
     {
         var collector = new RouteCollector();
         host.Routes.Route(message.Exchange, Publication.RoutedOf(message), collector);
-        var published = new List<Task<PublishOutcome>>();
+        var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
         foreach (var target in collector.Queues)
         {
-            if (host.Topology.FindQueue(target.Name) is { } found && !DeadLetter.IsCycle(message, found.Name))
-                published.Add(PublishAsync(host.Name, found, message));
+            if (host.Topology.FindQueue(target.Name) is { } found && stored?.Contains(found.Id) != true
+                && !DeadLetter.IsCycle(message, found.Name))
+                published.Add((found, PublishAsync(host.Name, found, message)));
         }
-        return (await Task.WhenAll(published).ConfigureAwait(false)).All(static outcome => outcome != PublishOutcome.Unknown);
+        var worst = PublishOutcome.Accepted;
+        foreach (var (queue, publishing) in published)
+        {
+            var outcome = await publishing.ConfigureAwait(false);
+            if (outcome == PublishOutcome.Unknown || (outcome == PublishOutcome.Refused && worst == PublishOutcome.Accepted))
+                worst = outcome;
+            else if (outcome != PublishOutcome.Refused)
+                stored?.Add(queue.Id);
+            if (outcome == PublishOutcome.TooLarge)
+                Log.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' can never hold a message of {message.Body.Length} bytes that "
+                    + $"exchange '{message.Exchange}' leads to it: it does not get this one.");
+        }
+        return worst;
     }
 
     /// <inheritdoc/>

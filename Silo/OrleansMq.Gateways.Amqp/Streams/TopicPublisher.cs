@@ -68,5 +68,5 @@ internal sealed class TopicPublisher(IBroker broker, string topic, string virtua
     }
 
     private PublishLane CreateLane(int partition) => new(new LogAppender(broker, new TopicPartition(topic, partition),
-        $"topic '{topic}', partition {partition},", time, log).AppendAsync, maxBatchBytes);
+        $"topic '{topic}', partition {partition},", time, log).AppendAsync, () => (PublishLane.MaxMessages, maxBatchBytes), time);
 }

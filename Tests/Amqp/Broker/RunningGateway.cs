@@ -1,8 +1,11 @@
 using System.Net;
+using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Amqp.Sockets;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 
@@ -22,16 +25,22 @@ internal sealed class RunningGateway : IAsyncDisposable
     public AmqpGateway Gateway => _gateway;
 
     public static async Task<RunningGateway> StartAsync(string directory, int port = 0,
-        Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null)
+        Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null, Func<IVirtualHosts, IVirtualHosts>? hosts = null,
+        Func<IBroker, IBroker>? engine = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
         var options = new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port), Log = log };
         var gateway = new AmqpGateway(configure?.Invoke(options) ?? options);
         await gateway.ListenAsync(CancellationToken.None);
-        gateway.Open(new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
+        var access = engine is null ? broker.Access : new BrokerAccess(engine(broker), broker);
+        gateway.Open(new HostedBroker(0, broker.ClusterId, access, access.Broker, broker.Metadata, broker)
         {
-            OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
+            OpenVirtualHosts = async () =>
+            {
+                var opened = await broker.OpenVirtualHostsAsync();
+                return hosts is null ? opened : hosts(opened);
+            },
         });
         return new RunningGateway(broker, gateway, log);
     }

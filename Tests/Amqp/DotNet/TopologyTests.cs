@@ -50,7 +50,8 @@ public sealed class TopologyTests : ClientTest
 
     private sealed class NoDeadLetters : IDeadLetters
     {
-        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason) =>
+        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+            HashSet<long>? stored) =>
             throw new InvalidOperationException("No message expires here.");
     }
 }

@@ -62,6 +62,14 @@ public sealed class LogQueueTopicTests : IAsyncLifetime, IDeadLetters
     }
 
     [Fact]
+    public async Task Publisher_that_has_not_heard_of_a_deletion_leaves_no_topic()
+    {
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => OpenAsync(1, isCurrent: false));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, refused.Code);
+        Assert.Empty(await _broker.ListTopicsAsync());
+    }
+
+    [Fact]
     public async Task Brokers_that_open_a_queue_together_have_one_topic()
     {
         for (var round = 1; round <= 20; round++)
@@ -89,7 +97,8 @@ public sealed class LogQueueTopicTests : IAsyncLifetime, IDeadLetters
         Assert.Empty(await _broker.ListTopicsAsync());
     }
 
-    Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason) =>
+    Task<bool> IDeadLetters.PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+        HashSet<long>? stored) =>
         throw new InvalidOperationException("no message expires here");
 
     private static QueueState State(long id) => new() { Name = "orders", Id = id, Durable = true };

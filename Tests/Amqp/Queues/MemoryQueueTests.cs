@@ -67,6 +67,45 @@ public sealed class MemoryQueueTests
         Assert.Equal(0, _memory.Used);
     }
 
+    [Fact]
+    public async Task Message_with_no_time_to_live_goes_to_a_consumer_that_waits_or_expires()
+    {
+        var queue = NewQueue(("x-message-ttl", new IntegerValue(0)));
+        var reader = await queue.AttachAsync(0);
+        var receiving = reader.ReceiveAsync(2, Patience, CancellationToken.None);
+        await queue.PublishAsync(Message("waited for"));
+        var held = Assert.Single(await receiving);
+        Assert.Empty(_letters.All);
+        // Neither a returned message stays nor one that no consumer waits for.
+        await reader.SettleAsync(held.Hold, Settlement.Return);
+        await queue.PublishAsync(Message("late"));
+        Assert.Empty(await reader.ReceiveAsync(2, TimeSpan.Zero, CancellationToken.None));
+        Assert.Equal(2, _letters.All.Count);
+        Assert.Equal(0, _memory.Used);
+    }
+
+    [Theory]
+    [InlineData(null, "0", 50)]
+    [InlineData(0, null, 50)]
+    [InlineData(0, "70", 50)]
+    [InlineData(60, "70", 60)]
+    [InlineData(null, null, null)]
+    public void Message_on_the_log_lives_long_enough_to_reach_a_consumer_that_waits(int? queueTtl, string? expiration, int? lives)
+    {
+        var message = Message("m");
+        if (expiration is not null)
+            message = message with
+            {
+                Properties = message.Properties.With(BasicProperty.Expiration,
+                    [(byte)expiration.Length, .. System.Text.Encoding.UTF8.GetBytes(expiration)]),
+            };
+        Assert.Equal(1000 + lives, message.ExpiresOnLogAt(queueTtl is { } ttl ? TimeSpan.FromMilliseconds(ttl) : null, 1000));
+        var state = new QueueState { Name = "q", Id = 1, Type = QueueType.Quorum, Arguments = FieldTable.Of(
+            ("x-message-ttl", new IntegerValue(queueTtl ?? 1000))) };
+        Assert.Equal(TimeSpan.FromMilliseconds(Math.Max(queueTtl ?? 1000, 50)),
+            LogQueue.OptionsOf(QueueSettings.Of(state, policy: null, limits: null)).TimeToLive);
+    }
+
     private MemoryQueue NewQueue(params (string Name, FieldValue Value)[] arguments)
     {
         var state = new QueueState { Name = "q", Id = 1, Type = QueueType.Classic, Arguments = FieldTable.Of(arguments) };
@@ -79,7 +118,8 @@ public sealed class MemoryQueueTests
     {
         public List<AmqpMessage> All { get; } = [];
 
-        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason)
+        public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+            HashSet<long>? stored)
         {
             All.Add(message);
             return Task.FromResult(true);

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Records;
+using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Amqp.Queues;
 
@@ -47,6 +48,28 @@ public sealed class PublishLaneTests
     }
 
     [Fact]
+    public async Task Messages_that_have_waited_long_behind_a_batch_that_failed_are_not_tried()
+    {
+        var clock = new ManualClock();
+        var lane = new PublishLane(Store, limits: static () => (1, PublishLane.MaxBytes), clock);
+        var (first, second) = (Add(lane, "a"), Add(lane, "b"));
+        clock.Advance(TimeSpan.FromSeconds(15));
+        var third = Add(lane, "c");
+        await AnswerAsync(PublishOutcome.Unknown);
+        Assert.Equal(PublishOutcome.Unknown, await first.WaitAsync(Patience));
+        Assert.Equal(PublishOutcome.Unknown, await second.WaitAsync(Patience));
+        // A batch that succeeded ends no wait.
+        clock.Advance(TimeSpan.FromSeconds(20));
+        var fourth = Add(lane, "d");
+        clock.Advance(TimeSpan.FromSeconds(20));
+        await AnswerAsync(PublishOutcome.Accepted);
+        Assert.Equal(PublishOutcome.Accepted, await third.WaitAsync(Patience));
+        await AnswerAsync(PublishOutcome.Accepted);
+        Assert.Equal(PublishOutcome.Accepted, await fourth.WaitAsync(Patience));
+        Assert.Equal([["a"], ["c"], ["d"]], _stored.Select(static one => one.Bodies));
+    }
+
+    [Fact]
     public async Task Transient_messages_share_no_batch_with_persistent_ones_and_wait_for_no_disk()
     {
         _ = Add("a");
@@ -87,6 +110,8 @@ public sealed class PublishLaneTests
         foreach (var one in stored.GroupBy(static body => body[0]))
             Assert.Equal(Enumerable.Range(0, 500).Select(i => $"{one.Key} {i}"), one);
     }
+
+    private static Task<PublishOutcome> Add(PublishLane lane, string body) => lane.AddAsync(Message(body), null, null);
 
     private Task<PublishOutcome> Add(string body, bool isPersistent = true) => _lane.AddAsync(Message(body, isPersistent), null, null);
 

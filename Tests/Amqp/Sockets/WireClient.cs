@@ -52,10 +52,11 @@ internal sealed class WireClient : IAsyncDisposable
         await SendAsync(output.WrittenMemory);
     }
 
-    public async Task PublishAsync(ushort channel, byte[] body)
+    public async Task PublishAsync(ushort channel, byte[] body, ContentProperties? properties = null)
     {
         using var output = new PooledBuffer();
-        Frames.WriteContent(output, channel, new BasicPublish("", "q", false, false), ContentProperties.None.Bytes.Span, body, 131072);
+        Frames.WriteContent(output, channel, new BasicPublish("", "q", false, false),
+            (properties ?? ContentProperties.None).Bytes.Span, body, 131072);
         await SendAsync(output.WrittenMemory);
     }
 

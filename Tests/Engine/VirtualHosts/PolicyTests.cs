@@ -142,6 +142,14 @@ public sealed class PolicyTests
     public void Setting_that_is_wrong_says_why(string key, object value, string said) =>
         Assert.Contains(said, PolicyKeys.FaultOf(key, Fields((key, value))[key]!), StringComparison.Ordinal);
 
+    [Fact]
+    public void Routing_key_of_dead_letters_has_at_most_255_bytes()
+    {
+        Assert.Null(PolicyKeys.FaultOf("dead-letter-routing-key", new TextValue(new string('k', 255))));
+        Assert.Equal("must be shorter: it has 256 bytes, at most 255 are allowed",
+            PolicyKeys.FaultOf("dead-letter-routing-key", new TextValue(new string('é', 128))));
+    }
+
     [Theory]
     [InlineData("max-length", 0)]
     [InlineData("delivery-limit", -1)]

@@ -189,6 +189,18 @@ public sealed class TopologyDecisionTests
         Refused(_rig.Declare("q", arguments: Args(name, value)), AmqpCode.PreconditionFailed,
             $"invalid arg '{name}' for queue 'q' in vhost '/': {fault}");
 
+    [Fact]
+    public void Routing_key_of_dead_letters_that_no_delivery_can_carry_is_refused()
+    {
+        var exchange = Args("x-dead-letter-exchange", "");
+        // Bytes count, of which this letter has two.
+        Refused(_rig.Declare("q", arguments: exchange.With("x-dead-letter-routing-key", new TextValue(new string('é', 128)))),
+            AmqpCode.PreconditionFailed, "invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': "
+            + "\"the routing key has 256 bytes, at most 255 are allowed\"");
+        var longest = exchange.With("x-dead-letter-routing-key", new TextValue(new string('k', 255)));
+        Assert.True(_rig.Declare("q", arguments: longest).IsAccepted);
+    }
+
     [Theory]
     [InlineData("x-dead-letter-strategy", "maybe", "quorum", "invalid_dlx_strategy")]
     [InlineData("x-max-age", "7", "stream", "invalid_max_age")]

@@ -1,0 +1,21 @@
+using OrleansMq.Api;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Amqp.Queues;
+
+/// <summary>A broker whose queues and appends a test answers.</summary>
+internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
+{
+    /// <summary>The queues.</summary>
+    public ScriptedQueues Script { get; } = ScriptedQueues.Of(inner.Queues);
+
+    /// <summary>Called instead of an append, which it may forward; null: none is answered otherwise.</summary>
+    public Func<TopicPartition, Func<ValueTask<ProduceResult>>, ValueTask<ProduceResult>>? Produce { get; set; }
+
+    public override IQueues Queues => (IQueues)(object)Script;
+
+    public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default) => Produce is { } produce
+        ? produce(partition, () => base.ProduceAsync(partition, batch, acks, cancellationToken))
+        : base.ProduceAsync(partition, batch, acks, cancellationToken);
+}

@@ -1,0 +1,37 @@
+using System.Reflection;
+using OrleansMq.Api;
+
+namespace OrleansMq.Tests.Amqp.Queues;
+
+/// <summary>Queues whose settlements a test answers.</summary>
+public class ScriptedQueues : DispatchProxy
+{
+    private IQueues _inner = null!;
+
+    /// <summary>Called instead of a settlement, which it may forward; null: none is answered otherwise.</summary>
+    public Func<IReadOnlyList<QueueSettlement>, Func<ValueTask<IReadOnlyList<ErrorCode>>>, ValueTask<IReadOnlyList<ErrorCode>>>? Settle
+    {
+        get;
+        set;
+    }
+
+    /// <summary>Called before each call, with its name.</summary>
+    public Action<string> Called { get; set; } = static _ => { };
+
+    /// <summary>Forwards to other queues.</summary>
+    public static ScriptedQueues Of(IQueues inner)
+    {
+        var made = (ScriptedQueues)(object)Create<IQueues, ScriptedQueues>();
+        made._inner = inner;
+        return made;
+    }
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
+    {
+        Called(targetMethod!.Name);
+        return targetMethod.Name == nameof(IQueues.SettleAsync) && Settle is { } settle
+            && args![2] is IReadOnlyList<QueueSettlement> { Count: > 0 } settlements
+            ? settle(settlements, () => (ValueTask<IReadOnlyList<ErrorCode>>)targetMethod.Invoke(_inner, args)!)
+            : targetMethod.Invoke(_inner, args);
+    }
+}
