@@ -233,8 +233,11 @@ public sealed class SplitTests : IAsyncLifetime
         await SendAsync("split-at-once", 0, 10);
         await ReceivedAsync(other, 10);
         await SplitAsync("split-at-once");
+        // The call under way has the others.
+        await SendAsync("split-at-once", 10, 20);
+        await ReceivedAsync(other, 20);
         gate.SetResult();
-        await ReceivedAsync(reader, 10);
+        await ReceivedAsync(reader, 20);
     }
 
     [Fact]
