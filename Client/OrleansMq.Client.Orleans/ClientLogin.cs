@@ -103,8 +103,11 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
             await LogInAsync(_stopped.Token).ConfigureAwait(false);
             return true;
         }
-        catch (BrokerException failure)
+        catch (Exception fault) when (!_stopped.IsCancellationRequested)
         {
+            // Whatever it is, the next attempt may succeed; without one all calls fail once the ticket has expired.
+            var failure = fault as BrokerException ?? new BrokerException(ErrorCode.CoordinatorNotAvailable,
+                $"The login failed: {fault.Message}", fault);
             if (_failure is null || _failure.Code != failure.Code)
                 LogNotRenewed(_logger, failure.Message);
             _failure = failure;
@@ -147,7 +150,7 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
         {
             return await token(cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception fault) when (fault is not OperationCanceledException)
+        catch (Exception fault) when (!cancellationToken.IsCancellationRequested)
         {
             throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"There is no token to log in with: {fault.Message}", fault);
         }

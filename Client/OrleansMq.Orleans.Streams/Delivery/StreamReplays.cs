@@ -173,8 +173,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                 || !SplitDecision.SplitsAgain(hold.Elapsed, IsNear(partition), provider.Options))
                 return;
             LogReleased(logger, stream, subscription.Id, hold.Unsettled);
-            await SplitAgainAsync(stream, subscription.Id, subscription.Replay!, hold.Unsettled, failures: 0, stopping)
-                .ConfigureAwait(false);
+            await SplitAgainAsync(stream, subscription.Id, subscription.Replay!, hold, stopping).ConfigureAwait(false);
         }
         catch (Exception) when (stopping.IsCancellationRequested)
         {
@@ -189,12 +188,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     private bool IsNear(TopicPartition partition) => local?.TryGet(partition, out _) ?? true;
 
     // False: another replay is the subscription's newest one by now.
-    private async Task<bool> SplitAgainAsync(StreamId stream, Guid subscription, Replay replay, long from, int failures,
+    private async Task<bool> SplitAgainAsync(StreamId stream, Guid subscription, Replay replay, StreamHold hold,
         CancellationToken stopping)
     {
         if (provider.Subscriptions.Table.Find(stream, subscription) is not { } current || current.Replay?.Id != replay.Id)
             return false;
-        await splits.SplitAgainAsync(stream, current, from, failures, stopping).ConfigureAwait(false);
+        await splits.SplitAgainAsync(stream, current, hold.Unsettled, hold.Failures, stopping).ConfigureAwait(false);
         return true;
     }
 
@@ -263,9 +262,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                     }
                     continue;
                 }
-                hold.Unsettled = first?.Offset ?? hold.Unsettled;
-                if (first is not null && SplitDecision.SplitsAgain(hold.Elapsed, isNear, provider.Options)
-                    && await SplitAgainAsync(stream, subscription, replay, first.Offset, first.Failures, stopping).ConfigureAwait(false))
+                // Nor is it known after that how far the subscription is: once it has joined, its queue passes over events.
+                if (hold.See(await FindStepAsync(replay, stopping).ConfigureAwait(false)) != step)
+                    continue;
+                hold.Note(first, stable);
+                if (SplitDecision.SplitsAgain(hold.Elapsed, isNear, provider.Options)
+                    && await SplitAgainAsync(stream, subscription, replay, hold, stopping).ConfigureAwait(false))
                     continue;
                 if (!isBound)
                     end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);

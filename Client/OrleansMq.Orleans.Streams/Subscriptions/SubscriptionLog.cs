@@ -119,18 +119,24 @@ internal sealed partial class SubscriptionLog
     {
         await CatchUpAsync(cancellationToken).ConfigureAwait(false);
         foreach (var left in Table.FindLeft().Chunk(MostAtOnce))
-            await Task.WhenAll(left.Select(RemoveAsync)).WaitAsync(cancellationToken).ConfigureAwait(false);
+        {
+            // Where one cannot be written, the others wait for the next sweep.
+            if ((await Task.WhenAll(left.Select(RemoveAsync)).WaitAsync(cancellationToken).ConfigureAwait(false)).Contains(false))
+                return;
+        }
     }
 
-    private async Task RemoveAsync(byte[] key)
+    private async Task<bool> RemoveAsync(byte[] key)
     {
         try
         {
             await WriteAsync(key, null, CancellationToken.None).ConfigureAwait(false);
+            return true;
         }
         catch (OrleansMqException failure)
         {
             LogLeft(_logger, _partition.Topic, failure);
+            return false;
         }
     }
 

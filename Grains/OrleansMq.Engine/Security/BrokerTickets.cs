@@ -107,12 +107,16 @@ internal sealed class BrokerTickets : IAsyncDisposable
             ticket = null;
             return TicketFault.Expired;
         }
-        var fault = TicketFormat.Read(bytes, _followed.Current, now, out ticket);
+        var keys = _followed.Current;
+        var fault = TicketFormat.Read(bytes, keys, now, out ticket);
         if (fault == TicketFault.None)
         {
             if (_verified.Count >= MaxVerified)
                 _verified.Clear();
             _verified[bytes] = ticket!;
+            // The keys were replaced meanwhile: what was remembered may have been forgotten before.
+            if (!ReferenceEquals(keys, _followed.Current))
+                _verified.TryRemove(bytes, out _);
             return fault;
         }
         ticket = null;

@@ -94,6 +94,13 @@ internal sealed class CallTickets
         var fault = carried is byte[] bytes ? _tickets.Verify(bytes, out ticket) : TicketFault.Malformed;
         if (fault == TicketFault.None && IsOfUser(ticket!))
             return ticket;
+        // The broker that made it knows more of its user.
+        if (fault == TicketFault.None && ticket!.ChangedAt > _users.Version && !_onlyWarns)
+        {
+            _users.Hear(ticket.ChangedAt);
+            throw new BrokerException(ErrorCode.BrokerNotAvailable, "This broker has not read yet how the user of the call's ticket has "
+                + "changed. Retry.");
+        }
         _access.Meter.Denials.Failed(SessionProtocol.Orleans);
         var reason = ReasonOf(fault);
         if (_onlyWarns)

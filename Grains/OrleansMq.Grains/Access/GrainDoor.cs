@@ -18,6 +18,8 @@ internal sealed class GrainDoor
 {
     // What Orleans puts before the address of a silo that calls outside of its grains.
     private const string HostedClientPrefix = "hosted-";
+    // What Orleans calls when a grain's timer is due: no method of ours.
+    private const string Timers = "Orleans.Runtime.IGrainTimerInvoker";
 
     private readonly BrokerAccess _access;
     private readonly CallTickets? _tickets;
@@ -46,6 +48,9 @@ internal sealed class GrainDoor
     /// good.</exception>
     public Task InvokeAsync(IIncomingGrainCallContext call)
     {
+        // The grain's own timer, which carries no ticket.
+        if (call.SourceId == call.TargetId && call.InterfaceMethod.DeclaringType?.FullName == Timers)
+            return call.Invoke();
         var isClaimed = !IsClient(call.SourceId);
         var caller = _strangers;
         return (_tickets is null ? isClaimed : _tickets.IsOfBroker(isClaimed, out caller)) ? call.Invoke()

@@ -50,6 +50,24 @@ public sealed class GrainTicketTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Timers_of_grains_run_that_ask_for_tickets()
+    {
+        var root = await LogInAsync("root", SecuredUsers.Password);
+        await WithAsync(root, async () => Assert.Null(await _silo.Client.GetTopic("invented").FindAsync()));
+        // By its timer.
+        await Wait.UntilAsync(async () => !(await _silo.Client.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics())
+            .Any(static statistic => statistic.GrainId == GrainId.Create(TopicGrain.TypeName, "invented")), "the grain has left");
+    }
+
+    [Fact]
+    public async Task Ticket_of_a_user_that_has_changed_elsewhere_is_refused_for_a_while()
+    {
+        var ahead = Tickets.Issue("User:alice", null, Users.CreatedAt("alice"), Users.Version + 1, out _);
+        Assert.Equal(ErrorCode.BrokerNotAvailable, (await Assert.ThrowsAsync<BrokerException>(
+            () => WithAsync(ahead, () => _silo.Client.GetTopic(SecuredUsers.Topic).FindAsync()))).Code);
+    }
+
+    [Fact]
     public async Task Ticket_that_no_broker_made_so_is_refused_at_every_grain()
     {
         var good = await LogInAsync("root", SecuredUsers.Password);

@@ -601,7 +601,10 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                     Joined += isBound ? 1 : 0;
                     continue;
                 }
-                if (step == ReplayStep.Joining && floor < _end && _random.Next(4) == 0
+                yield return 0;
+                if (CaughtUp(silo).FindStep(replay.Id) != step)
+                    continue;
+                if (step == ReplayStep.Joining && _random.Next(4) == 0
                     && silo.Table.Find(s_stream, subscription) is { } current && current.Replay?.Id == replay.Id)
                 {
                     SplitsAgain++;
