@@ -69,8 +69,8 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
-        var call = Cluster.CreateTopicAsync(topic, cancellationToken);
-        var created = await AnswerAsync($"Creating topic '{topic.Name}'", call, cancellationToken).ConfigureAwait(false);
+        var created = await AtControllerAsync($"Creating topic '{topic.Name}'", () => Cluster.CreateTopicAsync(topic, cancellationToken),
+            cancellationToken).ConfigureAwait(false);
         _topics.Remember(created);
         return created;
     }
@@ -86,7 +86,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     private async ValueTask DeleteAsync(string topic, Func<Task> delete, CancellationToken cancellationToken)
     {
         _topics.Forget(topic);
-        await AnswerAsync($"Deleting topic '{topic}'", DeleteAsync(), cancellationToken).ConfigureAwait(false);
+        await AtControllerAsync($"Deleting topic '{topic}'", DeleteAsync, cancellationToken).ConfigureAwait(false);
         _topics.Forget(topic);
 
         async Task<bool> DeleteAsync()
@@ -94,6 +94,26 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
             await delete().ConfigureAwait(false);
             return true;
         }
+    }
+
+    // Again while another broker is taking the cluster's metadata over: nothing was done then.
+    private async ValueTask<T> AtControllerAsync<T>(string what, Func<Task<T>> call, CancellationToken cancellationToken)
+    {
+        BrokerException? refused = null;
+        var answer = await LeaderPatience.RepeatAsync<T?>(_options, async () =>
+        {
+            refused = null;
+            try
+            {
+                return await AnswerAsync(what, call(), cancellationToken).ConfigureAwait(false);
+            }
+            catch (BrokerException moved) when (LeaderPatience.HasMoved(moved.Code))
+            {
+                refused = moved;
+                return default;
+            }
+        }, _ => refused is not null, cancellationToken).ConfigureAwait(false);
+        return refused is null ? answer! : throw refused;
     }
 
     /// <inheritdoc/>

@@ -51,7 +51,7 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
     /// <summary>Takes all pages over for a controller. From then on an earlier controller changes none of them, and every change that it
     /// made before is in the pages that are returned.</summary>
     /// <param name="epoch">The controller's metadata epoch.</param>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.RequestTimedOut"/>: a later controller has claimed a page;
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: a later controller has claimed a page;
     /// <see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async Task<IReadOnlyList<TopicCatalogue>> ClaimAsync(int epoch) =>
         await Task.WhenAll(_pages.Select(page => page.ClaimAsync(epoch))).ConfigureAwait(false);
@@ -67,7 +67,8 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
     /// <param name="topic">The topic's name.</param>
     /// <param name="change">Computes the next page; the same instance for no change. An exception changes nothing.</param>
     /// <param name="stored">Told of the page before and after, once it is stored and before its next change.</param>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.RequestTimedOut"/>: a later controller has claimed the page.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: a later controller has claimed the page, and nothing
+    /// has changed. <see cref="ErrorCode.RequestTimedOut"/>: it has, and whether the change was stored before is unknown.</exception>
     public Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change,
         Action<TopicCatalogue, TopicCatalogue>? stored = null) =>
         ChangeAsync(TopicCatalogue.PageOf(topic), change, stored);
@@ -76,14 +77,15 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
     public async Task ChangeAsync(int page, Func<TopicCatalogue, TopicCatalogue> change,
         Action<TopicCatalogue, TopicCatalogue>? stored = null)
     {
-        if (await _pages[page].TryChangeAsync(change, stored).ConfigureAwait(false))
+        if (await _pages[page].TryChangeAsync(change, stored).ConfigureAwait(false) is not { } lost)
             return;
         Superseded?.Invoke();
-        throw Lost();
+        throw lost;
     }
 
-    private static BrokerException Lost() =>
-        new(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now. Retry.");
+    /// <summary>The answer where a later controller has taken over, and nothing was done.</summary>
+    public static BrokerException Lost() =>
+        new(ErrorCode.LeaderNotAvailable, "Another broker controls the cluster's metadata now. Retry.");
 
     private sealed class Page(IDocument<TopicCatalogue> document)
     {
@@ -134,17 +136,19 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
             }
         }
 
-        public async Task<bool> TryChangeAsync(Func<TopicCatalogue, TopicCatalogue> change, Action<TopicCatalogue, TopicCatalogue>? stored)
+        // Returns why the page was not changed: it is a later controller's.
+        public async Task<BrokerException?> TryChangeAsync(Func<TopicCatalogue, TopicCatalogue> change,
+            Action<TopicCatalogue, TopicCatalogue>? stored)
         {
             await _turn.WaitAsync().ConfigureAwait(false);
             try
             {
                 var before = await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
                 if (IsLost(before))
-                    return false;
+                    return Lost();
                 var next = change(before);
                 if (ReferenceEquals(before, next))
-                    return true;
+                    return null;
                 next = next with { Epoch = _epoch ?? before.Epoch };
                 try
                 {
@@ -153,12 +157,14 @@ internal sealed class Catalogue(Func<string, IDocument<TopicCatalogue>> open, ID
                 catch (Exception failed) when (failed is StateConflictException or BrokerException { Code: ErrorCode.KafkaStorageError })
                 {
                     // The page tells whether a later controller was in the way, or the store failed.
-                    if (IsLost(await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty))
-                        return false;
-                    throw;
+                    if (!IsLost(await document.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty))
+                        throw;
+                    return failed is StateConflictException or { InnerException: StateConflictException } ? Lost()
+                        : new BrokerException(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now; whether the "
+                            + "change was stored before is unknown. Retry.", failed);
                 }
                 stored?.Invoke(before, next);
-                return true;
+                return null;
             }
             finally
             {

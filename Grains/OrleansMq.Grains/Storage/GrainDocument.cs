@@ -71,8 +71,10 @@ internal sealed class GrainDocument<T>(IGrainStorage storage, string type, Grain
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OrleansException or DbException)
         {
-            throw new BrokerException(ErrorCode.KafkaStorageError,
-                $"The state '{type}/{grain.Key}' {failure}. {exception.Message}", exception);
+            // Of a conflict it is certain that nothing was stored.
+            throw new BrokerException(ErrorCode.KafkaStorageError, $"The state '{type}/{grain.Key}' {failure}. {exception.Message}",
+                exception is InconsistentStateException conflict
+                    ? new StateConflictException($"{type}/{grain.Key}", conflict.CurrentEtag, conflict.StoredEtag) : exception);
         }
         finally
         {

@@ -182,7 +182,7 @@ internal sealed partial class ClusterGrain
     private void RefuseIfRetired()
     {
         if (_retired.IsCancellationRequested)
-            throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now. Retry.");
+            throw Catalogue.Lost();
     }
 
     /// <summary>Refuses new work, and deactivates when the current work has ended. A deactivating activation waits for its work but takes

@@ -79,8 +79,20 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
             await UndoAsync(topic.Name, topicId, failure);
             throw new BrokerException(failure.Code, $"Topic '{topic.Name}' was not created: {failure.Message}", failure);
         }
+        catch (BrokerException lost) when (lost.Code == ErrorCode.LeaderNotAvailable)
+        {
+            // The later controller completes the creation, or undoes it.
+            throw new BrokerException(ErrorCode.RequestTimedOut, lost.Message, lost);
+        }
         // The topic is served from here on, so nothing undoes its creation. Housekeeping, or the next call, completes the page.
-        await ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topicId));
+        try
+        {
+            await ChangeAsync(topic.Name, page => page.FinishCreate(topic.Name, topicId));
+        }
+        catch (BrokerException lost) when (lost.Code == ErrorCode.LeaderNotAvailable)
+        {
+            // The later controller does.
+        }
         return created;
     }
 
@@ -112,10 +124,12 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     // Begins with the page, and returns what was begun; null for nothing to do.
     private async Task DeleteAsync(string topic, Func<Task<Guid?>> beginAsync)
     {
+        var hasBegun = false;
         try
         {
             if (await beginAsync() is not { } topicId)
                 return;
+            hasBegun = true;
             _controller?.Forget(topicId);
             await Owner(topic).DeleteAsync(topicId);
             await ChangeAsync(topic, page => Leave(page.Forget(topic, topicId), topicId));
@@ -127,6 +141,10 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         {
             throw new BrokerException(failure.Code,
                 $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
+        }
+        catch (BrokerException lost) when (lost.Code == ErrorCode.LeaderNotAvailable && hasBegun)
+        {
+            throw new BrokerException(ErrorCode.RequestTimedOut, lost.Message, lost);
         }
     }
 
