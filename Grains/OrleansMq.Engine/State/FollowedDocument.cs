@@ -48,6 +48,8 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
     private readonly RareLine _unreachable;
     private Task? _following;
     private volatile T _current;
+    // The version whose Taken has returned.
+    private long _inForce;
     private volatile bool _isRead;
 
     /// <param name="kind">What the document is.</param>
@@ -82,7 +84,7 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
     /// <returns>Whether it is in force here; else it is read now.</returns>
     public bool Hear(long version)
     {
-        if (_current.Version >= version)
+        if (Volatile.Read(ref _inForce) >= version)
             return true;
         Wake();
         return false;
@@ -198,6 +200,7 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
         var isFirst = !_isRead;
         (_current, _isRead) = (document, true);
         Taken?.Invoke(isFirst ? null : before, document);
+        Volatile.Write(ref _inForce, document.Version);
     }
 
     private async Task FollowAsync(bool follows)

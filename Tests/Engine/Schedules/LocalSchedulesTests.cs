@@ -16,7 +16,6 @@ namespace OrleansMq.Tests.Engine.Schedules;
 /// <summary>Schedules in a broker of one process, by a clock that stands still.</summary>
 public sealed class LocalSchedulesTests : IAsyncLifetime
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     private readonly ManualClock _clock = new();
     private readonly RecordedLog _log = new();
@@ -70,8 +69,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         var headers = reader.Current.ReadHeaders();
         Assert.Equal(("h", "x"), (Encoding.UTF8.GetString(headers[0].Key.Span), Encoding.UTF8.GetString(headers[0].Value!.Value.Span)));
         Assert.Null(headers[1].Value);
-        await UntilAsync(async () =>
-            (await _broker.FindOffsetAsync(new TopicPartition("many", 6), OffsetSpec.Latest)).Offset == 1, "the tombstone");
+        await SchedulingTest.UntilAsync(_clock, async () =>
+            (await _broker.FindOffsetAsync(new TopicPartition("many", 6), OffsetSpec.Latest)).Offset == 1);
     }
 
     [Fact]
@@ -140,7 +139,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         await ScheduleAsync("d", TimeSpan.FromHours(1), "y");
         _clock.Advance(TimeSpan.FromHours(3));
         await WaitAsync("d");
-        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+        await SchedulingTest.UntilAsync(_clock, async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0);
         Assert.Equal(["d"], await ValuesAsync());
     }
 
@@ -181,8 +180,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
             for (var i = 0; i < 2 && files.Left is null; i++)
             {
                 clock.Advance(TimeSpan.FromSeconds(1));
-                await UntilAsync(async () => files.Left is not null
-                    || (await broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count <= (1 - i) * Count / 2, "delivery");
+                await SchedulingTest.UntilAsync(clock, async () => files.Left is not null
+                    || (await broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count <= (1 - i) * Count / 2);
             }
             var isDone = files.Left is null;
             files.Arm(0);
@@ -196,8 +195,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
             await using var next = await OpenAsync(files.Left!, clock);
             clock.Advance(TimeSpan.FromSeconds(2));
             var expected = Enumerable.Range(0, Count).Select(i => $"{i:00}").ToList();
-            await UntilAsync(async () => (await ValuesAsync(next)).Count >= Count, $"delivery after change {changes}");
-            await UntilAsync(async () => (await next.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+            await SchedulingTest.UntilAsync(clock, async () => (await ValuesAsync(next)).Count >= Count);
+            await SchedulingTest.UntilAsync(clock, async () => (await next.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0);
             Assert.Equal(expected, (await ValuesAsync(next)).Order());
             if (isDone)
             {
@@ -216,7 +215,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         await _broker.DeleteTopicAsync("gone");
         _clock.Advance(TimeSpan.FromHours(1));
         await WaitAsync("a");
-        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+        await SchedulingTest.UntilAsync(_clock, async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0);
     }
 
     [Fact]
@@ -236,7 +235,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromSeconds(1));
         var accepted = values.Where(value => value[1] != '3').ToArray();
         await WaitAsync(accepted, new TopicPartition("compacted", 0), isOrdered: false);
-        await UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0, "no rest");
+        await SchedulingTest.UntilAsync(_clock, async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0);
         foreach (var value in values)
             await _broker.Schedules.CreateAsync(Schedule("later-" + value, _clock.GetUtcNow().AddSeconds(1)) with
             {
@@ -381,8 +380,8 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
                     await _broker.Schedules.CreateAsync(schedule))).Code);
         }
         Assert.InRange(accepted, 10, 70);
-        await UntilAsync(async () =>
-            (await _broker.FindOffsetAsync(new TopicPartition("small", 0), OffsetSpec.Latest)).Offset == 2 * accepted, "all records");
+        await SchedulingTest.UntilAsync(_clock, async () =>
+            (await _broker.FindOffsetAsync(new TopicPartition("small", 0), OffsetSpec.Latest)).Offset == 2 * accepted);
         // What was remembered of a topic ends.
         await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "2000" });
         _clock.Advance(TimeSpan.FromSeconds(11));
@@ -477,7 +476,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
 
     private async Task WaitAsync(string[] values, TopicPartition partition, bool isOrdered = true)
     {
-        await UntilAsync(async () => (await ValuesAsync(partition: partition)).Count >= values.Length, "the records");
+        await SchedulingTest.UntilAsync(_clock, async () => (await ValuesAsync(partition: partition)).Count >= values.Length);
         var found = await ValuesAsync(partition: partition);
         if (isOrdered)
             Assert.Equal(values, found);
@@ -487,27 +486,4 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
 
     private static ISchedules SchedulesOf(BrokerAccess access) =>
         access.Open(BrokerSession.InProcess).Broker.Schedules;
-
-    private static async Task UntilAsync(Func<Task<bool>> condition, string what)
-    {
-        var watch = System.Diagnostics.Stopwatch.StartNew();
-        while (!await IsTrueAsync())
-        {
-            Assert.True(watch.Elapsed < Deadline, $"Not within {Deadline}: {what}.");
-            await Task.Delay(5);
-        }
-
-        async Task<bool> IsTrueAsync()
-        {
-            try
-            {
-                return await condition();
-            }
-            catch (BrokerException)
-            {
-                // Its partition is killed, or is not led yet.
-                return false;
-            }
-        }
-    }
 }

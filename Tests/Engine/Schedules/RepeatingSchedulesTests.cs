@@ -50,7 +50,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             await WaitAsync(i);
             _clock.Advance(TimeSpan.FromMilliseconds(1));
             await WaitAsync(i + 1);
-            await UntilAsync(async () => (await FindAsync())?.At != next.At);
+            await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())?.At != next.At);
         }
         Assert.True(await Schedules.CancelAsync("orders", "x"));
         Assert.False(await Schedules.CancelAsync("orders", "x"));
@@ -69,7 +69,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         Assert.Equal(begin, (await FindAsync())!.At);
         _clock.Advance(TimeSpan.FromMinutes(1));
         await WaitAsync(1);
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2024-03-31T04:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2024-03-31T04:00:00Z"));
         Assert.Equal("Europe/Berlin", (await FindAsync())!.TimeZone);
     }
 
@@ -84,11 +84,11 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         await WaitAsync(1);
         Assert.Contains("was due at 2023-11-14T23:00:00.0000000+00:00", Assert.Single(log.At(EngineLogLevel.Warning),
             line => line.Contains("fires late", StringComparison.Ordinal)), StringComparison.Ordinal);
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-17T23:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2023-11-17T23:00:00Z"));
         _clock.Advance(TimeSpan.FromMinutes(46) + TimeSpan.FromSeconds(40));
         await WaitAsync(2);
         await RestartAsync();
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-18T00:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2023-11-18T00:00:00Z"));
         Assert.Equal(2, await CountAsync());
     }
 
@@ -137,7 +137,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         // A firing takes no place, and a restart none either.
         _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
         await WaitAsync(1);
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
         await RestartAsync();
         await FindAsync();
         Bound(2);
@@ -187,7 +187,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
                 Assert.Equal(ErrorCode.InvalidRequest, await ErrorAsync(other));
             _clock.Advance(made[0].At - _clock.GetUtcNow());
             await WaitAsync(i + 1);
-            await UntilAsync(async () => (await FindAsync())!.At != made[0].At);
+            await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At != made[0].At);
             await RestartAsync();
         }
         // A record of the same id that is appended once stands in the way, too.
@@ -201,7 +201,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         await Schedules.CreateAsync(Hourly);
         _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
         await WaitAsync(1);
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
         Assert.True(await Schedules.CancelAsync("orders", "x"));
         _clock.Ahead = TimeSpan.FromMinutes(-10);
         await Schedules.CreateAsync(Hourly);
@@ -252,7 +252,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         var places = await partition.ListAsync(null, 10, default);
         _clock.Advance(Time("2023-11-14T23:00:00Z") - _clock.GetUtcNow());
         await WaitAsync(1);
-        await UntilAsync(async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
+        await SchedulingTest.UntilAsync(_clock, async () => (await FindAsync())!.At == Time("2023-11-15T00:00:00Z"));
         Assert.Equal(Time("2023-11-15T00:00:00Z"), Assert.Single(await partition.DescribeAsync(places, default)).At);
     }
 
@@ -264,7 +264,8 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         await Schedules.CreateAsync(Hourly with { Topic = "other" });
         await _broker.DeleteTopicAsync("orders");
         _clock.Advance(TimeSpan.FromHours(1));
-        await UntilAsync(async () => (await Schedules.ListAsync(new ScheduleQuery())).Schedules is [{ Topic: "other" }]);
+        await SchedulingTest.UntilAsync(_clock, async () =>
+            (await Schedules.ListAsync(new ScheduleQuery())).Schedules is [{ Topic: "other" }]);
     }
 
     [Fact]
@@ -283,7 +284,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             for (var i = 0; i < Firings && files.Left is null; i++)
             {
                 clock.Advance(next - clock.GetUtcNow());
-                await UntilAsync(async () => files.Left is not null
+                await SchedulingTest.UntilAsync(clock, async () => files.Left is not null
                     || (await broker.Schedules.FindAsync("orders", "x"))!.At > next && await CountAsync(broker) == i + 1);
                 next += TimeSpan.FromHours(1);
             }
@@ -299,11 +300,11 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             await using var later = await OpenAsync(files.Left!, clock);
             for (; next <= made.At + TimeSpan.FromHours(Firings); next += TimeSpan.FromHours(1))
             {
-                await UntilInTimeAsync(clock, async () => (await later.Schedules.FindAsync("orders", "x"))!.At == next);
+                await SchedulingTest.UntilAsync(clock, async () => (await later.Schedules.FindAsync("orders", "x"))!.At == next);
                 clock.Advance(next - clock.GetUtcNow());
             }
-            await UntilInTimeAsync(clock, async () => (await later.Schedules.FindAsync("orders", "x"))!.At == next);
-            await UntilInTimeAsync(clock, async () => await CountAsync(later) == Firings + 1);
+            await SchedulingTest.UntilAsync(clock, async () => (await later.Schedules.FindAsync("orders", "x"))!.At == next);
+            await SchedulingTest.UntilAsync(clock, async () => await CountAsync(later) == Firings + 1);
             if (isDone)
             {
                 Assert.True(changes > 10, $"Only {changes} changes: nothing was interrupted.");
@@ -311,13 +312,6 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
             }
         }
     }
-
-    // The clock goes on: an append that the clock overtook is tried again after a pause.
-    private static Task UntilInTimeAsync(ManualClock clock, Func<Task<bool>> isTrue) => UntilAsync(() =>
-    {
-        clock.Advance(TimeSpan.FromMilliseconds(10));
-        return isTrue();
-    });
 
     [Fact]
     public async Task Values_out_of_range_are_refused_and_the_message_names_the_fix()
@@ -455,7 +449,7 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
 
     private async Task WaitAsync(int count)
     {
-        await UntilAsync(async () => await CountAsync() >= count);
+        await SchedulingTest.UntilAsync(_clock, async () => await CountAsync() >= count);
         Assert.Equal(count, await CountAsync());
     }
 
@@ -466,6 +460,4 @@ public sealed class RepeatingSchedulesTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromHours(3));
         await WaitAsync(count + 1);
     }
-
-    private static Task<bool> UntilAsync(Func<Task<bool>> condition) => SchedulingTest.UntilAsync(condition, static isTrue => isTrue);
 }

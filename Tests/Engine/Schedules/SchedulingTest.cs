@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Schedules;
 
@@ -29,4 +30,14 @@ internal static class SchedulingTest
             await Task.Delay(5);
         }
     }
+
+    /// <summary>Asks until it is so. Between two looks the clock goes on: a broker that was timing something while the clock was advanced
+    /// does it a moment later.</summary>
+    public static Task UntilAsync(ManualClock clock, Func<Task<bool>> condition) => UntilAsync(async () =>
+    {
+        if (await condition())
+            return true;
+        clock.Advance(TimeSpan.FromMilliseconds(10));
+        return false;
+    }, static isTrue => isTrue);
 }
