@@ -36,18 +36,20 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     /// <summary>The same producer at another broker.</summary>
     public TestTransactions Over(IBroker other) => new(other, id, Identity) { _number = _number };
 
-    /// <summary>Adds partitions of a topic.</summary>
+    /// <summary>Adds partitions of a topic. Asks again where the answer says so, as clients do.</summary>
     /// <returns>The transaction's number.</returns>
     public async Task<long> AddAsync(string topic, params int[] partitions)
     {
         var topicId = (await broker.GetTopicAsync(topic)).TopicId;
-        var answer = await broker.Transactions.SendAsync(new AddToTransaction
+        AddToTransactionResult answer;
+        while ((answer = await broker.Transactions.SendAsync(new AddToTransaction
         {
             TransactionalId = id,
             Producer = Identity,
             Partitions = [.. partitions.Select(partition => new TransactionPartition(topic, partition, topicId))],
             Caller = new TransactionCaller("test"),
-        });
+        })).Error.Action() == ErrorAction.Retry)
+            await Task.Delay(5);
         Assert.True(answer.Error == ErrorCode.None, $"{answer.Error}: {answer.Message}");
         return _number = answer.Number;
     }

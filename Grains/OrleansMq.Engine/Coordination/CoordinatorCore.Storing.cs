@@ -42,7 +42,8 @@ internal abstract partial class CoordinatorCore
     /// <summary>The participants for whom answers are held.</summary>
     protected IEnumerable<string> HeldWaiters => _held.Waiters;
 
-    private bool IsStoring => IsRecovering || _versions.Any(static versions => versions.IsBehind);
+    /// <summary>Whether something of the working state is not stored, or what is stored must be read.</summary>
+    protected bool IsStoring => IsRecovering || _versions.Any(static versions => versions.IsBehind);
 
     /// <summary>The content of a document changed. A state that had no documents gets all of them.</summary>
     protected void Changed(int document)

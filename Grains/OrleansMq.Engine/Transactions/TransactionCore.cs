@@ -42,6 +42,8 @@ internal sealed class TransactionCore : CoordinatorCore
     private DateTimeOffset _takeAgainAt;
     private DateTimeOffset? _storeAt;
     private DateTimeOffset _nextExpiry;
+    // The producer ids of an expired state whose deletion is being stored.
+    private long[] _expiredIds = [];
 
     /// <summary>Takes a transactional id over.</summary>
     /// <param name="transactionalId">The id.</param>
@@ -210,6 +212,7 @@ internal sealed class TransactionCore : CoordinatorCore
     {
         if (IsRecovering)
             return;
+        ReleaseExpired();
         TellParticipants();
         if (_waiting.Count == 0)
             return;
@@ -291,9 +294,21 @@ internal sealed class TransactionCore : CoordinatorCore
         if (_state is not { } state || !_rules.IsExpired(state, _options, Now) || _nextExpiry > Now)
             return;
         _nextExpiry = Now + ExpiryPause;
-        // What is noted of its producer ids stays: until the deletion is stored the id may come back with them.
+        // Until the deletion is stored the id may come back with them.
+        _expiredIds = [.. IdsOf(state)];
         Forget();
     }
+
+    private void ReleaseExpired()
+    {
+        if (_expiredIds.Length == 0 || IsStoring)
+            return;
+        Release([.. _expiredIds.Except(IdsOf(_state))]);
+        _expiredIds = [];
+    }
+
+    private static long[] IdsOf(TransactionState? state) =>
+        state is null ? [] : [state.ProducerId, state.PreviousProducerId, state.NextProducerId];
 
     // --- Time ---
 
