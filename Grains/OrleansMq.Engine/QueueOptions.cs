@@ -38,7 +38,8 @@ public sealed record QueueOptions
     /// <c>max.message.bytes</c> no smaller, not compacted. A letter has up to 64 KiB of headers more than its record: one that the topic
     /// refuses for good is dropped, counted and logged. A record goes to the partition with the number of its own, modulo their number,
     /// with the headers of <c>DeadLetterHeaders</c>, once in effect. While that partition is away, dead letters wait. With the topic
-    /// deleted, they are dropped, and counted.</summary>
+    /// deleted, they go to the next one of that name, whatever its configuration, for which they wait a minute; then they are dropped,
+    /// logged and counted.</summary>
     public string? DeadLetterTopic { get; init; }
 
     /// <summary>How long a record lives after the broker appended it, 1 millisecond to 366,000 days; zero, the default, for ever. Its topic

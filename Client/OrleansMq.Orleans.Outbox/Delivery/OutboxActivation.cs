@@ -299,17 +299,17 @@ internal sealed partial class OutboxActivation : IOutbox
 
     private async Task<(ErrorCode Error, string? Reason)> AppendAsync(OutboxRun run)
     {
-        using var builder = new RecordBatchBuilder();
-        foreach (var message in run.Messages)
-        {
-            RecordHeader[] headers = [.. message.Headers.Select(static header => new RecordHeader(Encoding.UTF8.GetBytes(header.Name),
-                header.Value is { } value ? (ReadOnlyMemory<byte>?)value : null)),
-                RecordHeaders.Text(OutboxHeaders.MessageId, message.IdText)];
-            builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null, headers);
-        }
-        builder.SetProducer(run.ProducerId, OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
         try
         {
+            using var builder = new RecordBatchBuilder();
+            foreach (var message in run.Messages)
+            {
+                RecordHeader[] headers = [.. message.Headers.Select(static header => new RecordHeader(Encoding.UTF8.GetBytes(header.Name),
+                    header.Value is { } value ? (ReadOnlyMemory<byte>?)value : null)),
+                    RecordHeaders.Text(OutboxHeaders.MessageId, message.IdText)];
+                builder.Add(message.Timestamp, message.Key, message.Key is not null, message.Value, message.Value is not null, headers);
+            }
+            builder.SetProducer(run.ProducerId, OutboxProducers.Epoch, OutboxProducers.SequenceOf(run.Messages[0].Sequence));
             if (Options.BeforeSend is { } hook)
                 await hook(_grain, run.Target);
             var result = await _services.Client.Broker.ProduceAsync(run.Target, builder.Build(), Acks.All);

@@ -4,7 +4,8 @@ namespace OrleansMq.Outboxes;
 
 /// <summary>
 /// The state of a grain with its outbox, over the grain's storage provider. One write or read is under way at a time.
-/// <para>The grain's write has the state as it is in memory. The outbox's own writes have the stored state, as it was read just before,
+/// <para>The grain's write has the state as it is in memory when it begins: what an interleaved call changes meanwhile belongs to its own
+/// write, with its messages. The outbox's own writes have the stored state, as it was read just before,
 /// with another outbox: what the grain has changed and not written stays unwritten.</para>
 /// <para>A write of the grain that throws, for whatever reason, ends the activation: what was changed and added since the last write is
 /// dropped, whichever call did it, and no later write of this activation succeeds. So no call returns as if a change were stored that was
@@ -19,6 +20,7 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     private readonly string _name;
     private readonly OutboxServices _services;
     private readonly OutboxActivation _activation;
+    private readonly Func<TState, TState>? _copy;
     private readonly SemaphoreSlim _turn = new(1);
     private GrainState<TState> _state = new(new TState());
     // The last write, while its outcome is not known.
@@ -26,9 +28,14 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
     private bool _hasEnded;
     private bool _isUnknown;
 
-    public OutboxState(IGrainContext context, IGrainStorage storage, string name, OutboxServices services)
+    /// <param name="context">The activation.</param>
+    /// <param name="storage">The storage provider.</param>
+    /// <param name="name">The state's name.</param>
+    /// <param name="services">What the outboxes of the silo share.</param>
+    /// <param name="copy">Copies a state; null: a write hands over the state itself.</param>
+    public OutboxState(IGrainContext context, IGrainStorage storage, string name, OutboxServices services, Func<TState, TState>? copy)
     {
-        (_context, _storage, _name, _services) = (context, storage, name, services);
+        (_context, _storage, _name, _services, _copy) = (context, storage, name, services, copy);
         _activation = new OutboxActivation(context.GrainId, name, services, this);
         context.ObservableLifecycle.Subscribe($"outbox {name}", GrainLifecycleStage.SetupState, StartAsync, _activation.StopAsync);
     }
@@ -180,11 +187,12 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         }
         var document = core.Compose(withAdded: true, OrleansMq.Producers.OutboxProducers.IdOf(Random.Shared.NextInt64()), Guid.NewGuid(),
             topic => partitions.TryGetValue(topic, out var count) ? count : null);
-        State.Outbox = document;
+        var row = RowOf(document);
         var turn = _activation.Records.Begin();
         try
         {
-            await _storage.WriteStateAsync(_name, _context.GrainId, _state, cancellationToken);
+            await _storage.WriteStateAsync(_name, _context.GrainId, row, cancellationToken);
+            (_state.ETag, _state.RecordExists) = (row.ETag, row.RecordExists);
         }
         catch
         {
@@ -204,6 +212,14 @@ internal sealed class OutboxState<TState> : IOutboxState<TState>, IOutboxStore
         _activation.Change();
         _activation.Records.Wrote(turn);
         _activation.Wrote();
+    }
+
+    // What is written: the state as it is now, with a document.
+    private GrainState<TState> RowOf(OutboxDocument document)
+    {
+        var state = State;
+        state.Outbox = document;
+        return _copy is null ? _state : new GrainState<TState>(_copy(state), _state.ETag) { RecordExists = _state.RecordExists };
     }
 
     // Makes ready what a write needs. Returns the numbers of partitions that are known.

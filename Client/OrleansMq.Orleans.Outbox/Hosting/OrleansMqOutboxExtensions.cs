@@ -62,8 +62,8 @@ internal sealed class OutboxStateMapper : IAttributeToFactoryMapper<OutboxStateA
                 + $"{parameter.Member.DeclaringType} would be stored without its messages: {why}");
         }
         var create = s_create.MakeGenericMethod(type.GetGenericArguments())
-            .CreateDelegate<Func<IGrainContext, OutboxStateAttribute, object>>();
-        return context => create(context, metadata);
+            .CreateDelegate<Func<IGrainContext, OutboxStateAttribute, Type, object>>();
+        return context => create(context, metadata, parameter.Member.DeclaringType!);
     }
 
     /// <summary>Returns what keeps serializers of storages from storing the property <see cref="IHasOutbox.Outbox"/> of a class; null for
@@ -81,7 +81,7 @@ internal sealed class OutboxStateMapper : IAttributeToFactoryMapper<OutboxStateA
             && !hasId ? "give its property 'Outbox' an [Id], as the other ones have." : null;
     }
 
-    private static object Create<TState>(IGrainContext context, OutboxStateAttribute metadata)
+    private static object Create<TState>(IGrainContext context, OutboxStateAttribute metadata, Type grain)
         where TState : class, IHasOutbox, new()
     {
         var services = context.ActivationServices;
@@ -91,6 +91,13 @@ internal sealed class OutboxStateMapper : IAttributeToFactoryMapper<OutboxStateA
                     + $"register it, as with AddMemoryGrainStorage(\"{missing}\")."
                 : $"State '{metadata.StateName}' of grain {context.GrainId} names no storage, and the silo has no default one: name it in "
                     + "[OutboxState], or register a default.");
-        return new OutboxState<TState>(context, storage, metadata.StateName, services.GetRequiredService<OutboxServices>());
+        var copy = StateCopies.Find<TState>(services, out var leftOut);
+        if (copy is null && StateCopies.Interleaves(grain))
+        {
+            throw new InvalidOperationException($"Calls of {grain} interleave, and its state class {typeof(TState)} cannot be copied for a "
+                + $"write, because of {leftOut}: give the class and each class in it [GenerateSerializer], and each of their fields and "
+                + "properties an [Id]. Otherwise a change of another call could be stored without its messages.");
+        }
+        return new OutboxState<TState>(context, storage, metadata.StateName, services.GetRequiredService<OutboxServices>(), copy);
     }
 }

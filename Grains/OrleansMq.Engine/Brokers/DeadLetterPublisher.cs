@@ -42,32 +42,45 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
         CancellationToken cancellationToken)
     {
         var (topic, isGone) = await _topics.FindAsync(target.TopicId, source.TargetTopic, cancellationToken).ConfigureAwait(false);
-        if (topic is null)
-            return isGone ? DeadLetterOutcome.TargetGone : throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
+        if (topic is null && !isGone)
+            throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"The dead-letter topic {source.TargetTopic ?? target.TopicId.ToString()} was not found; it is looked up again.");
-        var dropped = letters.Where(letter => Letters.IsCycle(letter, topic)).Select(letter => letter.Intent.Sequence).ToHashSet();
-        var to = (target.TopicId, new TopicPartition(topic, target.Partition));
-        var sent = letters.Where(letter => !dropped.Contains(letter.Intent.Sequence)).ToList();
-        try
+        while (true)
         {
-            for (var next = 0; next < sent.Count;)
+            try
             {
-                var run = RunFrom(source, sent, next);
-                if (!await TrySendAsync(source, to, run, dropped, cancellationToken).ConfigureAwait(false))
-                {
-                    // The target has some of them: another leader sent them in other batches. Or it does not take one of them.
-                    foreach (var letter in run)
-                        await TrySendAsync(source, to, [letter], dropped, cancellationToken).ConfigureAwait(false);
-                }
-                next += run.Count;
+                if (topic is not null)
+                    return await PublishAsync(source, (topic, target), letters, cancellationToken).ConfigureAwait(false);
             }
-        }
-        catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
-        {
-            // What was known of the topic was a moment behind.
-            if (await _topics.IsGoneAsync(target.TopicId, topic, cancellationToken).ConfigureAwait(false))
+            catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
+            {
+                // What was known of the topic may be a moment behind.
+                if (!await _topics.IsGoneAsync(target.TopicId, topic!, cancellationToken).ConfigureAwait(false))
+                    throw;
+            }
+            if (await _topics.FindSuccessorAsync(source, target.TopicId, cancellationToken).ConfigureAwait(false) is not { } successor)
                 return DeadLetterOutcome.TargetGone;
-            throw;
+            (topic, target) = successor;
+        }
+    }
+
+    private async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, (string Topic, DeadLetterTarget Target) target,
+        IReadOnlyList<DeadLetter> letters, CancellationToken cancellationToken)
+    {
+        var topic = target.Topic;
+        var dropped = letters.Where(letter => Letters.IsCycle(letter, topic)).Select(letter => letter.Intent.Sequence).ToHashSet();
+        var to = (target.Target.TopicId, new TopicPartition(topic, target.Target.Partition));
+        var sent = letters.Where(letter => !dropped.Contains(letter.Intent.Sequence)).ToList();
+        for (var next = 0; next < sent.Count;)
+        {
+            var run = RunFrom(source, sent, next);
+            if (!await TrySendAsync(source, to, run, dropped, cancellationToken).ConfigureAwait(false))
+            {
+                // The target has some of them: another leader sent them in other batches. Or it does not take one of them.
+                foreach (var letter in run)
+                    await TrySendAsync(source, to, [letter], dropped, cancellationToken).ConfigureAwait(false);
+            }
+            next += run.Count;
         }
         await _topics.WarnIfWeakerAsync(source.Partition.Topic, topic, cancellationToken).ConfigureAwait(false);
         return new DeadLetterResult(DeadLetterOutcome.Published, dropped);

@@ -19,7 +19,11 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     private static readonly TimeSpan Confirmation = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<Guid, string> _names = new();
+    // How long the letters of a deleted topic wait for one of its name: who keeps the queue may create it.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
+    private readonly ConcurrentDictionary<Guid, long> _goneSince = new();
     private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
 
     /// <inheritdoc cref="IDeadLetterPort.FindTargetAsync"/>
@@ -65,6 +69,34 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
             return await IsGoneAsync(topicId, name, cancellationToken).ConfigureAwait(false) ? (null, true) : Found(topicId, name);
         var since = _absentSince.GetOrAdd(topicId, time.GetTimestamp());
         return (null, time.GetElapsedTime(since) >= Confirmation);
+    }
+
+    /// <summary>Finds where the letters of a deleted topic go: to the topic that has the name now that their queue is configured with.
+    /// Where none has it, it is waited for.</summary>
+    /// <param name="source">The cursor that they come from.</param>
+    /// <param name="gone">The deleted topic.</param>
+    /// <param name="cancellationToken">Ends the search.</param>
+    /// <returns>Null: there is none.</returns>
+    /// <exception cref="BrokerException">It is waited for.</exception>
+    public async Task<(string Name, DeadLetterTarget Target)?> FindSuccessorAsync(DeadLetterSource source, Guid gone,
+        CancellationToken cancellationToken)
+    {
+        var name = source.ConfiguredTopic;
+        if (name is null || name == source.Partition.Topic)
+            return null;
+        try
+        {
+            var found = await broker().GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
+            if (found.TopicId != gone)
+                return (name, new DeadLetterTarget(found.TopicId, source.Partition.Partition % found.Partitions));
+        }
+        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+        }
+        if (time.GetElapsedTime(_goneSince.GetOrAdd(gone, time.GetTimestamp())) >= Patience)
+            return null;
+        throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Dead-letter topic '{name}' was deleted. Create one of that name, or "
+            + $"name another one for the queue: otherwise its letters are dropped after {Patience.TotalMinutes} minute.");
     }
 
     /// <summary>Whether the topic that had this name was deleted. The topic's own document tells.</summary>

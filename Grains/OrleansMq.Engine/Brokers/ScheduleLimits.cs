@@ -6,27 +6,28 @@ using OrleansMq.Records;
 namespace OrleansMq.Brokers;
 
 /// <summary>
-/// Refuses to schedule what its topic would refuse: by the topic's configuration, which is remembered for a while. A topic that cannot be
-/// described now refuses nothing: a record that it refuses at its time is dropped, and counted. One that is not there any more, or is
+/// Refuses to schedule what its topic would refuse: by the topic's configuration, which is remembered for a while. Where a topic cannot be
+/// described now, the caller is to retry: a record that its topic refuses at its time is dropped. One that is not there any more, or is
 /// another one, refuses all. Thread safe.
 /// </summary>
 internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
 {
     private const int MaxTopics = 1_000;
     private static readonly TimeSpan Remembered = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
-    private readonly ConcurrentDictionary<Guid, (Task<Limits?> Limits, long Since)> _known = [];
+    private readonly ConcurrentDictionary<Guid, (Task<Limits> Limits, long Since)> _known = [];
 
     private sealed record Limits(bool IsCompacted, int MaxMessageBytes);
 
     /// <summary>Checks a record.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRecord"/>, <see cref="ErrorCode.MessageTooLarge"/>, or
-    /// <see cref="ErrorCode.UnknownTopicId"/>: the listing is of a topic that was deleted.</exception>
+    /// <see cref="ErrorCode.UnknownTopicId"/>: the listing is of a topic that was deleted. One that says to retry: the topic cannot be
+    /// described now.</exception>
     public async ValueTask CheckAsync(TopicListing topic, NewSchedule schedule, CancellationToken cancellationToken)
     {
-        if (await FindAsync(topic, cancellationToken).ConfigureAwait(false) is not { } limits)
-            return;
+        var limits = await FindAsync(topic, cancellationToken).ConfigureAwait(false);
         if (limits.IsCompacted && schedule.Key is null)
             throw new BrokerException(ErrorCode.InvalidRecord,
                 $"'{topic.Name}' is compacted (cleanup.policy): its records need a key. Give the scheduled record one.");
@@ -35,7 +36,7 @@ internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
                 + $"'{topic.Name}' is {limits.MaxMessageBytes}. Make the record smaller, or raise the limit.");
     }
 
-    private async ValueTask<Limits?> FindAsync(TopicListing topic, CancellationToken cancellationToken)
+    private async ValueTask<Limits> FindAsync(TopicListing topic, CancellationToken cancellationToken)
     {
         var now = time.GetTimestamp();
         if (!_known.TryGetValue(topic.TopicId, out var known) || time.GetElapsedTime(known.Since, now) > Remembered)
@@ -50,7 +51,10 @@ internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
         }
         catch (TimeoutException)
         {
-            return null;
+            if (known.Limits.IsCompleted)
+                _known.TryRemove(KeyValuePair.Create(topic.TopicId, known));
+            throw new BrokerException(ErrorCode.LeaderNotAvailable,
+                $"Topic '{topic.Name}' was not described within {Patience.TotalSeconds} s, by which the record is checked. Retry.");
         }
         catch (BrokerException)
         {
@@ -59,20 +63,23 @@ internal sealed class ScheduleLimits(IBroker broker, TimeProvider time)
         }
     }
 
-    private async Task<Limits?> DescribeAsync(TopicListing topic)
+    private async Task<Limits> DescribeAsync(TopicListing topic)
     {
-        TopicDescription described;
-        try
+        TopicDescription? described = null;
+        for (var began = time.GetTimestamp(); described is null;)
         {
-            described = await broker.DescribeTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
-        {
-            throw Deleted(topic, unknown);
-        }
-        catch (BrokerException)
-        {
-            return null;
+            try
+            {
+                described = await broker.DescribeTopicAsync(topic.Name, CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                throw Deleted(topic, unknown);
+            }
+            catch (BrokerException passing) when (passing.Code.Action() == ErrorAction.Retry && time.GetElapsedTime(began) < Patience)
+            {
+                await Task.Delay(RetryPause, time).ConfigureAwait(false);
+            }
         }
         if (described.TopicId != topic.TopicId)
             throw Deleted(topic, null);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Clusters;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Groups;
 
@@ -12,9 +13,6 @@ internal readonly record struct GroupTopic(string Name, Guid TopicId, int Partit
 /// <summary>The served topics in an image of the cluster. Immutable.</summary>
 internal sealed class GroupTopics
 {
-    // The UUID version whose ids sort by creation time.
-    private const int TimeOrdered = 7;
-
     // All groups of a broker share one view of an image, and so the comparison below, since thousands of groups see every leader change.
     private static readonly ConditionalWeakTable<ClusterImage, GroupTopics> OfImages = [];
 
@@ -74,11 +72,7 @@ internal sealed class GroupTopics
     /// <summary>Whether a newer topic has taken a name. Ids contain their creation time: if the given id is newer than the topic in the
     /// image, the image does not contain it yet, and nothing is replaced.</summary>
     public bool IsReplaced(string name, Guid topicId) =>
-        Find(name) is { } topic && topic.TopicId != topicId && !IsNewer(topicId, topic.TopicId);
-
-    /// <summary>Whether one topic was created after another, as far as their ids tell.</summary>
-    internal static bool IsNewer(Guid one, Guid other) =>
-        one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
+        Find(name) is { } topic && topic.TopicId != topicId && !TopicIds.IsNewer(topicId, topic.TopicId);
 
     /// <summary>Whether two images are the same for groups, which ignore changes of leaders and replicas.</summary>
     public bool IsSameAs(GroupTopics other)

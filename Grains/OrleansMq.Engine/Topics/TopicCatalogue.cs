@@ -82,9 +82,14 @@ internal sealed record TopicCatalogue
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public int Epoch { get; init; }
 
+    /// <summary>The newest id of the page, also of topics that were deleted; null for none. A later topic has a newer id, by which groups
+    /// tell two topics of one name apart, whatever the clocks of controllers say.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Guid? NewestId { get; init; }
+
     /// <summary>Begins to create a topic.</summary>
     /// <param name="request">Its name, partitions, replication factor and configuration.</param>
-    /// <param name="topicId">A new UUID.</param>
+    /// <param name="topicId">A new UUID. Where it is not newer than all of the page, the topic gets another.</param>
     /// <param name="limits">Defaults and limits.</param>
     /// <returns>The next page and the topic's document, or <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>,
@@ -115,17 +120,18 @@ internal sealed record TopicCatalogue
         if ((TopicConfigRules.MissingCodec(parsed.Next, limits.Codecs)
             ?? (parsed.Next.CompressionType is { } codec ? limits.WhyMissing?.Invoke(codec) : null)) is { } missing)
             return Refuse(ErrorCode.InvalidConfig, missing);
+        var newId = TopicIds.Above(topicId, Topics.Values.Select(static known => known.TopicId).Append(NewestId ?? Guid.Empty));
         var topic = new TopicState
         {
             Name = request.Name,
-            TopicId = topicId,
+            TopicId = newId,
             Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
             ReplicationFactor = replicationFactor,
             Configs = configs,
             Status = TopicStatus.Creating,
         };
-        return TopicDecision<TopicCreation>.Accept(new TopicCreation(With(request.Name, topicId, TopicStatus.Creating), topic,
-            parsed.Next));
+        return TopicDecision<TopicCreation>.Accept(new TopicCreation(
+            With(request.Name, newId, TopicStatus.Creating) with { NewestId = newId }, topic, parsed.Next));
     }
 
     /// <summary>Adds a topic that has a document but no entry: the catalogue was lost, or is older than the document.</summary>

@@ -66,13 +66,14 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         using var _ = await BeginAsync(topic.Name);
         cancellationToken.ThrowIfCancellationRequested();
         await FinishInterruptedAsync(topic.Name);
-        var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
+        var newId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
         TopicCreation? creation = null;
-        await ChangeAsync(topic.Name, page => (creation = page.BeginCreate(topic, topicId, Limits()).Next).Catalogue);
+        await ChangeAsync(topic.Name, page => (creation = page.BeginCreate(topic, newId, Limits()).Next).Catalogue);
+        var topicId = creation!.Topic.TopicId;
         TopicDescription created;
         try
         {
-            created = await Owner(topic.Name).CreateAsync(SpecOf(creation!.Topic));
+            created = await Owner(topic.Name).CreateAsync(SpecOf(creation.Topic));
         }
         catch (BrokerException failure) when (failure.Code is ErrorCode.KafkaStorageError or ErrorCode.InvalidReplicationFactor)
         {

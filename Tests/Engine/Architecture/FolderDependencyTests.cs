@@ -35,7 +35,7 @@ public sealed partial class FolderDependencyTests
         ("Transactions", ["Api", "Coordination", "Diagnostics", "Partitions", "Producers", "State"]),
         ("Replication", ["Api", "Compaction", "Diagnostics", "Log", "Partitions", "Records", "State", "Topics"]),
         ("Clusters", ["Api", "Records", "Replication", "Topics"]),
-        ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State"]),
+        ("Groups", ["Api", "Clusters", "Coordination", "Diagnostics", "Records", "State", "Topics"]),
         ("Shares", ["Api", "Groups", "Log", "Partitions", "Queues", "Records"]),
         ("Quotas", ["Diagnostics", "State"]),
         ("Access", ["Api", "Diagnostics", "Groups", "Log", "Partitions", "Producers", "Quotas", "Records", "Shares", "Topics"]),

@@ -6,6 +6,7 @@ using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Queues;
@@ -44,6 +45,56 @@ public sealed class DeadLetterPublisherTests
             intent.Target, [letter], CancellationToken.None);
         Assert.Equal(DeadLetterOutcome.TargetGone, result.Outcome);
         Assert.Equal(0, (await broker.FindOffsetAsync(new TopicPartition("letters", 0), OffsetSpec.Latest)).Offset);
+    }
+
+    [Fact]
+    public async Task Letters_of_a_deleted_topic_wait_for_one_of_its_name_and_are_dropped_after_a_while()
+    {
+        var clock = new ManualClock();
+        await using var broker = await LocalBroker.OpenAsync(
+            new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
+        var before = await broker.CreateTopicAsync(new NewTopic("letters", 1));
+        var port = new DeadLetterPublisher(() => broker, CompressionCodecs.Empty, EngineLog.Silent, clock);
+        var source = new DeadLetterSource(new TopicPartition("source", 3), Guid.NewGuid(), "queue/work", "letters", "letters");
+        await broker.DeleteTopicAsync("letters");
+        Assert.Contains("'letters' was deleted", (await Assert.ThrowsAsync<BrokerException>(PublishAsync)).Message);
+        clock.Advance(TimeSpan.FromSeconds(59));
+        await Assert.ThrowsAsync<BrokerException>(PublishAsync);
+        clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(DeadLetterOutcome.TargetGone, (await PublishAsync()).Outcome);
+        await broker.CreateTopicAsync(new NewTopic("letters", 2));
+        for (var repetition = 0; repetition < 2; repetition++)
+            Assert.Equal(DeadLetterOutcome.Published, (await PublishAsync()).Outcome);
+        Assert.Equal(1, (await broker.FindOffsetAsync(new TopicPartition("letters", 1), OffsetSpec.Latest)).Offset);
+
+        Task<DeadLetterResult> PublishAsync()
+        {
+            var intent = new DeadLetterIntent(7, before.TopicId, 5, new DeadLetterTarget(before.TopicId, 0), SettlementCause.Rejected,
+                new(1, 0), 0);
+            return port.PublishAsync(source, intent.Target,
+                [new DeadLetter(intent, new OrleansMq.Records.Record { Value = "x"u8.ToArray() })], CancellationToken.None);
+        }
+    }
+
+    [Fact]
+    public async Task Letters_of_a_deleted_topic_go_to_another_one_that_their_queue_is_given()
+    {
+        var clock = new ManualClock();
+        await using var broker = await LocalBroker.OpenAsync(
+            new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
+        await broker.CreateTopicAsync(new NewTopic("others", 1));
+        var port = new DeadLetterPublisher(() => broker, CompressionCodecs.Empty, EngineLog.Silent, clock);
+        var intent = new DeadLetterIntent(7, Guid.NewGuid(), 5, new DeadLetterTarget(Guid.NewGuid(), 0), SettlementCause.Rejected,
+            new(1, 0), 0);
+        // The queue does not name the deleted topic any more, so that its list alone tells of it.
+        await Assert.ThrowsAsync<BrokerException>(PublishAsync);
+        clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(DeadLetterOutcome.Published, (await PublishAsync()).Outcome);
+        Assert.Equal(1, (await broker.FindOffsetAsync(new TopicPartition("others", 0), OffsetSpec.Latest)).Offset);
+
+        Task<DeadLetterResult> PublishAsync() => port.PublishAsync(
+            new DeadLetterSource(new TopicPartition("source", 0), Guid.NewGuid(), "queue/work", null, "others"), intent.Target,
+            [new DeadLetter(intent, new OrleansMq.Records.Record { Value = "x"u8.ToArray() })], CancellationToken.None);
     }
 
     private sealed class RemembersTopic(IBroker broker, Guid topicId) : ForwardingBroker(broker)

@@ -30,6 +30,30 @@ public sealed class TopicCatalogueTests
         Assert.Equal(TopicStatus.Active, created.Catalogue.FinishCreate("orders", Id).Topics["orders"].Status);
     }
 
+    // Groups tell by the ids which of two topics of a name is the newer one.
+    [Fact]
+    public void Topic_that_is_created_after_another_has_a_newer_id_whatever_the_clock_says()
+    {
+        var first = Create(new NewTopic("orders")).Next;
+        var page = first.Catalogue.Forget("orders", Id);
+        var earlier = Guid.Parse("0196c59f-0000-7000-8000-00000000000f");
+        var ids = new List<Guid> { first.Topic.TopicId };
+        for (var clock = 0; clock < 3; clock++)
+        {
+            var next = page.BeginCreate(new NewTopic("orders"), earlier, Limits).Next;
+            Assert.Equal(next.Topic.TopicId, next.Catalogue.Topics["orders"].TopicId);
+            Assert.True(TopicIds.IsNewer(next.Topic.TopicId, ids[^1]), $"{next.Topic.TopicId} after {ids[^1]}");
+            ids.Add(next.Topic.TopicId);
+            // As it is stored.
+            page = JsonSerializer.Deserialize<TopicCatalogue>(JsonSerializer.Serialize(next.Catalogue
+                .Forget("orders", next.Topic.TopicId)))!;
+        }
+        // A page of a version before has no newest id, but those of its topics.
+        var old = TopicCatalogue.Empty.FinishCreate("other", Id);
+        Assert.True(TopicIds.IsNewer(old.BeginCreate(new NewTopic("orders"), earlier, Limits).Next.Topic.TopicId, Id));
+        Assert.Equal(OtherId, old.BeginCreate(new NewTopic("orders"), OtherId, Limits).Next.Topic.TopicId);
+    }
+
     [Fact]
     public void Unset_values_take_the_brokers_defaults() => Assert.Equal(3, Create(new NewTopic("orders")).Next.Topic.Partitions);
 
@@ -167,7 +191,9 @@ public sealed class TopicCatalogueTests
         Assert.Equal(topicJson, JsonSerializer.Serialize(read, TopicJson.Default.TopicState));
         Assert.Contains("\"growingTo\":4", JsonSerializer.Serialize(topic.BeginAddPartitions(4).Next, TopicJson.Default.TopicState));
 
-        const string catalogueJson = """{"topics":{"orders":{"topicId":"0196c5a0-0000-7000-8000-000000000001","status":"creating"}}}""";
+        const string catalogueJson =
+            """{"topics":{"orders":{"topicId":"0196c5a0-0000-7000-8000-000000000001","status":"creating"}}"""
+            + ""","newestId":"0196c5a0-0000-7000-8000-000000000001"}""";
         Assert.Equal(catalogueJson,
             JsonSerializer.Serialize(Create(new NewTopic("orders")).Next.Catalogue, TopicJson.Default.TopicCatalogue));
         var catalogue = JsonSerializer.Deserialize(catalogueJson, TopicJson.Default.TopicCatalogue)!;

@@ -20,6 +20,27 @@ public sealed class OutboxDocumentTests
     }
 
     [Fact]
+    public void State_is_copied_where_no_member_would_be_left_out()
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var ledger = Some();
+        var copy = StateCopies.Find<Ledger>(services, out var leftOut)!(ledger);
+        Assert.Null(leftOut);
+        Check(copy);
+        copy.Numbers.Add(3);
+        Check(ledger);
+        Assert.NotNull(StateCopies.Find<OfRecord>(services, out _));
+        Assert.Null(StateCopies.Find<WithoutId>(services, out leftOut));
+        Assert.Equal("WithoutId.Note", leftOut);
+        Assert.Null(StateCopies.Find<WithInner>(services, out leftOut));
+        Assert.Equal("Inner.Text", leftOut);
+        Assert.Null(StateCopies.Find<Unmarked>(services, out leftOut));
+        Assert.Equal(typeof(Unmarked).ToString(), leftOut);
+        Assert.True(StateCopies.Interleaves(typeof(InterleavedLedgerGrain)));
+        Assert.False(StateCopies.Interleaves(typeof(LedgerGrain)));
+    }
+
+    [Fact]
     public void State_that_was_stored_before_it_had_an_outbox_has_none()
     {
         var old = JsonSerializer.Deserialize<Ledger>("""{"Numbers":[1,2]}""")!;
@@ -111,4 +132,53 @@ public sealed class OutboxDocumentTests
     };
 
     private static void Check(Ledger read) => Assert.Equal(JsonSerializer.Serialize(Some()), JsonSerializer.Serialize(read));
+}
+
+/// <summary>A state of records.</summary>
+[GenerateSerializer]
+public sealed record OfRecord : IHasOutbox
+{
+    [Id(0)]
+    public List<Named> Names { get; set; } = [];
+
+    [Id(1)]
+    public OutboxDocument? Outbox { get; set; }
+}
+
+/// <summary>Its id comes from the place of the parameter.</summary>
+[GenerateSerializer]
+public sealed record Named(string Name);
+
+/// <summary>A storage that writes public properties stores the note, and Orleans' copier leaves it out.</summary>
+[GenerateSerializer]
+public sealed class WithoutId : IHasOutbox
+{
+    public string Note { get; set; } = "";
+
+    [Id(0)]
+    public OutboxDocument? Outbox { get; set; }
+}
+
+/// <summary>A state with such a class in it.</summary>
+[GenerateSerializer]
+public sealed class WithInner : IHasOutbox
+{
+    [Id(0)]
+    public Dictionary<string, Inner[]> Inners { get; set; } = [];
+
+    [Id(1)]
+    public OutboxDocument? Outbox { get; set; }
+}
+
+/// <summary>A class whose text has no id.</summary>
+[GenerateSerializer]
+public sealed class Inner
+{
+    public string Text { get; set; } = "";
+}
+
+/// <summary>A state without a copier.</summary>
+public sealed class Unmarked : IHasOutbox
+{
+    public OutboxDocument? Outbox { get; set; }
 }

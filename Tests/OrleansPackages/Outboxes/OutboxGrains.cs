@@ -187,6 +187,9 @@ internal sealed class TestStorage
     /// <summary>What a write of a grain waits for.</summary>
     public Func<GrainId, Task> BeforeWrite { get; set; } = static _ => Task.CompletedTask;
 
+    /// <summary>Whether a write serializes the state when its turn has come, as where a storage waits for a connection before.</summary>
+    public bool SerializesLate { get; set; }
+
     public void AddTo(ISiloBuilder silo) => silo.Services.AddKeyedSingleton<IGrainStorage>("test", (services, _) =>
         new OfSilo(this, new JsonGrainStorageSerializer(services.GetRequiredService<OrleansJsonSerializer>())));
 
@@ -211,6 +214,8 @@ internal sealed class TestStorage
             var data = serializer.Serialize(grainState.State);
             await Task.Yield();
             await storage.BeforeWrite(grainId);
+            if (storage.SerializesLate)
+                data = serializer.Serialize(grainState.State);
             var fault = storage.Fault(grainId);
             if (fault == WriteFault.Lost)
                 throw new TimeoutException("the write was lost");

@@ -100,6 +100,34 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task Write_has_nothing_of_a_call_that_interleaves_with_it()
+    {
+        await CreateAsync("apart");
+        var grain = _silo.Client.GetGrain<IInterleavedLedgerGrain>("apart-1");
+        await grain.SiloAsync();
+        var (isWriting, mayWrite) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _storage.SerializesLate = true;
+        _storage.BeforeWrite = _ =>
+        {
+            isWriting.TrySetResult();
+            return mayWrite.Task;
+        };
+        var first = grain.DepositAsync("apart", 1);
+        await isWriting.Task.WaitAsync(Wait.Deadline);
+        var second = grain.DepositAsync("apart", 2);
+        // Calls of the grain are in order: the second one has changed the state.
+        await grain.SiloAsync();
+        var writes = 0;
+        _storage.Fault = _ => Interlocked.Increment(ref writes) == 2 ? WriteFault.Lost : WriteFault.None;
+        mayWrite.SetResult();
+        await first;
+        await Assert.ThrowsAnyAsync<Exception>(() => second);
+        await OutboxFailureTests.UntilItSucceedsAsync(async () => Assert.Equal((int[])[1], await grain.ReadAgainAsync()));
+        await OutboxFailureTests.UntilItSucceedsAsync(grain.FlushAsync);
+        Assert.Equal((int[])[1], await ReadAsync("apart"));
+    }
+
+    [Fact]
     public async Task Flush_without_a_token_does_not_wait_for_ever_for_a_topic()
     {
         var grain = Ledger("flush-1");

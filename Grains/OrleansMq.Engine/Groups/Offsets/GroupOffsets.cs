@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using OrleansMq.Api;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Groups.Offsets;
 
@@ -32,8 +33,8 @@ internal sealed record GroupOffsets
 
     /// <summary>Whether an offset is for a newer topic of a partition's name.</summary>
     public bool HasNewer(TopicPartition partition, Guid topicId) =>
-        (Topics.TryGetValue(partition.Topic, out var stored) && GroupTopics.IsNewer(stored.TopicId, topicId))
-        || (!Pending.IsEmpty && Pending.Of(partition).Any(pending => GroupTopics.IsNewer(pending.TopicId, topicId)));
+        (Topics.TryGetValue(partition.Topic, out var stored) && TopicIds.IsNewer(stored.TopicId, topicId))
+        || (!Pending.IsEmpty && Pending.Of(partition).Any(pending => TopicIds.IsNewer(pending.TopicId, topicId)));
 
     /// <summary>Returns the offsets with one added or replaced. Offsets of an earlier topic with the same name are removed, and those of
     /// open transactions for the partition: they were written before.</summary>
@@ -59,7 +60,7 @@ internal sealed record GroupOffsets
             return this with { Pending = pending };
         foreach (var (partition, written) in transaction.Offsets)
         {
-            if (topics.TryGetValue(partition.Topic, out var stored) && GroupTopics.IsNewer(stored.TopicId, written.TopicId))
+            if (topics.TryGetValue(partition.Topic, out var stored) && TopicIds.IsNewer(stored.TopicId, written.TopicId))
                 continue;
             topics = Add(topics, partition.Topic, written.TopicId, partition.Partition, written.Offset);
             pending = pending.Without(partition, below: written.Order);

@@ -214,7 +214,8 @@ internal sealed class CursorTerm
     {
         var configuration = cursor.Cursor.State?.Configuration;
         var source = new DeadLetterSource(_owner.Partition.TopicPartition, _owner.Partition.TopicId, cursor.Name,
-            configuration?.DeadLetterTarget?.TopicId == publish.Target.TopicId ? configuration.DeadLetterTopic : null);
+            configuration?.DeadLetterTarget?.TopicId == publish.Target.TopicId ? configuration.DeadLetterTopic : null,
+            configuration?.DeadLetterTopic);
         _ = Task.Run(() => PublishAsync(cursor, source, publish));
     }
 
@@ -286,7 +287,10 @@ internal sealed class CursorTerm
                     Deleted = [.. read.Lost, .. result.Dropped],
                 };
             else if (result.Outcome == DeadLetterOutcome.TargetGone)
+            {
+                Warn(source, $"{publish.Intents.Count} are dropped: their topic was deleted, and the queue has no other one.", null);
                 answer = new DeadLetterTargetGone(publish.Number);
+            }
         }
         catch (Exception fault)
         {

@@ -10,7 +10,7 @@ internal enum DeadLetterOutcome
     Unknown = 0,
     /// <summary>The target has all of them below its high watermark.</summary>
     Published = 1,
-    /// <summary>The target does not exist any more.</summary>
+    /// <summary>The target does not exist any more, and no topic has taken its place.</summary>
     TargetGone = 2,
 }
 
@@ -28,7 +28,9 @@ internal readonly record struct DeadLetterResult(DeadLetterOutcome Outcome, IRea
 /// <param name="TopicId">The partition's topic.</param>
 /// <param name="Name">The cursor's name.</param>
 /// <param name="TargetTopic">The name of the target's topic, as of the cursor's creation; null if it is not known.</param>
-internal sealed record DeadLetterSource(TopicPartition Partition, Guid TopicId, string Name, string? TargetTopic);
+/// <param name="ConfiguredTopic">The name of the topic that the cursor's letters go to now; null for none.</param>
+internal sealed record DeadLetterSource(TopicPartition Partition, Guid TopicId, string Name, string? TargetTopic,
+    string? ConfiguredTopic = null);
 
 /// <summary>A record for its dead-letter target.</summary>
 /// <param name="Intent">The decision: cause, counts, time, and the sequence by which the target tells a repetition.</param>
