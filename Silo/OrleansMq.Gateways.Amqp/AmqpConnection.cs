@@ -576,6 +576,15 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             }
         }
 
+        public bool CanDeliver
+        {
+            get
+            {
+                lock (connection._lock)
+                    return connection.CanDeliver;
+            }
+        }
+
         public void Send<T>(in T method)
             where T : IMethod => connection.Send(channel, method);
 

@@ -62,6 +62,9 @@ internal interface IChannelClient
     /// closes.</summary>
     bool IsFull { get; }
 
+    /// <summary>Whether the client is there, and the connection does not close.</summary>
+    bool CanDeliver { get; }
+
     /// <summary>Sends a method.</summary>
     void Send<T>(in T method)
         where T : IMethod;

@@ -337,6 +337,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         var collector = new RouteCollector();
         host.Routes.Route(message.Exchange, Publication.RoutedOf(message), collector);
+        message = Publication.WithoutBlindCopies(message);
         var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
         foreach (var target in collector.Queues)
         {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -241,6 +242,41 @@ public sealed class QueueRuleTests : ClientTest
         await UntilAsync(() => Task.FromResult(Gateway.Gateway.Memory.Used == 0));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition,
             (await Assert.ThrowsAsync<BrokerException>(() => registry.OpenAsync("/", state))).Code);
+    }
+
+    [Fact]
+    public async Task Copies_of_an_answer_go_to_queues_and_blind_ones_do_not_show()
+    {
+        await Channel.QueueDeclareAsync("questions", false, false, false);
+        foreach (var queue in new[] { "copies", "blind" })
+            await Channel.QueueDeclareAsync(queue, false, false, false);
+        var answers = new BlockingCollection<Received>();
+        var consumer = new AsyncEventingBasicConsumer(Channel);
+        consumer.ReceivedAsync += (_, answer) =>
+        {
+            answers.Add(new Received(answer));
+            return Task.CompletedTask;
+        };
+        await Channel.BasicConsumeAsync("amq.rabbitmq.reply-to", autoAck: true, consumer);
+        await Channel.BasicPublishAsync("", "questions", true, new BasicProperties { ReplyTo = "amq.rabbitmq.reply-to" }, "?"u8.ToArray());
+        var question = await GetAsync("questions");
+        await Channel.BasicPublishAsync("", question.Properties.ReplyTo!, true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?>
+            {
+                ["CC"] = new List<object?> { "copies" },
+                ["BCC"] = new List<object?> { "blind" },
+            },
+        }, "answer"u8.ToArray());
+        foreach (var one in new[] { await NextAsync(answers), await GetAsync("copies"), await GetAsync("blind") })
+        {
+            Assert.Equal("answer", one.Body);
+            Assert.Contains("CC", one.Headers.Keys);
+            Assert.DoesNotContain("BCC", one.Headers.Keys);
+        }
+        // An answer with no copies is not returned for want of a queue.
+        await Channel.BasicPublishAsync("", question.Properties.ReplyTo!, true, Persistent, "alone"u8.ToArray());
+        Assert.Equal("alone", (await NextAsync(answers)).Body);
     }
 
     private Task DeclareLettersAsync() => DeclareAsync("letters", "quorum");
