@@ -274,7 +274,8 @@ internal sealed partial class AmqpChannel
             return reader;
         if (_getters.Count >= _mostGetters)
             await EndIdleGettersAsync().ConfigureAwait(false);
-        reader = await entry.Queue.AttachAsync(0).ConfigureAwait(false);
+        // A reader of a single active consumer's queue keeps no consumer waiting.
+        reader = await entry.Queue.AttachAsync(entry.Settings.SingleActiveConsumer ? IAmqpQueue.Beside : 0).ConfigureAwait(false);
         _getters.Add(entry.State.Id, reader);
         return reader;
     }

@@ -20,6 +20,9 @@ internal interface IAmqpSession
     /// <param name="client">The channel's way to the client.</param>
     IAmqpChannel CreateChannel(IChannelClient client);
 
+    /// <summary>Why the connection has to end, such as that its user or virtual host is deleted; null: it need not.</summary>
+    string? EndReason { get; }
+
     /// <summary>Replaces the secret of the login. Returns whether it was accepted.</summary>
     ValueTask<bool> UpdateSecretAsync(LongString secret, string reason);
 

@@ -204,12 +204,16 @@ internal sealed class MemoryQueue : IAmqpQueue
             Drop(work, DeathReason.Expired);
     }
 
-    // Of the readers with the highest priority the one that has waited longest; of a single active consumer's, the active one.
+    // Of the readers with the highest priority the one that has waited longest; of a single active consumer's, the active one, and those
+    // that receive beside it.
     private Reader? NextReader()
     {
         if (_settings.SingleActiveConsumer)
         {
-            var active = _readers.Find(static reader => reader.IsActive) ?? _readers.MaxBy(static reader => reader.Priority);
+            if (_waiting.Find(static reader => reader.Priority == IAmqpQueue.Beside) is { } beside)
+                return beside;
+            var active = _readers.Find(static reader => reader.IsActive)
+                ?? _readers.Where(static reader => reader.Priority > IAmqpQueue.Beside).MaxBy(static reader => reader.Priority);
             if (active is not null)
                 active.IsActive = true;
             return active is not null && _waiting.Contains(active) ? active : null;

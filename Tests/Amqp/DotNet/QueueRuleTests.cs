@@ -279,6 +279,71 @@ public sealed class QueueRuleTests : ClientTest
         Assert.Equal("alone", (await NextAsync(answers)).Body);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Get_keeps_no_single_active_consumer_waiting_and_takes_beside_it(bool isDurable)
+    {
+        await Channel.QueueDeclareAsync("q", isDurable, false, false,
+            new Dictionary<string, object?> { ["x-single-active-consumer"] = true });
+        // This channel stays.
+        await using var getting = await Connection.CreateChannelAsync();
+        Assert.Null(await getting.BasicGetAsync("q", autoAck: false));
+        var received = await StartAsync(Channel, "q", prefetch: 1);
+        await PublishAsync("q", "first");
+        Assert.Equal("first", (await NextAsync(received)).Body);
+        await PublishAsync("q", "second");
+        Assert.Equal("second", new Received((await getting.BasicGetAsync("q", autoAck: false))!).Body);
+    }
+
+    [Fact]
+    public async Task Length_and_time_to_live_hold_beside_a_single_active_consumer()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-single-active-consumer", true), ("x-max-length", 2), ("x-message-ttl", 1000),
+            ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "letters"));
+        var received = await StartAsync(Channel, "q", prefetch: 1);
+        await PublishAsync("q", "held");
+        Assert.Equal("held", (await NextAsync(received)).Body);
+        for (var i = 0; i < 5; i++)
+            await PublishAsync("q", $"{i}");
+        for (var i = 0; i < 5; i++)
+        {
+            var letter = await GetAsync("letters");
+            Assert.Equal(($"{i}", i < 3 ? "maxlen" : "expired"), (letter.Body, ReasonOf(letter)));
+        }
+        Assert.Equal(0u, await Channel.MessageCountAsync("q"));
+    }
+
+    [Fact]
+    public async Task Connections_are_closed_whose_virtual_host_or_user_is_deleted()
+    {
+        var hosts = await Gateway.Broker.OpenVirtualHostsAsync();
+        await hosts.AdministerAsync(new VirtualHosts.PutVirtualHost("other", "guest"));
+        await using var other = await ConnectAsync(host: "other");
+        await using var channel = await other.CreateChannelAsync();
+        var (ended, user) = (ClosedAsync(other), ClosedAsync(Connection));
+        // Another virtual host of the same name.
+        await hosts.AdministerAsync(new VirtualHosts.DeleteVirtualHost("other"));
+        await hosts.AdministerAsync(new VirtualHosts.PutVirtualHost("other", "guest"));
+        Assert.Equal((320, "CONNECTION_FORCED - vhost 'other' was deleted"), await ended.WaitAsync(Patience));
+        await DeclareAsync("q", "quorum");
+        await StartAsync(Channel, "q");
+        await hosts.AdministerAsync(new VirtualHosts.DeleteUser("guest"));
+        Assert.Equal((320, "CONNECTION_FORCED - user 'guest' was deleted"), await user.WaitAsync(Patience));
+    }
+
+    private static Task<(ushort, string)> ClosedAsync(IConnection connection)
+    {
+        var closed = new TaskCompletionSource<(ushort, string)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        connection.ConnectionShutdownAsync += (_, reason) =>
+        {
+            closed.TrySetResult((reason.ReplyCode, reason.ReplyText));
+            return Task.CompletedTask;
+        };
+        return closed.Task;
+    }
+
     private Task DeclareLettersAsync() => DeclareAsync("letters", "quorum");
 
     private static string ReasonOf(Received letter) =>
