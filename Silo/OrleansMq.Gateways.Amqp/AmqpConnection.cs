@@ -113,6 +113,13 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         Run(Collect());
     }
 
+    /// <summary>Closes it where its user or its virtual host is deleted.</summary>
+    public void EndIfForced() => Guard(() =>
+    {
+        if (Volatile.Read(ref _session)?.EndReason is { } reason)
+            Close(reason);
+    });
+
     /// <summary>Describes it; null while its virtual host is not open.</summary>
     public ConnectionDescription? Describe()
     {
@@ -573,6 +580,15 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             {
                 lock (connection._lock)
                     return connection.IsFull || !connection.CanDeliver;
+            }
+        }
+
+        public bool CanDeliver
+        {
+            get
+            {
+                lock (connection._lock)
+                    return connection.CanDeliver;
             }
         }
 

@@ -21,6 +21,8 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
 
     private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
+    // How often connections are looked at whose user or virtual host may be deleted.
+    private static readonly TimeSpan LookPause = TimeSpan.FromSeconds(1);
 
     // How long a client may leave what was sent unread.
     private static readonly TimeSpan MaxUnread = TimeSpan.FromMinutes(10);
@@ -37,6 +39,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     private GatewayPort? _port;
     private QueueRegistry? _registry;
     private DirectReplies? _replies;
+    private ITimer? _looking;
     private Task _opening = Task.CompletedTask;
     private volatile AmqpAccess? _access;
 
@@ -138,6 +141,8 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
         await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
         await _closed.CancelAsync().ConfigureAwait(false);
         await _opening.ConfigureAwait(false);
+        if (_looking is not null)
+            await _looking.DisposeAsync().ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
         if (_certificates is not null)
             await _certificates.DisposeAsync().ConfigureAwait(false);
@@ -164,6 +169,12 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
         return _registry!;
     }
 
+    private void EndForced()
+    {
+        foreach (var connection in Connections)
+            connection.EndIfForced();
+    }
+
     // Any partition knows the volume of all. Appends report a volume that cannot be asked.
     private bool IsDiskShort()
     {
@@ -188,6 +199,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
                 return opened;
             var hosts = await _broker!.OpenVirtualHosts().ConfigureAwait(false);
             _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log, Memory);
+            _looking = _options.TimeProvider.CreateTimer(_ => EndForced(), null, LookPause, LookPause);
             return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker));
         }
         finally

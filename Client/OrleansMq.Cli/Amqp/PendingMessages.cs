@@ -2,29 +2,40 @@ namespace OrleansMq.Cli.Amqp;
 
 /// <summary>
 /// The messages on their way, in their order: taken from the source, and not settled there. One acknowledgement settles all messages up
-/// to it, so a message is settled when it and all before it are confirmed. A target that is lost takes its confirms along: all that are
-/// left are published again at the next one, from number 1.
+/// to it, so a message is settled when it and all before it are confirmed. Confirms stand where a target is lost: those that it has not
+/// confirmed are published again at the next one, from number 1.
 /// </summary>
 internal sealed class PendingMessages
 {
-    private readonly Queue<ShovelEvent.Delivered> _messages = new();
-    private readonly HashSet<ulong> _confirmed = [];
-    private ulong _first = 1;
+    private readonly Queue<Entry> _messages = new();
+    // Those that are published and not confirmed, by number.
+    private readonly Dictionary<ulong, Entry> _unconfirmed = [];
+    private ulong _next = 1;
+    // No number below it is unconfirmed.
+    private ulong _lowest = 1;
 
     /// <summary>The number of messages.</summary>
     public int Count => _messages.Count;
 
-    /// <summary>The messages in their order.</summary>
-    public IEnumerable<ShovelEvent.Delivered> All => _messages;
+    /// <summary>The messages that are not confirmed, in their order.</summary>
+    public IEnumerable<ShovelEvent.Delivered> Unconfirmed =>
+        _messages.Where(static entry => !entry.IsConfirmed).Select(static entry => entry.Message);
 
     /// <summary>Adds the message that is published next. Its number is one above that of the message before.</summary>
-    public void Add(ShovelEvent.Delivered message) => _messages.Enqueue(message);
+    public void Add(ShovelEvent.Delivered message)
+    {
+        var entry = new Entry(message);
+        _messages.Enqueue(entry);
+        _unconfirmed.Add(_next++, entry);
+    }
 
-    /// <summary>The numbers begin again with those that are left.</summary>
+    /// <summary>The numbers begin again, with those that are not confirmed.</summary>
     public void Restart()
     {
-        _first = 1;
-        _confirmed.Clear();
+        (_next, _lowest) = (1, 1);
+        _unconfirmed.Clear();
+        foreach (var entry in _messages.Where(static entry => !entry.IsConfirmed))
+            _unconfirmed.Add(_next++, entry);
     }
 
     /// <summary>Takes a confirm. Returns the messages that can be settled: the last one's delivery tag settles all.</summary>
@@ -32,14 +43,23 @@ internal sealed class PendingMessages
     /// <param name="multiple">Whether it confirms all before it, too.</param>
     public IReadOnlyList<ShovelEvent.Delivered> Confirm(ulong number, bool multiple)
     {
-        if (!multiple)
-            _confirmed.Add(number);
-        var settled = new List<ShovelEvent.Delivered>();
-        while (_messages.Count > 0 && ((multiple && _first <= number) || _confirmed.Remove(_first)))
+        for (var each = multiple ? _lowest : number; each <= number; each++)
         {
-            settled.Add(_messages.Dequeue());
-            _confirmed.Remove(_first++);
+            if (_unconfirmed.Remove(each, out var entry))
+                entry.IsConfirmed = true;
         }
+        if (multiple)
+            _lowest = Math.Max(_lowest, number + 1);
+        var settled = new List<ShovelEvent.Delivered>();
+        while (_messages.TryPeek(out var first) && first.IsConfirmed)
+            settled.Add(_messages.Dequeue().Message);
         return settled;
+    }
+
+    private sealed class Entry(ShovelEvent.Delivered message)
+    {
+        public ShovelEvent.Delivered Message => message;
+
+        public bool IsConfirmed { get; set; }
     }
 }

@@ -205,7 +205,7 @@ internal sealed class ShovelLink : IAsyncDisposable
         _target = await ShovelTarget.OpenAsync(number, _to, _events.Writer, cancellationToken).ConfigureAwait(false);
     }
 
-    // What was on its way goes to the next connection first. The queue may have it already.
+    // What is not confirmed goes to the next connection first. The queue may have it already.
     private async Task RestoreTargetAsync(string reason, CancellationToken cancellationToken)
     {
         _report.Reconnecting(reason);
@@ -218,7 +218,7 @@ internal sealed class ShovelLink : IAsyncDisposable
             {
                 await ConnectTargetAsync(cancellationToken).ConfigureAwait(false);
                 _pending.Restart();
-                foreach (var message in _pending.All)
+                foreach (var message in _pending.Unconfirmed.ToArray())
                     await SendAsync(message, cancellationToken).ConfigureAwait(false);
                 return;
             }

@@ -56,7 +56,8 @@ public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options
 /// <summary>How a consumer attaches to a queue.</summary>
 public sealed record QueueAttachOptions
 {
-    /// <summary>Consumers with a higher one receive first; 0 by default.</summary>
+    /// <summary>Consumers with a higher one receive first; 0 by default. With a single active consumer, one of the lowest priority there is
+    /// (<see cref="int.MinValue"/>) is never the active one: it receives beside it.</summary>
     public int Priority { get; init; }
 
     /// <summary>The most records that it holds, delivered ahead of its calls; 0, the default: it holds what it asks for. At most

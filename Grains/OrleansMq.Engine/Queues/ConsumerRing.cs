@@ -26,7 +26,11 @@ internal sealed class ConsumerRing
     private readonly Dictionary<long, Consumer> _consumers = [];
     // A consumer that left or has no credit is dropped when its turn comes.
     private readonly SortedDictionary<int, Queue<Consumer>> _turns = [];
+    private readonly List<Consumer> _beside = [];
     private int _taken;
+
+    /// <summary>The priority of consumers that receive beside <see cref="Active"/>, and are never it.</summary>
+    public const int Beside = int.MinValue;
 
     /// <summary>The number of priorities that have turns.</summary>
     public int Priorities => _turns.Count;
@@ -40,16 +44,24 @@ internal sealed class ConsumerRing
     public void Attach(Consumer consumer)
     {
         _consumers[consumer.Attachment] = consumer;
-        Active ??= consumer;
+        if (consumer.Priority == Beside)
+            _beside.Add(consumer);
+        else
+            Active ??= consumer;
     }
 
     public void Detach(Consumer consumer)
     {
         consumer.IsAttached = false;
         _consumers.Remove(consumer.Attachment);
+        _beside.Remove(consumer);
         if (Active == consumer)
-            Active = _consumers.Values.OrderByDescending(other => other.Priority).ThenBy(other => other.Attachment).FirstOrDefault();
+            Active = _consumers.Values.Where(static other => other.Priority > Beside)
+                .OrderByDescending(static other => other.Priority).ThenBy(static other => other.Attachment).FirstOrDefault();
     }
+
+    /// <summary>With a single active consumer, one that receives beside it; null if none takes records.</summary>
+    public Consumer? PeekBeside() => _beside.Find(static consumer => consumer.Credit > 0);
 
     public void AddCredit(Consumer consumer, int credit)
     {

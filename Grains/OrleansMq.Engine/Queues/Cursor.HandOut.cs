@@ -184,7 +184,7 @@ internal sealed partial class Cursor
         if (!_rules.IsSingleActive(state.Configuration))
             return _consumers.Peek();
         var isReturning = _draft.HasUndeferredReturns || _writing?.HasUndeferredReturns == true;
-        return _consumers.Active is { Credit: > 0 } active && !isReturning ? active : null;
+        return isReturning ? null : _consumers.PeekBeside() ?? (_consumers.Active is { Credit: > 0 } active ? active : null);
     }
 
     private DeliveredRecord Acquire(long offset, Consumer consumer, long lockNumber, CursorState state)

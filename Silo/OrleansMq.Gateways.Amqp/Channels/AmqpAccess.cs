@@ -47,6 +47,7 @@ internal sealed class AmqpSession : IAmqpSession
     private const long MaxPublishing = 64L << 20;
 
     private readonly string _user;
+    private readonly int _firstEpoch;
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
     // The owner may have given the connection what this broker's image does not have.
@@ -54,7 +55,8 @@ internal sealed class AmqpSession : IAmqpSession
     private readonly ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>> _publishers = new(StringComparer.Ordinal);
 
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
-        (Registry, Replies, _image, _user, Id) = (registry, replies, image, user, registry.NewConnection());
+        (Registry, Replies, _image, _firstEpoch, _user, Id) =
+            (registry, replies, image, image.Settings.FirstEpoch, user, registry.NewConnection());
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
     public string Id { get; }
@@ -88,7 +90,7 @@ internal sealed class AmqpSession : IAmqpSession
         {
             var image = Image;
             var user = Registry.Hosts.Users.FindUser(_user)
-                ?? throw new AmqpException(ReplyCode.ConnectionForced, $"user '{_user}' was deleted");
+                ?? throw new AmqpException(ReplyCode.ConnectionForced, UserDeleted);
             if (_rights is { } known && ReferenceEquals(known.User, user) && ReferenceEquals(known.Settings, image.Settings))
                 return known.Access;
             var access = image.AccessOf(user);
@@ -96,6 +98,11 @@ internal sealed class AmqpSession : IAmqpSession
             return access;
         }
     }
+
+    /// <inheritdoc/>
+    /// <remarks>A virtual host that was deleted and made again is another one.</remarks>
+    public string? EndReason => Registry.Hosts.Find(VirtualHost)?.Settings.FirstEpoch != _firstEpoch ? HostDeleted
+        : Registry.Hosts.Users.FindUser(_user) is null ? UserDeleted : null;
 
     /// <inheritdoc/>
     public IAmqpChannel CreateChannel(IChannelClient client) => new AmqpChannel(this, client);
@@ -189,7 +196,11 @@ internal sealed class AmqpSession : IAmqpSession
             await Registry.EndAsync(VirtualHost, queue).ConfigureAwait(false);
     }
 
-    private AmqpException Deleted() => new(ReplyCode.ConnectionForced, $"vhost '{VirtualHost}' was deleted");
+    private string HostDeleted => $"vhost '{VirtualHost}' was deleted";
+
+    private string UserDeleted => $"user '{_user}' was deleted";
+
+    private AmqpException Deleted() => new(ReplyCode.ConnectionForced, HostDeleted);
 
     private sealed record Rights(UserState User, VirtualHostSettings Settings, UserAccess Access);
 }

@@ -13,8 +13,12 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel
 {
     private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
+    // How many queues basic.get reads before the readers that hold nothing are closed.
+    internal const int MaxGetters = 64;
+
     // Those that basic.get reads by, by the queue's id.
     private readonly Dictionary<long, IQueueReader> _getters = [];
+    private int _mostGetters = MaxGetters;
     // Of consumers that are cancelled, until what they hold is settled.
     private readonly HashSet<ChannelConsumer> _cancelled = [];
     // The consumers that the client is told of later; null: it is told at once.
@@ -227,9 +231,17 @@ internal sealed partial class AmqpChannel
                 + $"{ResourceNames.Queue(session.VirtualHost, name)}. basic.get operations are not supported by quorum queues with single "
                 + "active consumer");
         entry.Used();
-        if (!_getters.TryGetValue(entry.State.Id, out var reader))
-            _getters.Add(entry.State.Id, reader = await entry.Queue.AttachAsync(0).ConfigureAwait(false));
-        var received = await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
+        var reader = await GetterOfAsync(entry).ConfigureAwait(false);
+        IReadOnlyList<HeldMessage> received;
+        try
+        {
+            received = await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (QueueGoneException)
+        {
+            await EndGetterAsync(entry.State.Id).ConfigureAwait(false);
+            throw;
+        }
         if (received.Count == 0)
         {
             _counters.Add(MessageCount.GotNone);
@@ -238,6 +250,12 @@ internal sealed partial class AmqpChannel
         }
         var held = received[0];
         var left = Count(await entry.Queue.CountAsync().ConfigureAwait(false));
+        // A client that went meanwhile would not get it, and the message count as delivered.
+        if (!client.CanDeliver)
+        {
+            await reader.SettleAsync(held.Hold, Settlement.Return).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return;
+        }
         lock (Gate)
         {
             var tag = Track(held, entry, reader, get.NoAck, null);
@@ -248,6 +266,37 @@ internal sealed partial class AmqpChannel
         // The reader logs a failure.
         if (get.NoAck)
             await reader.SettleAsync(held.Hold, Settlement.Accept).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async ValueTask<IQueueReader> GetterOfAsync(QueueEntry entry)
+    {
+        if (_getters.TryGetValue(entry.State.Id, out var reader))
+            return reader;
+        if (_getters.Count >= _mostGetters)
+            await EndIdleGettersAsync().ConfigureAwait(false);
+        // A reader of a single active consumer's queue keeps no consumer waiting.
+        reader = await entry.Queue.AttachAsync(entry.Settings.SingleActiveConsumer ? IAmqpQueue.Beside : 0).ConfigureAwait(false);
+        _getters.Add(entry.State.Id, reader);
+        return reader;
+    }
+
+    // Also those of queues that are deleted. Where many hold messages this is not done for each further one.
+    private async Task EndIdleGettersAsync()
+    {
+        HashSet<IQueueReader> holding;
+        lock (Gate)
+            holding = [.. _unacknowledged.Values.Select(static delivery => delivery.Reader), .. _transaction?.Readers ?? []];
+        var idle = _getters.Where(getter => !holding.Contains(getter.Value)).ToArray();
+        foreach (var (queue, _) in idle)
+            _getters.Remove(queue);
+        _mostGetters = Math.Max(MaxGetters, 2 * _getters.Count);
+        await Task.WhenAll(idle.Select(static getter => getter.Value.DisposeAsync().AsTask()).ToArray()).ConfigureAwait(false);
+    }
+
+    private async ValueTask EndGetterAsync(long queue)
+    {
+        if (_getters.Remove(queue, out var reader))
+            await reader.DisposeAsync().ConfigureAwait(false);
     }
 
     private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Hold.Failures > 0

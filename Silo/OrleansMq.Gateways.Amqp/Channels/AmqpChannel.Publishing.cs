@@ -114,11 +114,12 @@ internal sealed partial class AmqpChannel
     private async ValueTask<List<Task<PublishOutcome>>> RouteAsync(bool isMandatory, AmqpMessage message)
     {
         var published = new List<Task<PublishOutcome>>(1);
-        if (message.Exchange.Length == 0 && DirectReplies.IsReply(message.RoutingKey))
+        // The headers CC and BCC of an answer may lead to queues, too.
+        var isReply = message.Exchange.Length == 0 && DirectReplies.IsReply(message.RoutingKey);
+        if (isReply)
         {
-            session.Replies.Deliver(message);
+            session.Replies.Deliver(Publication.WithoutBlindCopies(message));
             _counters.Add(MessageCount.Routed);
-            return published;
         }
         var image = session.Image;
         if (DelayedMessages.DelayOf(image.Topology.FindExchange(message.Exchange), message) is { } delay)
@@ -130,10 +131,10 @@ internal sealed partial class AmqpChannel
         if (message.Exchange.Length == 0 && TopicStream.Of(message.RoutingKey) is { } topic)
         {
             var publisher = await session.OpenPublisherAsync(topic).ConfigureAwait(false);
-            published.Add(session.PublishAsync(publisher, topic, WithoutBlindCopies(message)));
+            published.Add(session.PublishAsync(publisher, topic, Publication.WithoutBlindCopies(message)));
         }
         image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
-        if (_routes.Queues.Count == 0 && published.Count > 0)
+        if (_routes.Queues.Count == 0 && (isReply || published.Count > 0))
             return published;
         if (_routes.Queues.Count == 0 && isMandatory)
         {
@@ -152,7 +153,7 @@ internal sealed partial class AmqpChannel
             }
             return published;
         }
-        message = WithoutBlindCopies(message);
+        message = Publication.WithoutBlindCopies(message);
         foreach (var target in _routes.Queues.ToArray())
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
@@ -178,10 +179,6 @@ internal sealed partial class AmqpChannel
         }
         return entry.Queue.PublishAsync(message);
     }
-
-    private static AmqpMessage WithoutBlindCopies(AmqpMessage message) =>
-        message.Properties.Headers is { } headers && headers.Find("BCC"u8) is not null
-            ? message with { Properties = message.Properties.With(headers.Without("BCC"u8)) } : message;
 
     // A queue that was deleted meanwhile has nothing to keep.
     private static bool IsAccepted(List<Task<PublishOutcome>> published) =>

@@ -108,6 +108,7 @@ internal sealed partial class AmqpChannel
         Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(messages)).Refusal);
         await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
+        await EndGetterAsync(queue.Id).ConfigureAwait(false);
         return messages;
     }
 

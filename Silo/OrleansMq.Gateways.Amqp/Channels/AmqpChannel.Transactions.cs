@@ -86,8 +86,8 @@ internal sealed partial class AmqpChannel
         /// <summary>The number of publishes.</summary>
         public int Publishes => _publishes.Count;
 
-        /// <summary>The number of acknowledgements.</summary>
-        public int Acknowledgements => _settlements.Count;
+        /// <summary>The number of deliveries that it settles.</summary>
+        public int Acknowledgements { get; private set; }
 
         public void Add(bool isMandatory, AmqpMessage message)
         {
@@ -100,16 +100,30 @@ internal sealed partial class AmqpChannel
             _publishes.Add((isMandatory, message));
         }
 
-        public void Add(List<Delivery> deliveries, Outcome outcome) => _settlements.Add((deliveries, outcome));
+        // One with nothing to settle takes no memory.
+        public void Add(List<Delivery> deliveries, Outcome outcome)
+        {
+            if (deliveries.Count == 0)
+                return;
+            Acknowledgements += deliveries.Count;
+            if (_settlements.Count > 0 && _settlements[^1] is var (last, same) && same == outcome)
+                last.AddRange(deliveries);
+            else
+                _settlements.Add((deliveries, outcome));
+        }
 
         public (List<(bool IsMandatory, AmqpMessage Message)> Publishes, List<(List<Delivery> Deliveries, Outcome Outcome)> Settlements)
             Take()
         {
             var taken = (_publishes, _settlements);
             memory.AddUnfinished(-_bytes);
-            (_publishes, _settlements, _bytes) = ([], [], 0);
+            (_publishes, _settlements, _bytes, Acknowledgements) = ([], [], 0, 0);
             return taken;
         }
+
+        /// <summary>The readers whose messages it settles.</summary>
+        public IEnumerable<IQueueReader> Readers =>
+            _settlements.SelectMany(static item => item.Deliveries).Select(static delivery => delivery.Reader);
 
         public IEnumerable<Delivery> TakeDeliveries() => Take().Settlements.SelectMany(static item => item.Deliveries);
     }

@@ -50,6 +50,11 @@ internal static class Publication
         }
     }
 
+    /// <summary>Returns a message as consumers receive it: without the header BCC.</summary>
+    public static AmqpMessage WithoutBlindCopies(AmqpMessage message) =>
+        message.Properties.Headers is { } headers && headers.Find("BCC"u8) is not null
+            ? message with { Properties = message.Properties.With(headers.Without("BCC"u8)) } : message;
+
     /// <summary>Returns an exception for a refusal.</summary>
     public static AmqpException ToException(this AmqpRefusal refusal) => new((ReplyCode)(int)refusal.Code, refusal.Text);
 

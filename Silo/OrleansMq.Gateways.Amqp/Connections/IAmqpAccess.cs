@@ -20,6 +20,9 @@ internal interface IAmqpSession
     /// <param name="client">The channel's way to the client.</param>
     IAmqpChannel CreateChannel(IChannelClient client);
 
+    /// <summary>Why the connection has to end, such as that its user or virtual host is deleted; null: it need not.</summary>
+    string? EndReason { get; }
+
     /// <summary>Replaces the secret of the login. Returns whether it was accepted.</summary>
     ValueTask<bool> UpdateSecretAsync(LongString secret, string reason);
 
@@ -61,6 +64,9 @@ internal interface IChannelClient
     /// <summary>Whether nothing should be delivered before <see cref="WaitForRoomAsync"/>: the client receives slowly, or the connection
     /// closes.</summary>
     bool IsFull { get; }
+
+    /// <summary>Whether the client is there, and the connection does not close.</summary>
+    bool CanDeliver { get; }
 
     /// <summary>Sends a method.</summary>
     void Send<T>(in T method)

@@ -30,12 +30,12 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
     /// <summary>The queue of due messages.</summary>
     public const string DueQueue = ExchangeTypes.ReservedPrefix + "delayed";
 
-    // One queue of a virtual host has the name at all times.
-    private const long DueQueueId = 0x64656c61796564;
+    // That of a virtual host that is made for the first time. One that is made again has another queue under the name.
+    private const long FirstDueQueueId = 0x64656c61796564;
     private const int MaxAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
-    private readonly ConcurrentDictionary<string, Lazy<Task<DueMessages>>> _hosts = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(string VirtualHost, int FirstEpoch), Lazy<Task<DueMessages>>> _hosts = new();
 
     /// <summary>Returns how long a message is to wait; null if it is routed at once.</summary>
     /// <param name="exchange">The exchange that it is published to.</param>
@@ -93,14 +93,16 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
         }
     }
 
-    /// <summary>A virtual host is deleted, and its delayed messages with it.</summary>
-    public async Task EndAsync(string virtualHost)
+    /// <summary>A virtual host is deleted, and its delayed messages with it. Those of one that is made again under the name stay.</summary>
+    /// <param name="virtualHost">Its name.</param>
+    /// <param name="firstEpoch">Its first epoch.</param>
+    public async Task EndAsync(string virtualHost, int firstEpoch)
     {
-        if (_hosts.TryRemove(virtualHost, out var opening) && opening.IsValueCreated)
+        if (_hosts.TryRemove((virtualHost, firstEpoch), out var opening) && opening.IsValueCreated)
             await StopAsync(opening.Value).ConfigureAwait(false);
         try
         {
-            await LogQueue.DeleteTopicAsync(broker, virtualHost, StateOf()).ConfigureAwait(false);
+            await LogQueue.DeleteTopicAsync(broker, virtualHost, StateOf(firstEpoch)).ConfigureAwait(false);
         }
         catch (BrokerException fault)
         {
@@ -123,10 +125,10 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
             await (await opening.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
     }
 
-    private static QueueState StateOf() => new()
+    private static QueueState StateOf(int firstEpoch) => new()
     {
         Name = DueQueue,
-        Id = DueQueueId,
+        Id = FirstDueQueueId + firstEpoch - 1,
         Durable = true,
         // One broker at a time routes, so that the order stays.
         Arguments = VirtualHosts.FieldTable.Of((QueueArguments.SingleActiveConsumer, new BooleanValue(true))),
@@ -150,18 +152,24 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
     {
         while (true)
         {
-            var opening = _hosts.GetOrAdd(virtualHost, _ => new Lazy<Task<DueMessages>>(() => OpenHostAsync(virtualHost)));
+            var firstEpoch = registry.Hosts.Find(virtualHost)?.Settings.FirstEpoch
+                ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"The virtual host '{virtualHost}' is deleted.");
+            var opening = _hosts.GetOrAdd((virtualHost, firstEpoch),
+                _ => new Lazy<Task<DueMessages>>(() => OpenHostAsync(virtualHost, firstEpoch)));
             if (!opening.Value.IsFaulted && !(opening.Value.IsCompletedSuccessfully && opening.Value.Result.HasEnded))
                 return await opening.Value.ConfigureAwait(false);
-            _hosts.TryRemove(KeyValuePair.Create(virtualHost, opening));
+            _hosts.TryRemove(KeyValuePair.Create((virtualHost, firstEpoch), opening));
         }
     }
 
-    private async Task<DueMessages> OpenHostAsync(string virtualHost)
+    private async Task<DueMessages> OpenHostAsync(string virtualHost, int firstEpoch)
     {
-        var state = StateOf();
+        var state = StateOf(firstEpoch);
         var queue = await LogQueue.OpenAsync(broker, virtualHost, state, PolicySet.Empty.SettingsOf(state), registry, registry.Time,
-            registry.Log, static () => new(true)).ConfigureAwait(false);
+            registry.Log, IsCurrentAsync).ConfigureAwait(false);
         return new DueMessages(registry, virtualHost, queue);
+
+        async ValueTask<bool> IsCurrentAsync() =>
+            (await registry.Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Settings.FirstEpoch == firstEpoch;
     }
 }

@@ -26,6 +26,9 @@ internal sealed class OperatorChannel : IChannelClient, IAsyncDisposable
     /// <inheritdoc/>
     public bool IsFull => false;
 
+    /// <inheritdoc/>
+    public bool CanDeliver => true;
+
     /// <summary>Opens one.</summary>
     /// <exception cref="AmqpException">The user may not.</exception>
     public static async Task<OperatorChannel> OpenAsync(IAmqpAccess access, string virtualHost, AmqpClient client)

@@ -99,7 +99,7 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
     // The reader itself dead-letters what has expired. Whether something had.
     private async Task<bool> EndExpiredAsync()
     {
-        await using var reader = new LogReader(queue, int.MinValue);
+        await using var reader = new LogReader(queue, IAmqpQueue.Beside);
         await reader.AttachAsync().ConfigureAwait(false);
         for (var hasEnded = false; ; hasEnded = true)
         {

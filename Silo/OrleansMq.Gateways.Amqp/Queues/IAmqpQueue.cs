@@ -36,6 +36,9 @@ internal enum Settlement
 /// </summary>
 internal interface IAmqpQueue : IAsyncDisposable
 {
+    /// <summary>The priority of a reader that receives beside a single active consumer, and is never it.</summary>
+    const int Beside = int.MinValue;
+
     /// <summary>Publishes a message. The calls of one caller keep their order, also where it does not wait for each.</summary>
     Task<PublishOutcome> PublishAsync(AmqpMessage message);
 

@@ -66,16 +66,13 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
         {
             if (_reader is null)
             {
-                var reader = new LogReader(queue, int.MaxValue);
+                var reader = new LogReader(queue, queue.Settings.SingleActiveConsumer ? IAmqpQueue.Beside : int.MaxValue);
                 await reader.AttachAsync().ConfigureAwait(false);
                 _reader = reader;
             }
             var before = _reader.Ended;
             await _reader.EndHeadAsync(messages, bytes, DeathReason.MaxLength).ConfigureAwait(false);
-            // A single active consumer's queue gives it no turn while another is attached, and none to others while it is.
-            if (queue.Settings.SingleActiveConsumer)
-                await ReleaseAsync().ConfigureAwait(false);
-            if (_reader?.Ended == before || _reader is null)
+            if (_reader.Ended == before)
                 return;
         }
     }

@@ -7,7 +7,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// A queue in this broker's memory: exclusive, or not durable. It ends with its broker. It refuses what would take it beyond
 /// <see cref="MaxBytes"/>, ready and held messages together.
 /// <para>Under its lock: messages ready by priority and place, readers that wait in the order of their turn. Dead letters are published
-/// outside of it; one that cannot be stored is lost, as the queue is with its broker.</para>
+/// outside of it (<see cref="LetterLane"/>); one that cannot be stored is lost, as the queue is with its broker.</para>
 /// </summary>
 internal sealed class MemoryQueue : IAmqpQueue
 {
@@ -21,9 +21,8 @@ internal sealed class MemoryQueue : IAmqpQueue
     // What came with a time to live of 0, and may be handed out once.
     private readonly List<Item> _momentary = [];
     private readonly ITimer? _expiry;
-    private readonly QueueState _state;
     private QueueSettings _settings;
-    private readonly IDeadLetters _deadLetters;
+    private readonly LetterLane _letters;
     private readonly TimeProvider _time;
     private readonly MemoryBudget _memory;
     private long _next;
@@ -33,8 +32,9 @@ internal sealed class MemoryQueue : IAmqpQueue
 
     public MemoryQueue(QueueState state, QueueSettings settings, IDeadLetters deadLetters, TimeProvider time, MemoryBudget memory)
     {
-        (_state, _settings, _deadLetters, _time, _memory) = (state, settings, deadLetters, time, memory);
-        _expiry = time.CreateTimer(_ => Run(new Work()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        (_settings, _time, _memory) = (settings, time, memory);
+        _letters = new LetterLane((message, reason) => deadLetters.PublishAsync(message, state, _settings, reason), memory);
+        _expiry = time.CreateTimer(_ => Run(NewWork()), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -42,7 +42,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     /// <inheritdoc/>
     public Task<PublishOutcome> PublishAsync(AmqpMessage message)
     {
-        var work = new Work();
+        var work = NewWork();
         PublishOutcome outcome;
         lock (_lock)
         {
@@ -96,7 +96,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     {
         lock (_lock)
             _settings = settings;
-        Run(new Work());
+        Run(NewWork());
         return default;
     }
 
@@ -167,8 +167,8 @@ internal sealed class MemoryQueue : IAmqpQueue
     private void Drop(Work work, DeathReason reason)
     {
         var head = TakeHead();
-        Forget(head);
         work.Kill(head.Message, reason);
+        Forget(head);
     }
 
     // Drops what has expired at the head, hands out, drops what is too much, and carries out what follows from it.
@@ -194,8 +194,8 @@ internal sealed class MemoryQueue : IAmqpQueue
         }
         foreach (var (reader, items) in work.Answers)
             reader.Answer(items);
-        foreach (var (message, reason) in work.Dead)
-            _ = _deadLetters.PublishAsync(message, _state, _settings, reason);
+        if (work.Dead.Count > 0)
+            _letters.Add(work.Dead);
     }
 
     private void DropExpired(Work work)
@@ -204,12 +204,16 @@ internal sealed class MemoryQueue : IAmqpQueue
             Drop(work, DeathReason.Expired);
     }
 
-    // Of the readers with the highest priority the one that has waited longest; of a single active consumer's, the active one.
+    // Of the readers with the highest priority the one that has waited longest; of a single active consumer's, the active one, and those
+    // that receive beside it.
     private Reader? NextReader()
     {
         if (_settings.SingleActiveConsumer)
         {
-            var active = _readers.Find(static reader => reader.IsActive) ?? _readers.MaxBy(static reader => reader.Priority);
+            if (_waiting.Find(static reader => reader.Priority == IAmqpQueue.Beside) is { } beside)
+                return beside;
+            var active = _readers.Find(static reader => reader.IsActive)
+                ?? _readers.Where(static reader => reader.Priority > IAmqpQueue.Beside).MaxBy(static reader => reader.Priority);
             if (active is not null)
                 active.IsActive = true;
             return active is not null && _waiting.Contains(active) ? active : null;
@@ -250,7 +254,7 @@ internal sealed class MemoryQueue : IAmqpQueue
             _ready.Add(item);
             _readyBytes += item.Message.Body.Length;
         }
-        Run(new Work());
+        Run(NewWork());
     }
 
     private void End(Reader reader)
@@ -268,16 +272,23 @@ internal sealed class MemoryQueue : IAmqpQueue
             }
             reader.Held.Clear();
         }
-        Run(new Work());
+        Run(NewWork());
     }
 
-    private sealed class Work
+    private Work NewWork() => new(_memory);
+
+    private sealed class Work(MemoryBudget memory)
     {
         public List<(Reader Reader, List<HeldMessage> Items)> Answers { get; } = [];
 
         public List<(AmqpMessage Message, DeathReason Reason)> Dead { get; } = [];
 
-        public void Kill(AmqpMessage message, DeathReason reason) => Dead.Add((message, reason));
+        // It stays in memory until its letter is stored.
+        public void Kill(AmqpMessage message, DeathReason reason)
+        {
+            message.Hold(memory);
+            Dead.Add((message, reason));
+        }
     }
 
     private sealed class Item(AmqpMessage message, long position, int priority, long? expiresAt)
@@ -329,7 +340,7 @@ internal sealed class MemoryQueue : IAmqpQueue
                 (_answer, Max) = (answer, max);
                 queue._waiting.Add(this);
             }
-            queue.Run(new Work());
+            queue.Run(queue.NewWork());
             using var cancelled = cancellationToken.Register(Stop);
             if (maxWait == TimeSpan.Zero)
                 Stop();

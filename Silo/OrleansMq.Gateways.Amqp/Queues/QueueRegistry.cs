@@ -337,6 +337,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         var collector = new RouteCollector();
         host.Routes.Route(message.Exchange, Publication.RoutedOf(message), collector);
+        message = Publication.WithoutBlindCopies(message);
         var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
         foreach (var target in collector.Queues)
         {
@@ -376,9 +377,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var queue in change.EndedQueues())
             _ = EndAsync(change.VirtualHost, queue);
-        if (change.After is null)
-            _ = Task.Run(() => Delays.EndAsync(change.VirtualHost));
-        else if (AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
+        if (change.Before?.Settings.FirstEpoch is { } ended && ended != change.After?.Settings.FirstEpoch)
+            _ = Task.Run(() => Delays.EndAsync(change.VirtualHost, ended));
+        if (change.After is not null && AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
             _ = Task.Run(() => OpenDelaysAsync(change.VirtualHost));
         if (change is { Before: { } before, After: { } after } && before.Settings.Policies != after.Settings.Policies)
             _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));

@@ -41,6 +41,8 @@ public sealed class ChannelOutputTests
 
         public bool IsFull => false;
 
+        public bool CanDeliver => true;
+
         public void Send<T>(in T method)
             where T : IMethod => Send(method, default, default);
 

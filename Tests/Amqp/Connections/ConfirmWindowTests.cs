@@ -80,6 +80,8 @@ public sealed class ConfirmWindowTests
 
         public bool IsFull => false;
 
+        public bool CanDeliver => true;
+
         public void Send<T>(in T method)
             where T : IMethod => Sent.Add(method);
 

@@ -61,6 +61,20 @@ public sealed class DelayedTests : ClientTest
     }
 
     [Fact]
+    public async Task Blind_copies_of_a_delayed_message_do_not_show()
+    {
+        await DeclareAsync();
+        await Channel.QueueDeclareAsync("blind", false, false, false);
+        await Channel.QueueBindAsync("blind", "delayed", "blind");
+        await Channel.BasicPublishAsync("delayed", "k", true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?> { ["x-delay"] = 50, ["BCC"] = new List<object?> { "blind" } },
+        }, "copied"u8.ToArray());
+        foreach (var queue in new[] { "blind", "q" })
+            Assert.DoesNotContain("BCC", (await GetAsync(queue)).Headers.Keys);
+    }
+
+    [Fact]
     public async Task Message_that_cannot_be_delayed_is_refused()
     {
         await DeclareAsync();

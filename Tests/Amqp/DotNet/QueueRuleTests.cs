@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -241,6 +242,106 @@ public sealed class QueueRuleTests : ClientTest
         await UntilAsync(() => Task.FromResult(Gateway.Gateway.Memory.Used == 0));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition,
             (await Assert.ThrowsAsync<BrokerException>(() => registry.OpenAsync("/", state))).Code);
+    }
+
+    [Fact]
+    public async Task Copies_of_an_answer_go_to_queues_and_blind_ones_do_not_show()
+    {
+        await Channel.QueueDeclareAsync("questions", false, false, false);
+        foreach (var queue in new[] { "copies", "blind" })
+            await Channel.QueueDeclareAsync(queue, false, false, false);
+        var answers = new BlockingCollection<Received>();
+        var consumer = new AsyncEventingBasicConsumer(Channel);
+        consumer.ReceivedAsync += (_, answer) =>
+        {
+            answers.Add(new Received(answer));
+            return Task.CompletedTask;
+        };
+        await Channel.BasicConsumeAsync("amq.rabbitmq.reply-to", autoAck: true, consumer);
+        await Channel.BasicPublishAsync("", "questions", true, new BasicProperties { ReplyTo = "amq.rabbitmq.reply-to" }, "?"u8.ToArray());
+        var question = await GetAsync("questions");
+        await Channel.BasicPublishAsync("", question.Properties.ReplyTo!, true, new BasicProperties
+        {
+            Headers = new Dictionary<string, object?>
+            {
+                ["CC"] = new List<object?> { "copies" },
+                ["BCC"] = new List<object?> { "blind" },
+            },
+        }, "answer"u8.ToArray());
+        foreach (var one in new[] { await NextAsync(answers), await GetAsync("copies"), await GetAsync("blind") })
+        {
+            Assert.Equal("answer", one.Body);
+            Assert.Contains("CC", one.Headers.Keys);
+            Assert.DoesNotContain("BCC", one.Headers.Keys);
+        }
+        // An answer with no copies is not returned for want of a queue.
+        await Channel.BasicPublishAsync("", question.Properties.ReplyTo!, true, Persistent, "alone"u8.ToArray());
+        Assert.Equal("alone", (await NextAsync(answers)).Body);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Get_keeps_no_single_active_consumer_waiting_and_takes_beside_it(bool isDurable)
+    {
+        await Channel.QueueDeclareAsync("q", isDurable, false, false,
+            new Dictionary<string, object?> { ["x-single-active-consumer"] = true });
+        // This channel stays.
+        await using var getting = await Connection.CreateChannelAsync();
+        Assert.Null(await getting.BasicGetAsync("q", autoAck: false));
+        var received = await StartAsync(Channel, "q", prefetch: 1);
+        await PublishAsync("q", "first");
+        Assert.Equal("first", (await NextAsync(received)).Body);
+        await PublishAsync("q", "second");
+        Assert.Equal("second", new Received((await getting.BasicGetAsync("q", autoAck: false))!).Body);
+    }
+
+    [Fact]
+    public async Task Length_and_time_to_live_hold_beside_a_single_active_consumer()
+    {
+        await DeclareLettersAsync();
+        await DeclareAsync("q", "quorum", ("x-single-active-consumer", true), ("x-max-length", 2), ("x-message-ttl", 1000),
+            ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "letters"));
+        var received = await StartAsync(Channel, "q", prefetch: 1);
+        await PublishAsync("q", "held");
+        Assert.Equal("held", (await NextAsync(received)).Body);
+        for (var i = 0; i < 5; i++)
+            await PublishAsync("q", $"{i}");
+        for (var i = 0; i < 5; i++)
+        {
+            var letter = await GetAsync("letters");
+            Assert.Equal(($"{i}", i < 3 ? "maxlen" : "expired"), (letter.Body, ReasonOf(letter)));
+        }
+        Assert.Equal(0u, await Channel.MessageCountAsync("q"));
+    }
+
+    [Fact]
+    public async Task Connections_are_closed_whose_virtual_host_or_user_is_deleted()
+    {
+        var hosts = await Gateway.Broker.OpenVirtualHostsAsync();
+        await hosts.AdministerAsync(new VirtualHosts.PutVirtualHost("other", "guest"));
+        await using var other = await ConnectAsync(host: "other");
+        await using var channel = await other.CreateChannelAsync();
+        var (ended, user) = (ClosedAsync(other), ClosedAsync(Connection));
+        // Another virtual host of the same name.
+        await hosts.AdministerAsync(new VirtualHosts.DeleteVirtualHost("other"));
+        await hosts.AdministerAsync(new VirtualHosts.PutVirtualHost("other", "guest"));
+        Assert.Equal((320, "CONNECTION_FORCED - vhost 'other' was deleted"), await ended.WaitAsync(Patience));
+        await DeclareAsync("q", "quorum");
+        await StartAsync(Channel, "q");
+        await hosts.AdministerAsync(new VirtualHosts.DeleteUser("guest"));
+        Assert.Equal((320, "CONNECTION_FORCED - user 'guest' was deleted"), await user.WaitAsync(Patience));
+    }
+
+    private static Task<(ushort, string)> ClosedAsync(IConnection connection)
+    {
+        var closed = new TaskCompletionSource<(ushort, string)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        connection.ConnectionShutdownAsync += (_, reason) =>
+        {
+            closed.TrySetResult((reason.ReplyCode, reason.ReplyText));
+            return Task.CompletedTask;
+        };
+        return closed.Task;
     }
 
     private Task DeclareLettersAsync() => DeclareAsync("letters", "quorum");

@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
@@ -106,10 +109,52 @@ public sealed class MemoryQueueTests
             LogQueue.OptionsOf(QueueSettings.Of(state, policy: null, limits: null)).TimeToLive);
     }
 
-    private MemoryQueue NewQueue(params (string Name, FieldValue Value)[] arguments)
+    [Fact]
+    public async Task Letter_that_goes_through_thousands_of_queues_does_not_deepen_the_stack()
+    {
+        const int Count = 5000;
+        const int Stack = 512 << 10;
+        var chain = new Chain();
+        for (var id = 0; id < Count; id++)
+        {
+            var state = new QueueState { Name = $"q{id}", Id = id, Type = QueueType.Classic, Arguments = FieldTable.Of(
+                ("x-max-length", new IntegerValue(0))) };
+            chain.Queues.Add(new MemoryQueue(state, QueueSettings.Of(state, policy: null, limits: null), chain, TimeProvider.System,
+                _memory));
+        }
+        var publisher = new Thread(() => _ = chain.Queues[0].PublishAsync(Message("m")), Stack);
+        publisher.Start();
+        await chain.Ended.WaitAsync(Patience);
+        publisher.Join();
+    }
+
+    [Fact]
+    public async Task Letters_that_are_not_stored_take_memory_and_block_publishers()
+    {
+        const int Count = 500;
+        var memory = new MemoryBudget(100_000);
+        var stored = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var letters = new Letters { Answer = stored.Task };
+        var queue = NewQueue(letters, memory, ("x-max-length", new IntegerValue(1)));
+        var bytes = Message("000").Bytes;
+        for (var i = 0; i < Count; i++)
+            Assert.Equal(PublishOutcome.Accepted, await queue.PublishAsync(Message($"{i:000}")));
+        Assert.Equal((Count * (long)bytes, true), (memory.Used, memory.IsOver));
+        Assert.Equal(LetterLane.MaxInFlight, letters.Count);
+        stored.SetResult(true);
+        Assert.True(SpinWait.SpinUntil(() => memory.Used == bytes, Patience));
+        Assert.False(memory.IsOver);
+        Assert.Equal(Enumerable.Range(0, Count - 1), letters.All.Select(static letter =>
+            int.Parse(Encoding.UTF8.GetString(letter.Body.Span), CultureInfo.InvariantCulture)));
+    }
+
+    private MemoryQueue NewQueue(params (string Name, FieldValue Value)[] arguments) =>
+        NewQueue(_letters, _memory, arguments);
+
+    private static MemoryQueue NewQueue(Letters letters, MemoryBudget memory, params (string Name, FieldValue Value)[] arguments)
     {
         var state = new QueueState { Name = "q", Id = 1, Type = QueueType.Classic, Arguments = FieldTable.Of(arguments) };
-        return new MemoryQueue(state, QueueSettings.Of(state, policy: null, limits: null), _letters, TimeProvider.System, _memory);
+        return new MemoryQueue(state, QueueSettings.Of(state, policy: null, limits: null), letters, TimeProvider.System, memory);
     }
 
     private static AmqpMessage Message(string body) => new("", "q", ContentProperties.None, System.Text.Encoding.UTF8.GetBytes(body), 0);
@@ -118,11 +163,45 @@ public sealed class MemoryQueueTests
     {
         public List<AmqpMessage> All { get; } = [];
 
+        public int Count
+        {
+            get
+            {
+                lock (All)
+                    return All.Count;
+            }
+        }
+
+        public Task<bool> Answer { get; init; } = Task.FromResult(true);
+
         public Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
             HashSet<long>? stored)
         {
-            All.Add(message);
-            return Task.FromResult(true);
+            lock (All)
+                All.Add(message);
+            return Answer;
+        }
+    }
+
+    // Each queue's letters go to the next.
+    private sealed class Chain : IDeadLetters
+    {
+        private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public List<MemoryQueue> Queues { get; } = [];
+
+        public Task Ended => _ended.Task;
+
+        public async Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
+            HashSet<long>? stored)
+        {
+            if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
+                _ended.TrySetException(new InsufficientExecutionStackException());
+            else if (queue.Id + 1 == Queues.Count)
+                _ended.TrySetResult();
+            else
+                await Queues[(int)queue.Id + 1].PublishAsync(message with { IsDeadLetter = true });
+            return true;
         }
     }
 }

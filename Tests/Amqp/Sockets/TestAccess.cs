@@ -29,6 +29,8 @@ internal sealed class TestAccess : IAmqpAccess
 
     private sealed class Session(TestAccess access) : IAmqpSession
     {
+        public string? EndReason => null;
+
         public IAmqpChannel CreateChannel(IChannelClient client) => new Channel(access, client);
 
         public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) => new(true);

@@ -31,16 +31,31 @@ public sealed class PendingMessagesTests
     }
 
     [Fact]
-    public void After_a_restart_what_is_left_is_numbered_anew()
+    public void After_a_restart_what_is_not_confirmed_is_numbered_anew()
     {
-        var pending = Pending(10, 11, 12, 13);
+        var pending = Pending(10, 11, 12, 13, 14);
         Assert.Equal((1, 10UL), Confirm(pending, 1, multiple: false));
         Assert.Equal((0, 0UL), Confirm(pending, 3, multiple: false));
         pending.Restart();
-        Assert.Equal([11, 12, 13], pending.All.Select(static message => message.Tag));
+        Assert.Equal([11, 13, 14], pending.Unconfirmed.Select(static message => message.Tag));
         Assert.Equal((0, 0UL), Confirm(pending, 2, multiple: false));
-        Assert.Equal((2, 12UL), Confirm(pending, 1, multiple: false));
-        Assert.Equal((1, 13UL), Confirm(pending, 3, multiple: true));
+        Assert.Equal((3, 13UL), Confirm(pending, 1, multiple: false));
+        pending.Add(Message(15));
+        Assert.Equal((2, 15UL), Confirm(pending, 4, multiple: true));
+    }
+
+    [Fact]
+    public void Message_that_the_target_never_takes_does_not_bring_the_others_again()
+    {
+        var pending = Pending(10, 11, 12);
+        Assert.Equal((0, 0UL), Confirm(pending, 2, multiple: false));
+        Assert.Equal((0, 0UL), Confirm(pending, 3, multiple: false));
+        for (var attempt = 0; attempt < 3; attempt++)
+        {
+            pending.Restart();
+            Assert.Equal([10], pending.Unconfirmed.Select(static message => message.Tag));
+        }
+        Assert.Equal((3, 12UL), Confirm(pending, 1, multiple: false));
     }
 
     [Fact]
