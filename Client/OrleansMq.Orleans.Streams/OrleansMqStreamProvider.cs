@@ -59,6 +59,12 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// by default.</summary>
     internal TimeSpan SubscribeTimeout { get; set; } = TimeSpan.FromSeconds(25);
 
+    /// <summary>How long a look may take how far a replay is. One that takes longer counts as failed.</summary>
+    internal TimeSpan LongestLook { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Between two sweeps of what replays have left: longer than a subscription takes to be written.</summary>
+    internal TimeSpan SweepInterval { get; set; } = TimeSpan.FromMinutes(5);
+
     /// <inheritdoc/>
     public IAsyncStream<T> GetStream<T>(StreamId streamId)
     {
@@ -143,44 +149,57 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             ConsumerOf(grain).Attach(subscription, observer);
             return;
         }
-        await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
-        if (FindOwn(grain, stream, subscription) is not { } found)
-        {
-            throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription {subscription} to stream {stream} of "
-                + $"provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
-        }
-        // The class's own subscription has the events of one that another version of it has written.
-        if (own is not null)
-            return;
         var consumer = ConsumerOf(grain);
         if (token is null)
         {
-            consumer.Attach(subscription, observer, found.Replay);
+            var current = await FindForResumeAsync(grain, stream, subscription);
+            // The class's own subscription has the events of one that another version of it has written.
+            if (own is null)
+                consumer.Attach(subscription, observer, current.Replay);
             return;
         }
-        var giveUp = consumer.Keep(subscription);
-        try
+        // Where the grain's calls interleave: the later one begins when the earlier one is decided or given up, and so is in force.
+        var began = TimeProvider.System.GetTimestamp();
+        if (await consumer.TryResumeAsync(subscription, SubscribeTimeout) is not { } resuming)
         {
-            if (await RewindAsync(stream, found, token, replay => consumer.Attach(subscription, observer, replay)))
-                return;
+            throw new BrokerException(ErrorCode.RequestTimedOut, $"Subscription {subscription} to stream {stream} of provider '{Name}' was "
+                + $"not resumed from token {token}: an earlier call of ResumeAsync of the same grain is not decided. Call again.");
         }
-        catch
+        using (resuming)
         {
-            // Where the record is written nevertheless, the first delivery of its replay says so.
-            giveUp();
-            throw;
+            var found = await FindForResumeAsync(grain, stream, subscription);
+            var giveUp = consumer.Keep(subscription, observer);
+            try
+            {
+                if (await RewindAsync(stream, found, token, began, replay => consumer.Attach(subscription, observer, replay)))
+                    return;
+            }
+            catch
+            {
+                // Where the record is written nevertheless, the first delivery of its replay says so.
+                giveUp();
+                throw;
+            }
         }
         consumer.Remove(subscription);
         throw new InvalidOperationException($"Subscription {subscription} to stream {stream} of provider '{Name}' was removed while it was "
             + "resumed. Call SubscribeAsync.");
     }
 
+    private async Task<ExplicitSubscription> FindForResumeAsync(IGrainContext grain, StreamId stream, Guid subscription)
+    {
+        await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+        return FindOwn(grain, stream, subscription) ?? throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription "
+            + $"{subscription} to stream {stream} of provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
+    }
+
     // The first replay of a generation in the topic's order is in force. One that comes later begins the next generation: of two calls at
     // once the last one counts. A record that a call has given up cannot come into force after a later call has returned. False: the
     // subscription is removed.
-    private async Task<bool> RewindAsync(StreamId stream, ExplicitSubscription found, StreamSequenceToken token, Action<Replay> attach)
+    private async Task<bool> RewindAsync(StreamId stream, ExplicitSubscription found, StreamSequenceToken token, long began,
+        Action<Replay> attach)
     {
-        var (began, key) = (TimeProvider.System.GetTimestamp(), KeyOf(stream, found.Id));
+        var key = KeyOf(stream, found.Id);
         while (true)
         {
             var (queue, partition, _, replay) = await BeginAsync(stream, token, found.Rewind);

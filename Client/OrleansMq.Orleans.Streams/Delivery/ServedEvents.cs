@@ -38,21 +38,18 @@ internal sealed class ServedEvents
             _served.Remove(cursor);
     }
 
-    /// <summary>Returns what goes back to the replay of now: a later replay was not written, as far as is known. It returns false, and does
-    /// nothing, where a later one has delivered: that one is in force. One that is in force and has not delivered yet begins with its
-    /// first delivery.</summary>
-    public Func<bool> Keep()
+    /// <summary>Goes back to the replay that was known before a later one began, which was not written, as far as is known. It returns
+    /// false, and does nothing, where the later one has delivered: that one is in force. One that is in force and has not delivered yet
+    /// begins with its first delivery.</summary>
+    /// <param name="before">The replay. No other has gone back, or begun from a token, since the later one began.</param>
+    public bool GoBack(KnownReplay before)
     {
-        var before = Replay;
-        return () =>
-        {
-            if (before.IsSameAs(Replay))
-                return true;
-            if (HasDelivered)
-                return false;
-            Replay = before;
+        if (before.IsSameAs(Replay))
             return true;
-        };
+        if (HasDelivered)
+            return false;
+        Replay = before;
+        return true;
     }
 
     /// <summary>Whether a later replay than one is known: one of a later generation, or with a higher number in the same. Of two with one

@@ -16,6 +16,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private readonly IGrainContext _grain = context.GrainContext;
     private readonly Dictionary<Guid, Attached> _attached = [];
     private readonly HashSet<Guid> _removed = [];
+    // Of subscriptions that were resumed from a token. They need no disposal: nothing takes their wait handles.
+    private readonly Dictionary<Guid, SemaphoreSlim> _resuming = [];
 
     /// <summary>Attaches an observer, in place of an earlier one of the subscription.</summary>
     /// <param name="subscription">The subscription.</param>
@@ -34,17 +36,38 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             attached.Observed = null;
     }
 
-    /// <summary>Returns what takes an attachment back to what it is now. It does nothing where the replay that was attached since then has
-    /// delivered: that one is in force, or one that is later.</summary>
-    public Action Keep(Guid subscription)
+    /// <summary>
+    /// Begins to resume a subscription from a token, when no other call does so: the activation of such a subscription is between two
+    /// replays, and each call goes back to the one that was before it. Of calls that interleave, the later one waits for the earlier one.
+    /// </summary>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="longest">How long it waits.</param>
+    /// <returns>What ends it; null: the earlier call has not ended.</returns>
+    public async Task<IDisposable?> TryResumeAsync(Guid subscription, TimeSpan longest)
+    {
+        if (!_resuming.TryGetValue(subscription, out var turn))
+            _resuming[subscription] = turn = new SemaphoreSlim(1);
+        return await turn.WaitAsync(longest) ? new Resuming(turn) : null;
+    }
+
+    /// <summary>Returns what takes an attachment back to what it is now, for a call that resumes the subscription from a token and is given
+    /// up. It does nothing where the replay that was attached since then has delivered: that one is in force, or one that is later. The
+    /// observer stays that of a later call without a token.</summary>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="next">The call's observer.</param>
+    public Action Keep(Guid subscription, IStreamObserver next)
     {
         var before = _attached.GetValueOrDefault(subscription);
-        var (observer, goBack) = (before?.Observer, before?.Served.Keep());
+        var (observer, replay) = (before?.Observer, before?.Served.Replay ?? default);
         return () =>
         {
-            if (goBack is not null)
-                before!.Observer = goBack() ? observer! : before.Observer;
-            else if (_attached.TryGetValue(subscription, out var attached) && !attached.Served.HasDelivered)
+            // Where it was removed in the meantime, this call has attached it again.
+            if (!_attached.TryGetValue(subscription, out var attached) || !attached.Served.GoBack(attached == before ? replay : default)
+                || attached.Observer != next)
+                return;
+            if (attached == before)
+                attached.Observer = observer!;
+            else
                 _attached.Remove(subscription);
         };
     }
@@ -154,6 +177,11 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         {
             return new DeliveryAnswer(0, DeliveryOutcome.Failed, Causes.Of(thrown));
         }
+    }
+
+    private sealed class Resuming(SemaphoreSlim turn) : IDisposable
+    {
+        public void Dispose() => turn.Release();
     }
 
     private sealed class Attached(IStreamObserver observer)

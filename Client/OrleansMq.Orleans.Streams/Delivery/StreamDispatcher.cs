@@ -20,8 +20,6 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
-    // Longer than a subscription takes to be written.
-    private static readonly TimeSpan SweepInterval = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
@@ -29,6 +27,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private readonly List<Task> _ending = [];
     private long? _warned;
     private long? _swept;
+    private bool _isSweepReported;
+    private Task _sweeping = Task.CompletedTask;
     private long? _searched;
     private Task<IReadOnlySet<string>> _searching = Task.FromResult<IReadOnlySet<string>>(new HashSet<string>());
     private StreamReplays? _replays;
@@ -57,7 +57,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     {
         await _refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Task.WhenAll([.. _dispatchers.Values.Select(static dispatcher => dispatcher.DisposeAsync().AsTask()), .. _ending,
-            _searching, _replays?.StoppedAsync() ?? Task.CompletedTask]);
+            _searching, _sweeping, _replays?.StoppedAsync() ?? Task.CompletedTask]);
     }
 
     private async Task RefreshAsync()
@@ -155,13 +155,15 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         if (provider.Subscriptions.IsRead)
         {
             await WarnOfReplicasAsync(provider.Subscriptions);
-            if (_searching.IsCompleted && (_searched is not { } last || TimeProvider.System.GetElapsedTime(last) >= SweepInterval))
+            if (_searching.IsCompleted && (_searched is not { } last || TimeProvider.System.GetElapsedTime(last) >= provider.SweepInterval))
             {
                 _searched = TimeProvider.System.GetTimestamp();
                 _searching = _replays!.FindTopicsAsync(Partitions(all.Where(topic => provider.Topics.IsOwn(topic.Name)
                     && !_dispatchers.ContainsKey((topic.Name, null)))), _stopping.Token);
             }
-            await SweepAsync(all.Where(topic => _dispatchers.ContainsKey((topic.Name, null))));
+            // Beside the rounds, too: it writes as much as replays have left. One at a time: the next one begins when it has ended.
+            if (_sweeping.IsCompleted && (_swept is not { } swept || TimeProvider.System.GetElapsedTime(swept) >= provider.SweepInterval))
+                _sweeping = SweepAsync(provider, Partitions(all.Where(topic => _dispatchers.ContainsKey((topic.Name, null)))));
         }
 
         void Start((string Topic, GrainType? GrainType) key, string queue, Func<IDeliveries> deliveries)
@@ -182,12 +184,24 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     private static List<(string Name, int Partitions)> Partitions(IEnumerable<TopicListing> topics) =>
         [.. topics.Select(static topic => (topic.Name, topic.Partitions))];
 
-    private async Task SweepAsync(IEnumerable<TopicListing> topics)
+    // One that fails is tried again in the next round.
+    private async Task SweepAsync(OrleansMqStreamProvider provider, List<(string Name, int Partitions)> topics)
     {
-        if (_swept is { } last && TimeProvider.System.GetElapsedTime(last) < SweepInterval)
-            return;
-        await _replays!.SweepAsync(Partitions(topics), SweepInterval, _stopping.Token);
-        _swept = TimeProvider.System.GetTimestamp();
+        try
+        {
+            await Task.Run(() => _replays!.SweepAsync(topics, provider.SweepInterval, _stopping.Token), _stopping.Token);
+            (_swept, _isSweepReported) = (TimeProvider.System.GetTimestamp(), false);
+        }
+        catch (Exception) when (_stopping.IsCancellationRequested)
+        {
+            // The silo stops.
+        }
+        catch (Exception failure)
+        {
+            if (!_isSweepReported)
+                LogNotSwept(name, failure);
+            _isSweepReported = true;
+        }
     }
 
     private async Task WarnOfReplicasAsync(SubscriptionLog subscriptions)
@@ -210,6 +224,9 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     [LoggerMessage(4, LogLevel.Warning, "Stream provider {Name} has not settled all events by the time that its stop may take: they are "
         + "delivered again when the silo's sessions have ended.")]
     private partial void LogNotEnded(string name);
+
+    [LoggerMessage(5, LogLevel.Warning, "Stream provider {Name} cannot remove what replays have left now; retrying.")]
+    private partial void LogNotSwept(string name, Exception reason);
 
     [LoggerMessage(3, LogLevel.Warning, "Topic {Topic} has {Replicas} replica(s), and is lost with them. It holds the explicit "
         + "subscriptions of stream provider {Name}. Add replicas: omq partition reassign {SameTopic} 0 --replicas {Wanted}")]

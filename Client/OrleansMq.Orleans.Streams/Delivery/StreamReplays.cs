@@ -35,8 +35,6 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     private const int Seldom = 10;
     // Other silos have seen by then that it is over.
     private static readonly TimeSpan DeletePause = TimeSpan.FromSeconds(2);
-    // A look that takes longer counts as failed.
-    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<Guid, Task> _running = [];
     // As of the last round.
@@ -154,12 +152,18 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             }
             catch (Exception failure)
             {
-                // Whatever it is, the next try may find it mended; without one the subscription would receive nothing.
-                LogRetry(logger, stream, subscription.Id, failure);
-                await ReleaseAsync(stream, subscription, partition, hold, stopping).ConfigureAwait(false);
-                await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await FailedAsync(stream, subscription, partition, hold, failure, stopping).ConfigureAwait(false);
             }
         }
+    }
+
+    // Whatever it is, the next try may find it mended; without one the subscription would receive nothing.
+    private async Task FailedAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition, StreamHold hold,
+        Exception failure, CancellationToken stopping)
+    {
+        LogRetry(logger, stream, subscription.Id, failure);
+        await ReleaseAsync(stream, subscription, partition, hold, stopping).ConfigureAwait(false);
+        await Task.Delay(Backoff, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     // Where looks fail while the stream waits, it waits no longer than where they succeed. A split that fails, too, is tried again in the
@@ -201,21 +205,47 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     private async Task ReplayAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition, StreamHold hold,
         CancellationToken stopping)
     {
+        if (!await BeginAsync(stream, subscription, partition, stopping).ConfigureAwait(false))
+            return;
+        // It serves over looks that fail. Its end may take as long as its session, and as a call to a partition that does not answer: the
+        // stream does not wait for that.
+        await using var dispatcher = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, partition.Topic,
+            provider.Topics.QueueOf(subscription.Replay!), new ReplayDeliveries(provider, subscription.Replay!, caller), priorityOf: null,
+            logger, partition.Partition);
+        for (var isBegun = true; ; isBegun = false)
+        {
+            try
+            {
+                if (isBegun || await BeginAsync(stream, subscription, partition, stopping).ConfigureAwait(false))
+                {
+                    await JoinAsync(stream, subscription.Id, subscription.Replay!, partition, hold, stopping)
+                        .ConfigureAwait(false);
+                }
+                return;
+            }
+            catch (Exception failure) when (!stopping.IsCancellationRequested)
+            {
+                await FailedAsync(stream, subscription, partition, hold, failure, stopping).ConfigureAwait(false);
+            }
+        }
+    }
+
+    // The replay's cursor then exists. False: the replay is over.
+    private async Task<bool> BeginAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition,
+        CancellationToken stopping)
+    {
         var replay = subscription.Replay!;
         if (await FindStepAsync(replay, stopping).ConfigureAwait(false) is null or ReplayStep.Joined)
-            return;
+            return false;
         if (!await HasTopicAsync(partition.Topic, replay, stopping).ConfigureAwait(false))
         {
             LogOtherTopic(logger, stream, subscription.Id);
             await WriteAsync(replay, ReplayStep.Joined, 0, stopping).ConfigureAwait(false);
-            return;
+            return false;
         }
         if (await provider.Topics.CreateReplayQueueAsync(partition, stream.Key, replay, stopping).ConfigureAwait(false) is { } earliest)
             LogEarliest(logger, stream, subscription.Id, replay.From, partition, earliest);
-        await using var dispatcher = new CursorDispatcher(client, provider.Topics, provider.Options.Delivery, partition.Topic,
-            provider.Topics.QueueOf(replay), new ReplayDeliveries(provider, replay, caller), priorityOf: null, logger,
-            partition.Partition);
-        await JoinAsync(stream, subscription.Id, replay, partition, hold, stopping).ConfigureAwait(false);
+        return true;
     }
 
     private async Task JoinAsync(StreamId stream, Guid subscription, Replay replay, TopicPartition partition, StreamHold hold,
@@ -318,12 +348,12 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     // The first one. Records that consumers hold are not settled.
     private async Task<QueueRecord?> FindUnsettledAsync(TopicPartition partition, Replay replay, CancellationToken cancellationToken) =>
         (await client.Broker.Queues.PeekAsync(partition, provider.Topics.QueueOf(replay), 1, cancellationToken).AsTask()
-            .WaitAsync(LongestLook, cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+            .WaitAsync(provider.LongestLook, cancellationToken).ConfigureAwait(false)).FirstOrDefault();
 
     private async Task<long> FindEndAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {
         var end = await client.Broker.FindOffsetAsync(partition, spec, cancellationToken).AsTask()
-            .WaitAsync(LongestLook, cancellationToken).ConfigureAwait(false);
+            .WaitAsync(provider.LongestLook, cancellationToken).ConfigureAwait(false);
         return end.Error == ErrorCode.None ? end.Offset
             : throw new BrokerException(end.Error, end.Message ?? $"The end of {partition} is not known now: {end.Error}.");
     }

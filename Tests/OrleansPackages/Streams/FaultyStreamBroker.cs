@@ -8,12 +8,21 @@ namespace OrleansMq.Tests.OrleansPackages.Streams;
 internal sealed class FaultyStreamBroker(IBroker inner) : ForwardingBroker(inner)
 {
     private readonly IBroker _inner = inner;
+    private readonly Lazy<FaultyStreamQueues> _queues = new(() => new FaultyStreamQueues(inner.Queues));
+
+    /// <summary>Its queues.</summary>
+    public FaultyStreamQueues FaultyQueues => _queues.Value;
+
+    public override IQueues Queues => _queues.Value;
 
     /// <summary>Carries out the writes to topics of subscriptions; null: they are carried out.</summary>
     public Func<Func<Task<ProduceResult>>, Task<ProduceResult>>? OnWrite { get; set; }
 
     /// <summary>The topic whose ends cannot be proven; null: none.</summary>
     public string? Unproven { get; set; }
+
+    /// <summary>Finds the ends of topics' partitions; null: they are found.</summary>
+    public Func<TopicPartition, OffsetSpec, Func<Task<OffsetResult>>, Task<OffsetResult>>? OnFindOffset { get; set; }
 
     /// <summary>Puts it in the place of a silo's broker.</summary>
     /// <param name="silo">The silo.</param>
@@ -38,5 +47,6 @@ internal sealed class FaultyStreamBroker(IBroker inner) : ForwardingBroker(inner
     public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
         CancellationToken cancellationToken = default) => partition.Topic == Unproven && spec == OffsetSpec.LatestProven
         ? new(new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: "Not yet."))
+        : OnFindOffset is { } find ? new(find(partition, spec, () => base.FindOffsetAsync(partition, spec, cancellationToken).AsTask()))
         : base.FindOffsetAsync(partition, spec, cancellationToken);
 }

@@ -75,6 +75,54 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Subscription_goes_on_where_two_calls_that_interleave_have_given_up_their_tokens()
+    {
+        var (reader, handle, tokens) = await CreateAsync("rewind-beside");
+        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        var tries = new TaskCompletionSource();
+        _broker.OnWrite = _ =>
+        {
+            tries.TrySetResult();
+            return Task.FromException<ProduceResult>(new InvalidOperationException("no answer"));
+        };
+        var first = reader.ResumeBesideAsync(handle, tokens[2]);
+        await tries.Task.WaitAsync(Wait.Deadline);
+        var second = reader.ResumeBesideAsync(handle, tokens[5]);
+        await Assert.ThrowsAnyAsync<Exception>(() => first);
+        await Assert.ThrowsAnyAsync<Exception>(() => second);
+        _broker.OnWrite = null;
+        await SendAsync("rewind-beside", 10, 15);
+        await ReceivedAsync(reader, Enumerable.Range(0, 15));
+        await reader.ResumeBesideAsync(handle, tokens[7]);
+        await ReceivedAsync(reader, [.. Enumerable.Range(0, 15), .. Enumerable.Range(7, 8)]);
+    }
+
+    [Fact]
+    public async Task Later_one_of_two_calls_that_interleave_is_in_force()
+    {
+        var (reader, handle, tokens) = await CreateAsync("rewind-later");
+        var (tries, go) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.OnWrite = async write =>
+        {
+            tries.TrySetResult();
+            await go.Task;
+            return await write();
+        };
+        var first = reader.ResumeBesideAsync(handle, tokens[2]);
+        await tries.Task.WaitAsync(Wait.Deadline);
+        var second = reader.ResumeBesideAsync(handle, tokens[5]);
+        go.SetResult();
+        await first;
+        await second;
+        await SendAsync("rewind-later", 10, 15);
+        await Wait.UntilAsync(() => Received(reader) is [.., 14] received && received[^10..].SequenceEqual(Enumerable.Range(5, 10)),
+            "from the later token on");
+        await EndedAsync("rewind-later");
+        var stream = StreamId.Create("rewind-later", "k");
+        Assert.Equal(((StreamOffset)tokens[5]).Offset, Assert.Single(Provider.Subscriptions.Table.Find(stream)).Replay!.From);
+    }
+
+    [Fact]
     public async Task Token_that_is_written_after_its_call_was_given_up_and_its_subscription_was_split_twice_is_replayed()
     {
         var (reader, handle, tokens) = await CreateAsync("rewind-late");
@@ -157,12 +205,16 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
 
     private static async Task ReceivedAsync(IReaderGrain reader, IEnumerable<int> expected)
     {
-        var (wanted, parts) = (expected.ToArray(), reader.GetPrimaryKeyString().Split('/'));
-        await Wait.UntilAsync(() => Task.FromResult(Received().Length >= wanted.Length), $"{wanted.Length} events of {parts[0]}",
-            () => Task.FromResult(string.Join(' ', Received())));
-        Assert.Equal(wanted, Received());
+        var wanted = expected.ToArray();
+        await Wait.UntilAsync(() => Task.FromResult(Received(reader).Length >= wanted.Length),
+            $"{wanted.Length} events of {reader.GetPrimaryKeyString()}", () => Task.FromResult(string.Join(' ', Received(reader))));
+        Assert.Equal(wanted, Received(reader));
+    }
 
-        int[] Received() => StreamScript.Received(parts[0], parts[1], reader.GetGrainId().ToString());
+    private static int[] Received(IReaderGrain reader)
+    {
+        var parts = reader.GetPrimaryKeyString().Split('/');
+        return StreamScript.Received(parts[0], parts[1], reader.GetGrainId().ToString());
     }
 
     private Task EndedAsync(string topic) => Wait.UntilAsync(async () => !(await _silo.Inside.Queues.ListAsync(

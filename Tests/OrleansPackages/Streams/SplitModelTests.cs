@@ -281,7 +281,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         private IEnumerable<int> Rewind(Subscriber subscriber, Silo silo, int from)
         {
             var (found, activation) = (CaughtUp(silo).Find(s_stream, subscriber.Id), subscriber.Activation);
-            var goBack = activation.Events.Keep();
+            var before = activation.Events.Replay;
             while (found is not null)
             {
                 yield return 0;
@@ -300,7 +300,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                     yield return 0;
                 if (!ended[0])
                 {
-                    goBack();
+                    activation.Events.GoBack(before);
                     Late++;
                     break;
                 }

@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Streams;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Streams;
 
@@ -172,27 +173,34 @@ public sealed class SplitTests : IAsyncLifetime
         await JoinedAsync("split-joins");
     }
 
-    [Fact]
-    public async Task Stream_goes_on_where_it_cannot_be_told_how_far_a_subscriber_is_that_joins()
+    [Theory]
+    [InlineData("split-blind", false)]
+    [InlineData("split-blind-held", true)]
+    public async Task Stream_goes_on_where_it_cannot_be_told_how_far_a_subscriber_is_that_joins(string topic, bool isHeld)
     {
         var gate = new TaskCompletionSource();
-        StreamScript.On("split-blind", (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
-        var (reader, other) = await SubscribeAsync("split-blind");
-        await SendAsync("split-blind", 0, 10);
+        StreamScript.On(topic, (happened, grain) => happened.Number == 3 && IsFirst(grain) ? gate.Task : Task.CompletedTask);
+        var (reader, other) = await SubscribeAsync(topic);
+        await SendAsync(topic, 0, 10);
         await ReceivedAsync(other, 10);
-        await SplitAsync("split-blind");
-        _broker.Unproven = "split-blind";
+        await SplitAsync(topic);
+        _broker.Unproven = topic;
+        // Nor does the stream wait until the replay's consumer has left its queue.
+        var detaching = new TaskCompletionSource();
+        if (isHeld)
+            _broker.FaultyQueues.Detaching = detaching.Task;
         var split = Assert.Single(Table.Replays).Subscription.Replay!;
         await Provider.Subscriptions.WriteAsync(new ReplayKey(split.Id, ReplayStep.Joining), new ReplayValue(0), CancellationToken.None);
-        await SendAsync("split-blind", 10, 20);
+        await SendAsync(topic, 10, 20);
         await ReceivedAsync(other, 20);
         var again = Assert.Single(Table.Replays).Subscription.Replay!;
         Assert.Equal((split.Number + 1, split.Origin), (again.Number, again.Origin));
         Assert.InRange(again.From, split.From, 3);
         _broker.Unproven = null;
+        detaching.SetResult();
         gate.SetResult();
         await ReceivedAsync(reader, 20);
-        await JoinedAsync("split-blind");
+        await JoinedAsync(topic);
     }
 
     [Theory]
@@ -243,24 +251,116 @@ public sealed class SplitTests : IAsyncLifetime
     [Fact]
     public async Task Dead_letter_topic_that_is_deleted_is_created_again_for_the_queue_of_a_split()
     {
-        // Long enough apart for the letters to come from there.
-        await RestartAsync(static options => options with { MaxAttempts = 2, SplitAfter = TimeSpan.FromSeconds(2) });
+        const string Letters = "split-letters.dead-letter";
+        await RestartAsync(static options => options with { MaxAttempts = 2 });
         var gate = new TaskCompletionSource();
         StreamScript.On("split-letters", (_, grain) => IsFirst(grain) ? gate.Task : Task.CompletedTask);
         var (_, other) = await SubscribeAsync("split-letters");
+        var deleted = (await _silo.Inside.DescribeTopicAsync(Letters)).TopicId;
+        var (before, given) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.FaultyQueues.OnAlter = async (queue, alter) =>
+        {
+            var isCreated = (await _silo.Inside.ListTopicsAsync()).Any(topic => topic.Name == Letters && topic.TopicId != deleted);
+            var altered = await alter();
+            if (queue.Contains('@', StringComparison.Ordinal))
+                (isCreated ? given : before).TrySetResult();
+            return altered;
+        };
         await SendAsync("split-letters", 0, 1);
         await ReceivedAsync(other, 1);
-        await Wait.UntilAsync(() => Table.Replays.Any(), "one is split");
-        await _client.Admin.DeleteTopicAsync("split-letters.dead-letter");
+        await SplitAsync("split-letters");
+        await before.Task.WaitAsync(Wait.Deadline);
+        await _client.Admin.DeleteTopicAsync(Letters);
+        // Until its event is settled the split does not join, and no other queue has it.
+        await given.Task.WaitAsync(Wait.Deadline);
         gate.SetException(new InvalidOperationException("never"));
-        var number = 1;
+        await Wait.UntilAsync(async () => await LettersAsync("split-letters") > 0, "the event is dead-lettered");
+    }
+
+    [Theory]
+    [InlineData("split-looks", long.MaxValue)]
+    [InlineData("split-looks-open", 15)]
+    public async Task Look_that_takes_long_counts_for_nothing_where_another_silo_has_joined_the_subscription_meanwhile(string topic,
+        long stable)
+    {
+        var (first, second) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var hangs = new TaskCompletionSource();
+        StreamScript.On(topic, (happened, grain) =>
+        {
+            if (happened.Number == 10 && IsFirst(grain))
+                hangs.TrySetResult();
+            return happened.Number == 3 && IsFirst(grain) ? first.Task : happened.Number == 10 ? second.Task : Task.CompletedTask;
+        });
+        var (reader, other) = await SubscribeAsync(topic);
+        await SendAsync(topic, 0, 10);
+        await ReceivedAsync(other, 10);
+        await SplitAsync(topic);
+        var split = Assert.Single(Table.Replays).Subscription.Replay!;
+        // None counts as failed before.
+        Provider.LongestLook = Wait.Deadline * 2;
+        var (looks, goesOn) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.OnFindOffset = async (partition, spec, find) =>
+        {
+            if (partition.Topic == topic && spec == OffsetSpec.LatestProven)
+            {
+                looks.TrySetResult();
+                await goesOn.Task;
+            }
+            var end = await find();
+            // As where a transaction is open.
+            return partition.Topic == topic && spec.Isolation == IsolationLevel.ReadCommitted
+                ? end with { Offset = Math.Min(stable, end.Offset) } : end;
+        };
+        await Provider.Subscriptions.WriteAsync(new ReplayKey(split.Id, ReplayStep.Joining), new ReplayValue(0), CancellationToken.None);
+        await looks.Task.WaitAsync(Wait.Deadline);
+        // The replay catches up, and another silo finds that first. Both subscribers hang at the next event: none is split again.
+        first.SetResult();
+        await ReceivedAsync(reader, 10);
+        await Provider.Subscriptions.WriteAsync(new ReplayKey(split.Id, ReplayStep.Joined), new ReplayValue(10), CancellationToken.None);
+        await SendAsync(topic, 10, 11);
+        await hangs.Task.WaitAsync(Wait.Deadline);
+        // The call under way does not have the others, and the queue of the replay passes over them.
+        await SendAsync(topic, 11, 20);
+        await Wait.UntilAsync(async () => (await PeekAsync()).Count == 0, "the replay's queue has passed over the events", async () =>
+            $"{string.Join(' ', (await PeekAsync()).Select(static record => $"{record.Offset}"))}; step {Table.FindStep(split.Id)}");
+        goesOn.SetResult();
+        await Wait.UntilAsync(async () => !(await ReplayQueuesAsync(topic)).Contains(QueueOf(split)), "the replay is over");
+        second.SetResult();
+        await ReceivedAsync(other, 20);
+        await ReceivedAsync(reader, 20);
+
+        ValueTask<IReadOnlyList<QueueRecord>> PeekAsync() =>
+            _silo.Inside.Queues.PeekAsync(new TopicPartition(topic, 0), QueueOf(split), 20);
+    }
+
+    [Fact]
+    public async Task Rounds_go_on_while_a_sweep_cannot_write()
+    {
+        var (writes, sweeps, goesOn) = (0, new TaskCompletionSource(), new TaskCompletionSource());
+        _broker.OnWrite = async write =>
+        {
+            if (Interlocked.Increment(ref writes) > 1)
+            {
+                sweeps.TrySetResult();
+                await goesOn.Task;
+            }
+            return await write();
+        };
+        Provider.SweepInterval = TimeSpan.FromMilliseconds(100);
+        // The record of a replay whose silo died before it removed it.
+        await Provider.Subscriptions.WriteAsync(new ReplayKey(Guid.NewGuid(), ReplayStep.Joined), new ReplayValue(5),
+            CancellationToken.None);
+        await sweeps.Task.WaitAsync(Wait.Deadline);
+        await _client.Admin.CreateTopicAsync("implicit-split-sweep", 1);
+        await SendAsync("implicit-split-sweep", 0, 3);
+        await Wait.UntilAsync(() => StreamScript.Received("implicit-split-sweep", "k").Length == 3, "the topic is found");
+        Assert.Single(Table.FindLeft());
+        goesOn.SetResult();
         await Wait.UntilAsync(async () =>
         {
-            await SendAsync("split-letters", number, ++number);
-            return (await _silo.Inside.ListTopicsAsync()).Any(static topic => topic.Name == "split-letters.dead-letter")
-                && await LettersAsync("split-letters") > 0;
-        }, "an event is dead-lettered", deadline: TimeSpan.FromSeconds(12));
-        Assert.NotEmpty(Table.Replays);
+            await Provider.Subscriptions.CatchUpAsync(CancellationToken.None);
+            return Table.FindLeft().Count == 0;
+        }, "the sweep ends");
     }
 
     [Fact]
@@ -352,6 +452,8 @@ public sealed class SplitTests : IAsyncLifetime
         (OrleansMqStreamProvider)_silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
 
     private SubscriptionTable Table => Provider.Subscriptions.Table;
+
+    private string QueueOf(Replay replay) => Provider.Topics.QueueOf(replay);
 
     private IReaderGrain Reader(string key) => _silo.Client.GetGrain<IReaderGrain>(key);
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Orleans.Concurrency;
 using Orleans.Streams;
 using Orleans.Streams.Core;
 using OrleansMq.Streams;
@@ -196,6 +197,8 @@ public interface IReaderGrain : IGrainWithStringKey
     Task<StreamSubscriptionHandle<Happened>> SubscribeAsync(bool inBatches = false);
     Task<StreamSubscriptionHandle<Happened>> SubscribeFromAsync(StreamSequenceToken token);
     Task ResumeFromAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token);
+    [AlwaysInterleave]
+    Task ResumeBesideAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token);
     Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle);
     Task<int> CountAsync();
     Task ForgetAsync(Guid subscription);
@@ -229,6 +232,9 @@ public sealed class ReaderGrain : Grain, IReaderGrain
     public Task<StreamSubscriptionHandle<Happened>> SubscribeFromAsync(StreamSequenceToken token) => Stream.SubscribeAsync(Observer, token);
 
     public Task ResumeFromAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token) =>
+        handle.ResumeAsync(Observer, token);
+
+    public Task ResumeBesideAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token) =>
         handle.ResumeAsync(Observer, token);
 
     public Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle) => handle.UnsubscribeAsync();

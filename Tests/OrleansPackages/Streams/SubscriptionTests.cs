@@ -190,17 +190,15 @@ public sealed class SubscriptionTests
         var events = new ServedEvents();
         events.Deliver(before);
         events.Serve(before, queue, 0, 7);
-        var goBack = events.Keep();
         // Of a later generation, whatever its number is.
         events.Begin(token);
         Assert.True(events.IsOutdated(before));
         Assert.Null(events.Last(queue, 0));
-        Assert.True(goBack());
+        Assert.True(events.GoBack(before));
         Assert.Equal((before, 7L), (events.Replay, events.Last(queue, 0)));
-        goBack = events.Keep();
         events.Begin(token);
         events.Deliver(token);
-        Assert.False(goBack());
+        Assert.False(events.GoBack(before));
         Assert.Equal(token, events.Replay);
     }
 
