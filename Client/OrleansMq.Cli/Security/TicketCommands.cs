@@ -1,6 +1,5 @@
 using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
-using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
 

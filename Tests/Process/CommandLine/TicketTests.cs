@@ -1,5 +1,3 @@
-using OrleansMq.Tests.Process.Running;
-
 namespace OrleansMq.Tests.Process.CommandLine;
 
 /// <summary><c>omq ticket</c> against a real broker, which has no tickets.</summary>
