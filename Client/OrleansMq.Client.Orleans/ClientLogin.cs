@@ -11,7 +11,7 @@ namespace OrleansMq.Client;
 /// <summary>
 /// Logs a process in at the brokers, and holds the ticket that its calls carry. The first login is part of the process's start, which
 /// fails where the credentials are refused, and waits while no broker can tell. Later ones come in the background, before the ticket
-/// expires. A ticket that could not be renewed fails calls here, with the reason. Thread safe.
+/// expires, or at once where a call is refused for it. A ticket that could not be renewed fails calls here, with the reason. Thread safe.
 /// </summary>
 internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider services) : ITicketSource,
     ILifecycleParticipant<IClusterClientLifecycle>, ILifecycleParticipant<ISiloLifecycle>, IDisposable
@@ -21,6 +21,8 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
     private const string Bearer = "OAUTHBEARER";
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
+    // A login after a refusal that is as long ago does not delay the next one.
+    private static readonly TimeSpan Forgotten = LongestPause * 2;
 
     private readonly ILogger _logger = services.GetRequiredService<ILoggerFactory>().CreateLogger("OrleansMq.Client.Orleans");
     private readonly TimeProvider _clock = services.GetService<TimeProvider>() ?? TimeProvider.System;
@@ -28,11 +30,56 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
     private volatile Held? _held;
     private volatile BrokerException? _failure;
     private Task? _renewing;
+    // The last login after a refusal, when it began, and how long the next one waits for from then on.
+    private readonly Lock _gate = new();
+    private Task<bool>? _again;
+    private long _againSince;
+    private TimeSpan _rest;
 
-    /// <inheritdoc/>
+    /// <summary>The ticket of calls that begin now; null before the first login, and where brokers ask for none.</summary>
     /// <exception cref="BrokerException">The ticket has expired, and could not be renewed.</exception>
     public byte[]? Current => _held is not { } held || held.Answer.Ticket.Length == 0 ? null
         : _clock.GetElapsedTime(held.Since) < held.Answer.Life ? held.Answer.Ticket : throw Expired();
+
+    /// <inheritdoc/>
+    public bool CanRenew => true;
+
+    /// <inheritdoc/>
+    /// <exception cref="BrokerException">The ticket has expired, and could not be renewed.</exception>
+    public byte[]? For(IOutgoingGrainCallContext call) => Current;
+
+    /// <inheritdoc/>
+    /// <remarks>All calls that were refused with the same ticket share one login. The next one begins a second after it at the earliest,
+    /// and later where that does not help either.</remarks>
+    public async ValueTask<byte[]?> RenewAsync(byte[] refused)
+    {
+        Task<bool> login;
+        lock (_gate)
+        {
+            if (_held is { } held && !ReferenceEquals(held.Answer.Ticket, refused))
+                return _clock.GetElapsedTime(held.Since) < held.Answer.Life && held.Answer.Ticket.Length > 0 ? held.Answer.Ticket : null;
+            if (_again is not { IsCompleted: false })
+            {
+                var since = _again is null ? Forgotten : _clock.GetElapsedTime(_againSince);
+                if (since < _rest || _stopped.IsCancellationRequested)
+                    return null;
+                _rest = since >= Forgotten ? Pause : _rest * 2 < LongestPause ? _rest * 2 : LongestPause;
+                _againSince = _clock.GetTimestamp();
+                // Of no call: what comes with one is not the login's.
+                _again = Task.Run(TryRenewAsync, CancellationToken.None);
+            }
+            login = _again;
+        }
+        try
+        {
+            return await login.ConfigureAwait(false) && _held is { Answer.Ticket: { Length: > 0 } ticket } ? ticket : null;
+        }
+        catch (OperationCanceledException)
+        {
+            // The process stops.
+            return null;
+        }
+    }
 
     /// <inheritdoc/>
     // The client is connected by then. Providers that call grains in later stages do so as the user.

@@ -63,6 +63,10 @@ internal sealed record ApiServices
             : throw new BrokerException(ErrorCode.UnsupportedVersion, "This broker has neither users nor rules.");
     }
 
+    /// <summary>The keys of tickets, as the client of a request may use them.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet.</exception>
+    public SessionTickets TicketsOf(HttpContext http) => new(AccessOf(http), Gate.Tickets);
+
     /// <summary>The broker, as the client of a request may use it.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>
     public IBroker BrokerOf(HttpContext http) => AccessOf(http).Broker;

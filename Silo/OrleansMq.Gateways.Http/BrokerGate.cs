@@ -22,6 +22,9 @@ internal sealed class BrokerGate : IDisposable
     /// <summary>Users and rules; null before the broker is open, and for a broker without them.</summary>
     public BrokerSecurity? Security { get; private set; }
 
+    /// <summary>The tickets of grain calls; null before the broker is open, and for a broker without them.</summary>
+    public BrokerTickets? Tickets { get; private set; }
+
     /// <summary>Null while the broker serves requests, else why it does not.</summary>
     public string? NotReadyReason =>
         _draining.IsCancellationRequested ? "The broker is shutting down."
@@ -35,8 +38,9 @@ internal sealed class BrokerGate : IDisposable
     /// <param name="broker">The broker itself.</param>
     /// <param name="access">The door to it.</param>
     /// <param name="security">Users and rules.</param>
-    public void Open(IBroker broker, BrokerAccess access, BrokerSecurity? security = null) =>
-        (Security, _broker, _access) = (security, broker, access);
+    /// <param name="tickets">The tickets of grain calls.</param>
+    public void Open(IBroker broker, BrokerAccess access, BrokerSecurity? security = null, BrokerTickets? tickets = null) =>
+        (Security, Tickets, _broker, _access) = (security, tickets, broker, access);
 
     /// <summary>Ends waits; requests in flight continue.</summary>
     public void Drain() => _draining.Cancel();

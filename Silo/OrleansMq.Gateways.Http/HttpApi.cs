@@ -32,5 +32,6 @@ internal static class HttpApi
         TransactionEndpoints.Map(app, api);
         SecurityEndpoints.Map(app, api);
         QuotaEndpoints.Map(app, api);
+        TicketEndpoints.Map(app, api);
     }
 }

@@ -102,7 +102,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         if (broker.Security is { IsEnabled: true } security)
             security.AddTo(Metrics.Meter);
         broker.Access.Quotas?.AddTo(Metrics.Meter);
-        _gate.Open(broker.Broker, broker.Access, broker.Security);
+        _gate.Open(broker.Broker, broker.Access, broker.Security, broker.Tickets);
     }
 
     /// <inheritdoc/>

@@ -7,6 +7,7 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Hosting;
 using OrleansMq.Partitions;
+using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -37,6 +38,9 @@ public sealed class RunningBroker : IAsyncLifetime
 
     /// <summary>Stands between the door and the broker; null: nothing does.</summary>
     internal Func<IBroker, IBroker>? Engine { get; init; }
+
+    /// <summary>The tickets of grain calls; null: there are none.</summary>
+    internal BrokerTickets? Tickets { get; init; }
 
     internal BrokerServer Server { get; private set; } = null!;
 
@@ -148,6 +152,7 @@ public sealed class RunningBroker : IAsyncLifetime
                 LocalGroups = async cancellation =>
                     [.. (await script.Groups.ListGroupsAsync(cancellation)).Select(static group => group.GroupId)],
                 Security = hosted.Security,
+                Tickets = owner.Tickets,
                 OpenVirtualHosts = hosted.OpenVirtualHosts,
             };
         }

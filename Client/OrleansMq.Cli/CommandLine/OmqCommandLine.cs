@@ -44,6 +44,7 @@ internal static class OmqCommandLine
             UserCommands.Create(),
             AclCommands.Create(),
             QuotaCommands.Create(),
+            TicketCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DeadLetterCommands.Create(),

@@ -8,6 +8,7 @@ internal sealed class HttpSecurity(HttpBroker broker)
     private const string Users = "api/users";
     private const string Acls = "api/acls";
     private const string Quotas = "api/quotas";
+    private const string TicketKeys = "api/ticket-keys";
 
     private static SecurityApiJson Json => SecurityApiJson.Default;
 
@@ -54,6 +55,14 @@ internal sealed class HttpSecurity(HttpBroker broker)
     public ValueTask AlterQuotasAsync(AlterQuotasBody changes, CancellationToken cancellationToken) =>
         broker.TellAsync(HttpMethod.Post, Quotas, () => JsonContent.Create(changes, QuotaApiJson.Default.AlterQuotasBody),
             cancellationToken);
+
+    /// <summary>Replaces the key of tickets.</summary>
+    public ValueTask ReplaceTicketKeyAsync(CancellationToken cancellationToken) =>
+        broker.TellAsync(HttpMethod.Post, TicketKeys, null, cancellationToken);
+
+    /// <summary>Drops the keys of tickets that were replaced.</summary>
+    public ValueTask DropOldTicketKeysAsync(CancellationToken cancellationToken) =>
+        broker.TellAsync(HttpMethod.Delete, TicketKeys + "/old", null, cancellationToken);
 
     private static string PathOf(string user) => Users + "/" + Uri.EscapeDataString(user);
 }

@@ -1,6 +1,5 @@
 using System.Collections.Frozen;
 using Microsoft.Extensions.DependencyInjection;
-using Orleans.Serialization.Invocation;
 
 namespace OrleansMq.Grains.Access;
 
@@ -54,10 +53,31 @@ internal sealed class TicketedCalls(FrozenSet<Type> interfaces, ITicketSource ti
     }
 
     /// <inheritdoc/>
-    // The rest of the chain, which is synchronous up to there, copies the context into the message before it returns.
     public Task Invoke(IOutgoingGrainCallContext context)
     {
-        var (before, isChanged) = Enter(context.Request);
+        var ticket = interfaces.Contains(context.Request.GetInterfaceType()) ? tickets.For(context) : null;
+        return ticket is not null && tickets.CanRenew ? InvokeAgainAsync(context, ticket) : Invoke(context, ticket);
+    }
+
+    // A call that is refused for its ticket was not carried out. The second one, too, is made where the caller runs: in its grain.
+    private async Task InvokeAgainAsync(IOutgoingGrainCallContext context, byte[] ticket)
+    {
+        try
+        {
+            await Invoke(context, ticket).ConfigureAwait(true);
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.SaslAuthenticationFailed)
+        {
+            if (await tickets.RenewAsync(ticket).ConfigureAwait(true) is not { } renewed)
+                throw;
+            await Invoke(context, renewed).ConfigureAwait(true);
+        }
+    }
+
+    // The rest of the chain, which is synchronous up to there, copies the context into the message before it returns.
+    private static Task Invoke(IOutgoingGrainCallContext context, byte[]? ticket)
+    {
+        var (before, isChanged) = Enter(ticket);
         try
         {
             return context.Invoke();
@@ -73,10 +93,9 @@ internal sealed class TicketedCalls(FrozenSet<Type> interfaces, ITicketSource ti
         [.. provider.GetServices<IOutgoingGrainCallFilter>(), .. provider.GetServices<Factory>()
             .Select(factory => factory.Create(provider)).OfType<TicketedCalls>()];
 
-    private (object? Before, bool IsChanged) Enter(IInvokable request)
+    private static (object? Before, bool IsChanged) Enter(byte[]? ticket)
     {
         var before = Carried;
-        object? ticket = interfaces.Contains(request.GetInterfaceType()) ? tickets.Current : null;
         if (ReferenceEquals(before, ticket))
             return (before, false);
         Put(ticket);
@@ -97,6 +116,12 @@ internal sealed class TicketedCalls(FrozenSet<Type> interfaces, ITicketSource ti
 /// <summary>The tickets of a process.</summary>
 internal interface ITicketSource
 {
-    /// <summary>The ticket of calls that begin now; null where they carry none.</summary>
-    byte[]? Current { get; }
+    /// <summary>Whether a ticket that is refused can be had anew.</summary>
+    bool CanRenew { get; }
+
+    /// <summary>The ticket of a call that begins now; null where it carries none.</summary>
+    byte[]? For(IOutgoingGrainCallContext call);
+
+    /// <summary>Gets another ticket in place of one that was refused; null where there is none to be had now.</summary>
+    ValueTask<byte[]?> RenewAsync(byte[] refused);
 }

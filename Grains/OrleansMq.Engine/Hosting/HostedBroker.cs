@@ -36,6 +36,9 @@ public sealed class HostedBroker
     /// <summary>Users and rules, by which gateways authenticate; null for a broker without them.</summary>
     internal BrokerSecurity? Security { get; init; }
 
+    /// <summary>The tickets of grain calls; null for a broker without them.</summary>
+    internal BrokerTickets? Tickets { get; init; }
+
     /// <summary>Brokers, topics and the leaders of their partitions.</summary>
     internal IClusterMetadata Metadata { get; }
 

@@ -9,7 +9,8 @@ namespace OrleansMq.Security;
 /// <summary>
 /// The tickets of a cluster, as one broker makes and verifies them. Their secret is a document of the state store: the broker that comes
 /// first creates it, the others read it. While the store is away, what was read before counts. A ticket that was verified once is
-/// remembered, so that the next call with it costs a look into memory. Thread safe.
+/// remembered, so that the next call with it costs a look into memory. A broker's own ticket is bound to what it calls: who is sent one
+/// that should not be can call that target alone, until it expires. Thread safe.
 /// </summary>
 internal sealed class BrokerTickets : IAsyncDisposable
 {
@@ -17,19 +18,21 @@ internal sealed class BrokerTickets : IAsyncDisposable
     public static readonly TimeSpan ClientLife = TimeSpan.FromMinutes(10);
 
     // Renewed at half of it: the clocks of two brokers may differ by the other half.
-    private static readonly TimeSpan OwnLife = TimeSpan.FromHours(1);
+    private static readonly TimeSpan BoundLife = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan UnboundLife = TimeSpan.FromHours(1);
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    // More clients than a broker has: only tickets that a broker has made are remembered.
+    // More clients and targets than a broker has at a time: only tickets that a broker has made are remembered.
     private const int MaxVerified = 20_000;
 
     private readonly string _name;
     private readonly TimeProvider _clock;
     private readonly FollowedDocument<TicketDocument> _followed;
-    private readonly ConcurrentDictionary<byte[], Ticket> _verified = new(SameBytes.Instance);
+    private readonly ConcurrentDictionary<byte[], Verified> _verified = new(SameBytes.Instance);
+    private readonly EngineLog _log;
     private readonly CancellationTokenSource _stopped = new();
     private readonly RareLine _unstored;
-    private volatile OwnTicket? _own;
+    private volatile BrokerTicket? _unbound;
     private Task? _creating;
 
     /// <param name="name">The broker's name in its own ticket.</param>
@@ -40,20 +43,37 @@ internal sealed class BrokerTickets : IAsyncDisposable
     /// there are none.</param>
     public BrokerTickets(string name, Func<IStateStore> store, EngineLog log, TimeProvider clock, Func<long, Task>? tell = null)
     {
-        (_name, _clock) = (name, clock);
+        (_name, _log, _clock) = (name, log, clock);
         _unstored = new RareLine(log, clock);
         _followed = new FollowedDocument<TicketDocument>(new FollowedDocumentKind<TicketDocument>(TicketDocument.Key, "keys of tickets",
             TicketDocument.Empty, SecurityJson.Default.TicketDocument,
             "Until then this broker refuses the other brokers and all clients that have logged in, and is refused by them."), store, log,
             clock, tell)
         {
-            Taken = (_, _) => Forget(),
+            Taken = (_, taken) => Take(taken),
         };
     }
 
-    /// <summary>This broker's own ticket, for calls to other brokers; null as long as the secret is not known. It is renewed before it
-    /// expires.</summary>
-    public byte[]? Own => _own is { } own && _clock.GetUtcNow() < own.RenewAt ? own.Bytes : Renew();
+    /// <summary>Makes this broker's own ticket for its calls of a target; null as long as the secret is not known. The caller keeps it
+    /// while <see cref="IsCurrent"/>.</summary>
+    /// <param name="target">What is called, in bytes: the same here and where it is verified.</param>
+    public BrokerTicket? For(ReadOnlySpan<byte> target)
+    {
+        if (_followed.Current.Keys is not [var key, ..])
+            return null;
+        var now = _clock.GetUtcNow();
+        if (key.IsBound)
+            return new BrokerTicket(TicketFormat.WriteBound(new Ticket(TicketKind.Broker, _name, now + BoundLife), key, target),
+                now + (BoundLife / 2), key);
+        if (_unbound is { } unbound && IsCurrent(unbound))
+            return unbound;
+        return _unbound = new BrokerTicket(TicketFormat.Write(new Ticket(TicketKind.Broker, _name, now + UnboundLife), key),
+            now + (UnboundLife / 2), key);
+    }
+
+    /// <summary>Whether calls still carry a ticket of <see cref="For"/>; else another one is made.</summary>
+    public bool IsCurrent(BrokerTicket ticket) =>
+        _followed.Current.Keys is [var key, ..] && ReferenceEquals(ticket.Key, key) && _clock.GetUtcNow() < ticket.RenewAt;
 
     /// <summary>The version of the secret that is in force here.</summary>
     public long Version => _followed.Current.Version;
@@ -71,10 +91,16 @@ internal sealed class BrokerTickets : IAsyncDisposable
     /// <returns>Whether it is in force here; else it is read now.</returns>
     public bool Hear(long version) => _followed.Hear(version);
 
-    /// <summary>Replaces the secret. Tickets of the one before are good until they expire, or the secret is replaced again.</summary>
+    /// <summary>Replaces the secret. Tickets of the one before are good until they expire, or the secret is replaced again, or
+    /// dropped.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
     public ValueTask ReplaceKeyAsync(CancellationToken cancellationToken) =>
         _followed.ChangeAsync(static document => document.WithNewKey(), cancellationToken);
+
+    /// <summary>Drops the secrets that were replaced: their tickets are refused from then on.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
+    public ValueTask DropOldKeysAsync(CancellationToken cancellationToken) =>
+        _followed.ChangeAsync(static document => document.WithoutOldKeys(), cancellationToken);
 
     /// <summary>Makes a client's ticket.</summary>
     /// <param name="principal">The principal.</param>
@@ -95,25 +121,31 @@ internal sealed class BrokerTickets : IAsyncDisposable
 
     /// <summary>Verifies a ticket.</summary>
     /// <param name="bytes">The ticket, which does not change afterwards.</param>
+    /// <param name="target">What is called, for a ticket that is bound.</param>
     /// <param name="ticket">The ticket, where it is good.</param>
-    public TicketFault Verify(byte[] bytes, out Ticket? ticket)
+    public TicketFault Verify(byte[] bytes, ReadOnlySpan<byte> target, out Ticket? ticket)
     {
         var now = _clock.GetUtcNow();
-        if (bytes.Length is >= TicketFormat.MinBytes and <= TicketFormat.MaxBytes && _verified.TryGetValue(bytes, out ticket))
+        ticket = null;
+        if (bytes.Length is >= TicketFormat.MinBytes and <= TicketFormat.MaxBytes && _verified.TryGetValue(bytes, out var known))
         {
-            if (now < ticket.ExpiresAt)
+            if (TicketFormat.IsBound(bytes) && !target.SequenceEqual(known.Target))
+                return TicketFault.Forged;
+            if (now < known.Ticket.ExpiresAt)
+            {
+                ticket = known.Ticket;
                 return TicketFault.None;
+            }
             _verified.TryRemove(bytes, out _);
-            ticket = null;
             return TicketFault.Expired;
         }
         var keys = _followed.Current;
-        var fault = TicketFormat.Read(bytes, keys, now, out ticket);
+        var fault = TicketFormat.Read(bytes, keys, now, target, out ticket);
         if (fault == TicketFault.None)
         {
             if (_verified.Count >= MaxVerified)
                 _verified.Clear();
-            _verified[bytes] = ticket!;
+            _verified[bytes] = new Verified(ticket!, TicketFormat.IsBound(bytes) ? target.ToArray() : []);
             // The keys were replaced meanwhile: what was remembered may have been forgotten before.
             if (!ReferenceEquals(keys, _followed.Current))
                 _verified.TryRemove(bytes, out _);
@@ -135,20 +167,13 @@ internal sealed class BrokerTickets : IAsyncDisposable
         await _followed.DisposeAsync().ConfigureAwait(false);
     }
 
-    private byte[]? Renew()
+    private void Take(TicketDocument document)
     {
-        if (_followed.Current.Keys is not [var key, ..])
-            return null;
-        var now = _clock.GetUtcNow();
-        var bytes = TicketFormat.Write(new Ticket(TicketKind.Broker, _name, now + OwnLife), key);
-        _own = new OwnTicket(bytes, now + (OwnLife / 2));
-        return bytes;
-    }
-
-    private void Forget()
-    {
-        _own = null;
+        _unbound = null;
         _verified.Clear();
+        if (document.Keys is [{ IsBound: false }, ..])
+            _log.Write(EngineLogLevel.Warning, "The key of tickets is of an earlier version: a broker's ticket is good at every grain. Run "
+                + "'omq ticket replace-key' once all brokers are of this version.");
     }
 
     private async Task CreateAsync()
@@ -184,11 +209,7 @@ internal sealed class BrokerTickets : IAsyncDisposable
         }
     }
 
-    private sealed record OwnTicket(byte[] Bytes, DateTimeOffset RenewAt)
-    {
-        // The bytes make any caller a broker.
-        public override string ToString() => nameof(OwnTicket);
-    }
+    private sealed record Verified(Ticket Ticket, byte[] Target);
 
     private sealed class SameBytes : IEqualityComparer<byte[]>
     {

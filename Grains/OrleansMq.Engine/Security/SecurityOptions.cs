@@ -38,6 +38,14 @@ public sealed record SecurityOptions
     /// cluster decide who is one.</summary>
     public string OrleansPrincipal { get; init; } = BrokerSession.Anonymous;
 
+    /// <summary>Whether grain calls without a good ticket of a broker or client are only logged and counted, as with
+    /// <see cref="AuthorizationMode.Warn"/>: false. It is for a host with an <see cref="IAuthorizer"/> of its own, whose decisions stay in
+    /// force, while its brokers are updated one by one.</summary>
+    public bool OnlyWarnsOfTickets { get; init; }
+
+    /// <summary>Whether bad tickets are refused.</summary>
+    internal bool RefusesBadTickets => Authorization != AuthorizationMode.Warn && !OnlyWarnsOfTickets;
+
     /// <summary>Rules of the cluster: 20,000 at most; no more are created.</summary>
     public int MaxAcls { get; init; } = 20_000;
 

@@ -20,10 +20,14 @@ internal enum TicketFault
     Malformed = 1,
     /// <summary>This broker does not know the key that it was made with.</summary>
     UnknownKey = 2,
-    /// <summary>No broker has made it so.</summary>
+    /// <summary>No broker has made it so, or not for the grain that is called.</summary>
     Forged = 3,
     /// <summary>Its time is over.</summary>
     Expired = 4,
+    /// <summary>It is of a broker, good at every grain, and brokers make such no more with its key.</summary>
+    Unbound = 5,
+    /// <summary>It was made with a key that has been dropped.</summary>
+    DroppedKey = 6,
 }
 
 /// <summary>What a call from another process carries to prove whose it is. Only brokers can make one.</summary>

@@ -7,6 +7,8 @@ namespace OrleansMq.Security;
 /// <summary>
 /// The bytes of tickets, in network order: a version (1), the kind (1), the key's number (4), the expiry in Unix milliseconds (8), the
 /// user's versions (8 and 8), the principal in UTF-8, and the HMAC-SHA256 over all of it (32).
+/// <para>Of version 2 are the tickets that are bound to a target: the HMAC is over the target, with its length (4), and then over the
+/// ticket. The target itself is not in the ticket. Who verifies it knows the target that was called.</para>
 /// </summary>
 internal static class TicketFormat
 {
@@ -19,13 +21,15 @@ internal static class TicketFormat
     /// <summary>The smallest ticket, in bytes.</summary>
     public const int MinBytes = HeadBytes + HMACSHA256.HashSizeInBytes;
 
-    private const byte Version = 1;
+    private const byte Unbound = 1;
+    private const byte Bound = 2;
     private const int KindAt = 1;
     private const int KeyAt = 2;
     private const int ExpiryAt = 6;
     private const int CreatedAt = 14;
     private const int ChangedAt = 22;
     private const int HeadBytes = 30;
+    private const int MaxOnStack = 512;
 
     // Throws for text that is not whole, so that two principals never have the same bytes.
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
@@ -43,20 +47,28 @@ internal static class TicketFormat
         }
     }
 
-    /// <summary>Makes a ticket.</summary>
-    public static byte[] Write(Ticket ticket, TicketKey key)
+    /// <summary>Whether a ticket claims to be bound to a target.</summary>
+    public static bool IsBound(ReadOnlySpan<byte> bytes) => bytes is [Bound, ..];
+
+    /// <summary>Makes a ticket that is good at every grain.</summary>
+    public static byte[] Write(Ticket ticket, TicketKey key) => Write(ticket, key, Unbound, default);
+
+    /// <summary>Makes a ticket that is good at one target.</summary>
+    public static byte[] WriteBound(Ticket ticket, TicketKey key, ReadOnlySpan<byte> target) => Write(ticket, key, Bound, target);
+
+    private static byte[] Write(Ticket ticket, TicketKey key, byte version, ReadOnlySpan<byte> target)
     {
         if (!CanName(ticket.Principal))
             throw new ArgumentException($"A ticket names a principal of at most {MaxPrincipalBytes:N0} bytes in UTF-8.", nameof(ticket));
         var bytes = new byte[MinBytes + Utf8.GetByteCount(ticket.Principal)];
-        bytes[0] = Version;
+        bytes[0] = version;
         bytes[KindAt] = (byte)ticket.Kind;
         BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(KeyAt), key.Id);
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(ExpiryAt), ticket.ExpiresAt.ToUnixTimeMilliseconds());
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(CreatedAt), ticket.CreatedAt);
         BinaryPrimitives.WriteInt64BigEndian(bytes.AsSpan(ChangedAt), ticket.ChangedAt);
         Utf8.GetBytes(ticket.Principal, bytes.AsSpan(HeadBytes));
-        HMACSHA256.HashData(key.Secret, bytes.AsSpan(..^HMACSHA256.HashSizeInBytes), bytes.AsSpan(^HMACSHA256.HashSizeInBytes..));
+        Authenticate(key, target, bytes.AsSpan(..^HMACSHA256.HashSizeInBytes), bytes.AsSpan(^HMACSHA256.HashSizeInBytes..));
         return bytes;
     }
 
@@ -64,21 +76,29 @@ internal static class TicketFormat
     /// <param name="bytes">The ticket.</param>
     /// <param name="keys">The secrets of the cluster.</param>
     /// <param name="now">The time.</param>
+    /// <param name="target">What is called, for a ticket that is bound.</param>
     /// <param name="ticket">The ticket, where it is good or expired.</param>
-    public static TicketFault Read(ReadOnlySpan<byte> bytes, TicketDocument keys, DateTimeOffset now, out Ticket? ticket)
+    public static TicketFault Read(ReadOnlySpan<byte> bytes, TicketDocument keys, DateTimeOffset now, ReadOnlySpan<byte> target,
+        out Ticket? ticket)
     {
         ticket = null;
-        if (bytes.Length is < MinBytes or > MaxBytes || bytes[0] != Version)
+        if (bytes.Length is < MinBytes or > MaxBytes || bytes[0] is not (Unbound or Bound))
             return TicketFault.Malformed;
-        if (keys.Find(BinaryPrimitives.ReadUInt32BigEndian(bytes[KeyAt..])) is not { } key)
-            return TicketFault.UnknownKey;
+        var id = BinaryPrimitives.ReadUInt32BigEndian(bytes[KeyAt..]);
+        if (keys.Find(id) is not { } key)
+        {
+            // A broker reads the new key, and a client has to log in. Which of the two it is, is not verified: it chooses the answer alone.
+            return keys.Dropped.Contains(id) && bytes[KindAt] != (byte)TicketKind.Broker ? TicketFault.DroppedKey : TicketFault.UnknownKey;
+        }
         Span<byte> expected = stackalloc byte[HMACSHA256.HashSizeInBytes];
-        HMACSHA256.HashData(key.Secret, bytes[..^HMACSHA256.HashSizeInBytes], expected);
+        Authenticate(key, target, bytes[..^HMACSHA256.HashSizeInBytes], expected);
         if (!CryptographicOperations.FixedTimeEquals(expected, bytes[^HMACSHA256.HashSizeInBytes..]))
             return TicketFault.Forged;
         var kind = (TicketKind)bytes[KindAt];
         if (kind is not (TicketKind.Client or TicketKind.Broker))
             return TicketFault.Malformed;
+        if (kind == TicketKind.Broker && bytes[0] == Unbound && key.IsBound)
+            return TicketFault.Unbound;
         ticket = new Ticket(kind, Utf8.GetString(bytes[HeadBytes..^HMACSHA256.HashSizeInBytes]),
             DateTimeOffset.FromUnixTimeMilliseconds(BinaryPrimitives.ReadInt64BigEndian(bytes[ExpiryAt..])))
         {
@@ -86,5 +106,20 @@ internal static class TicketFormat
             ChangedAt = BinaryPrimitives.ReadInt64BigEndian(bytes[ChangedAt..]),
         };
         return now < ticket.ExpiresAt ? TicketFault.None : TicketFault.Expired;
+    }
+
+    private static void Authenticate(TicketKey key, ReadOnlySpan<byte> target, ReadOnlySpan<byte> ticket, Span<byte> code)
+    {
+        if (ticket[0] != Bound)
+        {
+            HMACSHA256.HashData(key.Secret, ticket, code);
+            return;
+        }
+        var length = sizeof(int) + target.Length + ticket.Length;
+        Span<byte> all = length <= MaxOnStack ? stackalloc byte[MaxOnStack] : new byte[length];
+        BinaryPrimitives.WriteInt32BigEndian(all, target.Length);
+        target.CopyTo(all[sizeof(int)..]);
+        ticket.CopyTo(all[(sizeof(int) + target.Length)..]);
+        HMACSHA256.HashData(key.Secret, all[..length], code);
     }
 }

@@ -9,7 +9,8 @@ namespace OrleansMq.Grains.Access;
 /// <summary>
 /// Whose a grain call is, by the ticket that it carries. What else a call says of its caller, the caller itself has written.
 /// <list type="bullet">
-/// <item>A broker's ticket: it comes from a broker, or from the application's own grains in its silo.</item>
+/// <item>A broker's ticket: it comes from a broker, or from the application's own grains in its silo. It is good for the grain and the
+/// interface alone that it was made for.</item>
 /// <item>A client's: from a client that has logged in as the ticket's principal.</item>
 /// <item>None: from a client that has not.</item>
 /// <item>One that is not good: the call is refused.</item>
@@ -22,6 +23,7 @@ internal sealed class CallTickets
     private const string UserPrefix = "User:";
     // A broker with more users at a time decides again, which costs a look at the authorizer's memory.
     private const int MaxSessions = 10_000;
+    private const int MaxOnStack = 512;
 
     private readonly BrokerTickets _tickets;
     private readonly BrokerSecurity _users;
@@ -40,22 +42,23 @@ internal sealed class CallTickets
     public CallTickets(BrokerTickets tickets, BrokerSecurity users, BrokerAccess access, SessionAccess strangers, BrokerOptions options)
     {
         (_tickets, _users, _access, _strangers) = (tickets, users, access, strangers);
-        _onlyWarns = options.Security.Authorization == AuthorizationMode.Warn;
+        _onlyWarns = !options.Security.RefusesBadTickets;
         _silos = access.Open(BrokerSession.InProcess);
         _refused = new RareLine(options.Log, options.TimeProvider);
     }
 
-    /// <summary>The session of the call that is carried out.</summary>
+    /// <summary>The session of the call of a target that is carried out.</summary>
     /// <exception cref="BrokerException">Its ticket is not good.</exception>
-    public SessionAccess Caller => Read() is not { } ticket ? _strangers : SessionOf(ticket);
+    public SessionAccess CallerOf(CallTarget target) => Read(target) is not { } ticket ? _strangers : SessionOf(ticket);
 
     /// <summary>Whether the call comes from a broker.</summary>
+    /// <param name="target">What is called.</param>
     /// <param name="isClaimed">Whether it says so.</param>
     /// <param name="caller">The session of the client where it does not.</param>
     /// <exception cref="BrokerException">Its ticket is not good.</exception>
-    public bool IsOfBroker(bool isClaimed, out SessionAccess caller)
+    public bool IsOfBroker(CallTarget target, bool isClaimed, out SessionAccess caller)
     {
-        var ticket = Read();
+        var ticket = Read(target);
         caller = ticket is null ? _strangers : SessionOf(ticket);
         if (ticket is { Kind: TicketKind.Broker })
             return true;
@@ -67,9 +70,9 @@ internal sealed class CallTickets
 
     /// <summary>Refuses a call that does not come from a broker.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ClusterAuthorizationFailed"/>, or its ticket is not good.</exception>
-    public void DemandBroker()
+    public void DemandBroker(CallTarget target)
     {
-        var ticket = Read();
+        var ticket = Read(target);
         if (ticket is { Kind: TicketKind.Broker })
             return;
         if (_onlyWarns)
@@ -86,12 +89,20 @@ internal sealed class CallTickets
     private void Warn() => _users.Authorizer.Warn("a call between brokers carries no ticket. It is of a client with code of its own, or "
         + "of a broker that has authorization off or is of an earlier version.");
 
-    private Ticket? Read()
+    private TicketFault Verify(byte[] bytes, CallTarget target, out Ticket? ticket)
+    {
+        if (!TicketFormat.IsBound(bytes))
+            return _tickets.Verify(bytes, default, out ticket);
+        var length = target.Length;
+        return _tickets.Verify(bytes, target.Write(length <= MaxOnStack ? stackalloc byte[MaxOnStack] : new byte[length]), out ticket);
+    }
+
+    private Ticket? Read(CallTarget target)
     {
         if (TicketedCalls.Carried is not { } carried)
             return null;
         Ticket? ticket = null;
-        var fault = carried is byte[] bytes ? _tickets.Verify(bytes, out ticket) : TicketFault.Malformed;
+        var fault = carried is byte[] bytes ? Verify(bytes, target, out ticket) : TicketFault.Malformed;
         if (fault == TicketFault.None && IsOfUser(ticket!))
             return ticket;
         // The broker that made it knows more of its user.
@@ -118,7 +129,9 @@ internal sealed class CallTickets
     {
         TicketFault.None => "is of a user that was deleted, or whose password has changed",
         TicketFault.Expired => "has expired",
-        TicketFault.Forged => "was made by no broker of this cluster, or was altered",
+        TicketFault.Forged => "was made by no broker of this cluster, or for another grain, or was altered",
+        TicketFault.Unbound => "is of a broker of an earlier version, and good at every grain",
+        TicketFault.DroppedKey => "was made with a key that has been dropped",
         TicketFault.UnknownKey => "was made with a key that this broker does not know",
         _ => "is none that this broker can read",
     };

@@ -8,8 +8,8 @@ namespace OrleansMq.Grains.Access;
 
 /// <summary>
 /// The door of Orleans clients to this broker. The grains of topics, groups and the cluster pass every call through
-/// <see cref="InvokeAsync"/>. A partition's grain opens its partition with <see cref="Caller"/>, and has its methods for brokers call
-/// <see cref="DemandBroker"/>. Thread safe.
+/// <see cref="InvokeAsync"/>. A partition's grain opens its partition with <see cref="CallerOf{T}"/>, and has its methods for brokers call
+/// <see cref="DemandBroker{T}"/>. Thread safe.
 /// <para>Calls of brokers, which have authorized the request of their own client and count it, and of the application's own grains in
 /// their silos are carried out as they are. Whose a call is, its ticket proves (<see cref="CallTickets"/>). Where everyone may do
 /// everything there are no tickets, and a caller's own word only decides which broker counts the request.</para>
@@ -24,10 +24,11 @@ internal sealed class GrainDoor
     private readonly BrokerAccess _access;
     private readonly CallTickets? _tickets;
     private readonly SessionAccess _strangers;
+    private readonly IGrainContextAccessor _contexts;
 
-    public GrainDoor(BrokerAccess access, SiloBroker broker, SiloSecurity security)
+    public GrainDoor(BrokerAccess access, SiloBroker broker, SiloSecurity security, IGrainContextAccessor contexts)
     {
-        _access = access;
+        (_access, _contexts) = (access, contexts);
         _strangers = access.Open(BrokerSession.Orleans with { Principal = broker.Options.Security.OrleansPrincipal });
         _tickets = security.Tickets is { } tickets
             ? new CallTickets(tickets, security.Users, access, _strangers, broker.Options) : null;
@@ -35,12 +36,17 @@ internal sealed class GrainDoor
 
     /// <summary>The session of the call that is carried out: of the client that has logged in, of all that have not, or of the application
     /// in a silo. It is asked before the method awaits anything.</summary>
+    /// <typeparam name="T">The interface that is called.</typeparam>
     /// <exception cref="BrokerException">The call's ticket is not good.</exception>
-    public SessionAccess Caller => _tickets?.Caller ?? _strangers;
+    public SessionAccess CallerOf<T>()
+        where T : IAddressable => _tickets?.CallerOf(Target(typeof(T))) ?? _strangers;
 
-    /// <summary>Refuses the call that is carried out unless it comes from a broker.</summary>
+    /// <summary>Refuses the call that is carried out unless it comes from a broker. It is asked before the method awaits
+    /// anything.</summary>
+    /// <typeparam name="T">The interface that is called.</typeparam>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ClusterAuthorizationFailed"/>, or the call's ticket is not good.</exception>
-    public void DemandBroker() => _tickets?.DemandBroker();
+    public void DemandBroker<T>()
+        where T : IAddressable => _tickets?.DemandBroker(Target(typeof(T)));
 
     /// <summary>Carries out a call that the caller may make.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
@@ -53,7 +59,7 @@ internal sealed class GrainDoor
             return call.Invoke();
         var isClaimed = !IsClient(call.SourceId);
         var caller = _strangers;
-        return (_tickets is null ? isClaimed : _tickets.IsOfBroker(isClaimed, out caller)) ? call.Invoke()
+        return (_tickets is null ? isClaimed : _tickets.IsOfBroker(TargetOf(call), isClaimed, out caller)) ? call.Invoke()
             : InvokeForClientAsync(call, caller);
     }
 
@@ -65,7 +71,7 @@ internal sealed class GrainDoor
     {
         var rule = GrainRules.Of(call.InterfaceMethod);
         if (rule == GrainRules.BrokersOnly)
-            DemandBroker();
+            _tickets?.DemandBroker(TargetOf(call));
         if (rule is RuleOfRequestAttribute)
         {
             await SendAsync(call, call.Request.GetArgument(0)!, client);
@@ -123,6 +129,11 @@ internal sealed class GrainDoor
         _access.Count(narrowed, answer, Stopwatch.GetElapsedTime(started));
         call.Result = topics.Complete(whole, narrowed, answer);
     }
+
+    private static CallTarget TargetOf(IIncomingGrainCallContext call) => new(call.TargetId, call.InterfaceMethod.DeclaringType!);
+
+    // The grain, or grain service, whose method runs.
+    private CallTarget Target(Type type) => new(_contexts.GrainContext?.GrainId ?? default, type);
 
     private static string NameOf(IIncomingGrainCallContext call, GrainRuleAttribute rule) =>
         rule.Type == ResourceType.Cluster ? ResourceTypes.Cluster

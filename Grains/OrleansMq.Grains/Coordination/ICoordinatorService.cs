@@ -39,21 +39,21 @@ internal sealed class CoordinatorService(ActiveCoordinators active, GrainDoor do
     /// <inheritdoc/>
     public Task<int> LocateAsync(GrainId coordinator)
     {
-        door.DemandBroker();
+        door.DemandBroker<ICoordinatorService>();
         return Task.FromResult((int)active.HoldingOf(coordinator));
     }
 
     /// <inheritdoc/>
     public Task ClaimedAsync(GrainId coordinator, int broker)
     {
-        door.DemandBroker();
+        door.DemandBroker<ICoordinatorService>();
         return active.EndAsync(coordinator, $"Broker {broker} has claimed it.");
     }
 
     /// <inheritdoc/>
     public Task CallerGoneAsync(byte[] identity)
     {
-        door.DemandBroker();
+        door.DemandBroker<ICoordinatorService>();
         active.AbandonCallsOf(GoneCaller.Client(identity));
         return Task.CompletedTask;
     }

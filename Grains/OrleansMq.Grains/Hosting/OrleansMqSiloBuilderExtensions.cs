@@ -122,6 +122,7 @@ public static class OrleansMqSiloBuilderExtensions
             Incarnation = broker.Cluster is null ? "" : services.GetRequiredService<ILocalSiloDetails>().SiloAddress.ToParsableString(),
             Peers = services.GetService<GatewayPeers>() ?? (IGatewayPeers)NoPeers.Instance,
             Security = services.GetRequiredService<SiloSecurity>().Users,
+            Tickets = services.GetRequiredService<SiloSecurity>().Tickets,
             OpenVirtualHosts = broker.Cluster is null ? broker.OpenVirtualHostsAsync
                 : services.GetRequiredService<VirtualHostsFollower>().OpenAsync,
         };

@@ -62,28 +62,28 @@ internal sealed class LeaderService(FailoverWatch failover, GrainDoor door, Grai
     /// <inheritdoc/>
     public async Task<string[]> LeadAsync(string[] partitions)
     {
-        door.DemandBroker();
+        door.DemandBroker<ILeaderService>();
         return Format(await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]));
     }
 
     /// <inheritdoc/>
     public Task<bool> TakeOverAsync(string partition, byte[] state, string etag)
     {
-        door.DemandBroker();
+        door.DemandBroker<ILeaderService>();
         return failover.TakeOverAsync(Parse(partition), Parse(state, etag));
     }
 
     /// <inheritdoc/>
     public async Task<string[]> BeginAsync(string[] partitions, byte[][] states, string[] etags)
     {
-        door.DemandBroker();
+        door.DemandBroker<ILeaderService>();
         return Format(await failover.BeginAsync([.. partitions.Select((partition, i) => (Parse(partition), Parse(states[i], etags[i])))]));
     }
 
     /// <inheritdoc/>
     public Task LeadUncleanAsync(string partition)
     {
-        door.DemandBroker();
+        door.DemandBroker<ILeaderService>();
         return failover.LeadUncleanAsync(Parse(partition));
     }
 

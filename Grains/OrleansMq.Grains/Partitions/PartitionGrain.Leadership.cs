@@ -26,7 +26,7 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     public async Task<int> LeadAsync()
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionLeaderGrain>();
         if (_leadership is null)
             return Existing() is not null ? broker.Options.BrokerId.Value : LeaderChoice.Nobody;
         if (_replica is not { Role: ReplicaRole.Leader })
@@ -37,7 +37,7 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     public async Task<int> ElectPreferredAsync()
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionLeaderGrain>();
         var (replica, state) = Leading();
         return await Handover.HandOverAsync(replica, state.Replicas[0], ErrorCode.PreferredLeaderNotAvailable);
     }
@@ -45,14 +45,14 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     public async Task<int> HandOverAsync(int successor)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionLeaderGrain>();
         return await Handover.HandOverAsync(Leading().Replica, successor, ErrorCode.EligibleLeadersNotAvailable);
     }
 
     /// <inheritdoc/>
     public async Task ReassignAsync(int[] replicas)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionLeaderGrain>();
         await Leading().Replica.ReassignAsync(replicas, CancellationToken.None);
     }
 

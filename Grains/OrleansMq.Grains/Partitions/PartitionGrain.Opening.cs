@@ -34,11 +34,14 @@ internal sealed partial class PartitionGrain
     /// <inheritdoc/>
     Task<PartitionDescription> IPartitionForwardGrain.DescribeAsync()
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionForwardGrain>();
         return Task.FromResult(Describe());
     }
 
-    private Opening OpenForClient(AccessOperation operation) => OpenFor(door.Caller, operation);
+    private Opening OpenForClient(AccessOperation operation) => OpenForClient<IPartitionGrain>(operation);
+
+    private Opening OpenForClient<T>(AccessOperation operation)
+        where T : IGrain => OpenFor(door.CallerOf<T>(), operation);
 
     private Opening OpenFor(SessionAccess caller, AccessOperation operation)
     {
@@ -51,7 +54,7 @@ internal sealed partial class PartitionGrain
 
     private Opening OpenForBroker(AccessOperation operation)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionForwardGrain>();
         return _partition is { } partition
             ? new Opening(OpenedPartition.Forwarded(partition, operation), ErrorCode.None, null)
             : new Opening(default, WhyNot(out var message), message);

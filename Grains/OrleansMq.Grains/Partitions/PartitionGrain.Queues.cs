@@ -15,13 +15,13 @@ internal sealed partial class PartitionGrain
     {
         get
         {
-            door.DemandBroker();
+            door.DemandBroker<IQueueForwardGrain>();
             return Queues;
         }
     }
 
     // Of the call that is carried out.
-    private IQueues QueuesOfClients => new SessionQueues(Queues, door.Caller);
+    private IQueues QueuesOfClients => new SessionQueues(Queues, door.CallerOf<IQueueGrain>());
 
     private TopicPartition Name => Existing().TopicPartition;
 

@@ -10,7 +10,7 @@ internal sealed partial class PartitionGrain
     {
         get
         {
-            door.DemandBroker();
+            door.DemandBroker<IScheduleForwardGrain>();
             return Existing().Schedules;
         }
     }

@@ -10,7 +10,7 @@ internal sealed partial class PartitionGrain : ITransactionMarkerGrain
     async Task<ErrorCode> ITransactionMarkerGrain.EndTransactionAsync(long producerId, short producerEpoch, long number,
         int coordinatorEpoch, bool isCommit, bool raisesEpoch)
     {
-        door.DemandBroker();
+        door.DemandBroker<ITransactionMarkerGrain>();
         if (_partition is not { } partition)
             return WhyNot(out _);
         return (await partition.Appends.AppendMarkerAsync(producerId, producerEpoch,

@@ -61,11 +61,11 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) =>
-        AppendAsync(OpenForClient(AccessOperation.Write), batch, acks, burst: null);
+        AppendAsync(OpenForClient<IPartitionAppendGrain>(AccessOperation.Write), batch, acks, burst: null);
 
     /// <inheritdoc/>
     public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
-        AppendManyAsync(OpenForClient(AccessOperation.Write), batches, acks);
+        AppendManyAsync(OpenForClient<IPartitionAppendGrain>(AccessOperation.Write), batches, acks);
 
     private static Task<ProduceResult[]> AppendManyAsync(Opening opening, BatchInCall[] batches, Acks acks)
     {
@@ -85,7 +85,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task<ProduceResult> AppendInTransactionAsync(BatchInCall batch, string transactionalId, long transaction)
     {
-        var caller = door.Caller;
+        var caller = door.CallerOf<IPartitionAppendGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
         var bytes = batch.Own(out var owner);
         using (owner)
@@ -174,7 +174,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task OpenAsync(PartitionSpec spec)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionOwnerGrain>();
         if (_partition is null)
             Serve(await broker.OpenAsync(new TopicPartition(spec.Topic, _key.Partition), _key.TopicId, spec.Configs));
     }
@@ -182,7 +182,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public Task ConfigureAsync(Dictionary<string, string> configs)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionOwnerGrain>();
         _partition?.UpdateConfig(broker.Parse(configs));
         return Task.CompletedTask;
     }
@@ -190,7 +190,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     /// <inheritdoc/>
     public async Task DropAsync(string topic)
     {
-        door.DemandBroker();
+        door.DemandBroker<IPartitionOwnerGrain>();
         StopServing();
         await broker.DropAsync(new TopicPartition(topic, _key.Partition), _key.TopicId);
         DeactivateOnIdle();

@@ -17,14 +17,14 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return await replicas.Manager.ReceiveAsync(fromBroker, bundle);
     }
 
     /// <inheritdoc/>
     public Task<ReplicaReportRecord[]> ReportAsync(ReplicaKeyRecord[] keys)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica)
             ? ReplicaReportRecord.Of(leadership.Report(replica)) : null)
             .OfType<ReplicaReportRecord>().ToArray());
@@ -33,7 +33,7 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public Task OpenReplicaAsync(ReplicaKeyRecord key, string topic, Dictionary<string, string> configs)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         // Creates and flushes a directory, so it must not run on the thread that serves the other calls.
         return Task.Run(() => replicas.Manager.GetOrCreate(key, new(topic, broker.Parse(configs))));
     }
@@ -41,21 +41,21 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public Task DropReplicaAsync(ReplicaKeyRecord key)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return replicas.Manager.DropAsync(key);
     }
 
     /// <inheritdoc/>
     public Task<long> PushImageAsync(ReadOnlyMemory<byte> image)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return images.AcceptAsync(image);
     }
 
     /// <inheritdoc/>
     public Task<long> PushVirtualHostsAsync(ReadOnlyMemory<byte> delta)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         // Large ones take their time, and handlers of changes run.
         return Task.Run(() => hosts.Apply(VirtualHostsDelta.Parse(delta.Span)));
     }
@@ -63,7 +63,7 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public Task<ReadOnlyMemory<byte>> FenceVirtualHostsAsync(int epoch)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return Task.Run(() => hosts.Fence(epoch) is { Version: > 0 } image
             ? new ReadOnlyMemory<byte>(VirtualHostsDelta.Between(null, image).ToBytes()) : default);
     }
@@ -71,21 +71,21 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     /// <inheritdoc/>
     public Task<bool> TellGatewayAsync(string gateway, ReadOnlyMemory<byte> message)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return Task.FromResult(gateways.Take(gateway, message));
     }
 
     /// <inheritdoc/>
     public Task<int[][]> PlaceAsync(int count, int replicationFactor)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return controller.CallAsync(grain => grain.PlaceAsync(count, replicationFactor));
     }
 
     /// <inheritdoc/>
     public Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas)
     {
-        door.DemandBroker();
+        door.DemandBroker<IReplicaService>();
         return controller.CallAsync(async grain =>
         {
             await grain.AnnounceAsync(topic, first, replicas);

@@ -12,7 +12,7 @@ namespace OrleansMq.Grains.Schedules;
 internal sealed class ScheduleGrain(BrokerAccess access, GrainDoor door) : Grain, IScheduleGrain
 {
     // Of the call that is carried out.
-    private SessionSchedules Schedules => new(access.Broker.Schedules, door.Caller);
+    private SessionSchedules Schedules => new(access.Broker.Schedules, door.CallerOf<IScheduleGrain>());
 
     /// <inheritdoc/>
     public Task<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken) =>

@@ -108,6 +108,51 @@ public sealed class ClientLoginTests : IDisposable
     }
 
     [Fact]
+    public async Task Refused_ticket_is_replaced_at_once_by_one_login_for_all_calls()
+    {
+        var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
+        var first = login.Current!;
+        var renewed = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => login.RenewAsync(first).AsTask()));
+        Assert.All(renewed, static ticket => Assert.Equal([2], ticket));
+        Assert.Equal(2, _script.Logins.Count);
+        Assert.Equal([2], login.Current);
+        // A call that was on its way with the first.
+        Assert.Equal([2], await login.RenewAsync(first));
+        Assert.Equal(2, _script.Logins.Count);
+    }
+
+    [Fact]
+    public async Task Logins_after_refusals_become_rare_where_they_do_not_help()
+    {
+        var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
+        var logins = new List<int>();
+        for (var second = 0; second < 30; second++)
+        {
+            // Each call is refused, with whatever ticket.
+            for (var call = 0; call < 20; call++)
+                await login.RenewAsync(login.Current!);
+            if (_script.Logins.Count > logins.Count + 1)
+                logins.Add(second);
+            _clock.Advance(TimeSpan.FromSeconds(1));
+        }
+        Assert.Equal([0, 1, 3, 7, 15, 25], logins);
+        // After a rest the next one is at once.
+        _clock.Advance(TimeSpan.FromSeconds(20));
+        Assert.NotNull(await login.RenewAsync(login.Current!));
+    }
+
+    [Fact]
+    public async Task Refused_ticket_stays_where_the_credentials_are_refused_too()
+    {
+        var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
+        _script.Failure = new BrokerException(ErrorCode.SaslAuthenticationFailed, "no longer");
+        for (var call = 0; call < 20; call++)
+            Assert.Null(await login.RenewAsync(login.Current!));
+        Assert.Equal(2, _script.Logins.Count);
+        Assert.Contains("no longer", Assert.Single(_log.At(LogLevel.Warning)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Cluster_without_the_grain_is_named_as_the_cause()
     {
         _script.Failure = new ArgumentException("Could not find an implementation for interface.");

@@ -1,7 +1,9 @@
+using System.Reflection;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Partitions;
@@ -144,7 +146,98 @@ public sealed class GrainTicketTests : IAsyncLifetime
                 (await Assert.ThrowsAsync<BrokerException>(() => WithAsync(ticket, call))).Code);
         }
         // That is what the ticket is for.
-        await WithAsync(Tickets.Own!, () => partition.LeadAsync());
+        await WithAsync(TicketFor(partition.GetGrainId(), typeof(IPartitionLeaderGrain)), () => partition.LeadAsync());
+    }
+
+    [Fact]
+    public async Task Ticket_of_a_broker_is_good_at_the_grain_and_the_interface_alone_that_it_was_sent_to()
+    {
+        // What a program gets that Orleans takes for a silo.
+        var stolen = TicketFor(GrainId.Create(PartitionGrain.TypeName, GrainKeys.Partition(_topicId, 0)), typeof(IPartitionForwardGrain));
+        var others = TicketFor(GrainId.Create(PartitionGrain.TypeName, GrainKeys.Partition(_topicId, 1)), typeof(IPartitionLeaderGrain));
+        var forward = _silo.Client.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(_topicId, 0));
+        await WithAsync(stolen, async () => Demand((await forward.FindOffsetAsync(OffsetSpec.Latest)).Error));
+        var partition = _silo.Client.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(_topicId, 0));
+        var calls = Calls().Select(static call => call.Call).Append(() => partition.LeadAsync())
+            .Append(() => _silo.Client.GetGrain<ITopicOwnerGrain>(SecuredUsers.Topic).DeleteAsync(_topicId));
+        foreach (var call in calls)
+        {
+            foreach (var ticket in new[] { stolen, others })
+                Assert.Equal(ErrorCode.SaslAuthenticationFailed,
+                    (await Assert.ThrowsAsync<BrokerException>(() => WithAsync(ticket, call))).Code);
+        }
+    }
+
+    [Fact]
+    public async Task Every_method_of_a_partition_asks_for_the_ticket_of_its_own_interface()
+    {
+        // There is no such partition: what comes through does nothing.
+        var key = GrainKeys.Partition(Guid.NewGuid(), 0);
+        var interfaces = typeof(PartitionGrain).GetInterfaces().Where(static type => type != typeof(IGrainWithStringKey)
+            && type.IsAssignableTo(typeof(IGrainWithStringKey))).ToArray();
+        Assert.True(interfaces.Length >= 9);
+        foreach (var type in interfaces)
+        {
+            var own = TicketFor(GrainId.Create(PartitionGrain.TypeName, key), type);
+            var other = TicketFor(GrainId.Create(PartitionGrain.TypeName, key), typeof(ILoginGrain));
+            foreach (var method in type.GetMethods())
+            {
+                Assert.True(await IsRefusedAsync(other, type, method), method.Name);
+                Assert.False(await IsRefusedAsync(own, type, method), method.Name);
+            }
+        }
+
+        async Task<bool> IsRefusedAsync(byte[] ticket, Type type, MethodInfo method)
+        {
+            try
+            {
+                await WithAsync(ticket, () => (Task)method.Invoke(_silo.Client.GetGrain(type, key),
+                    [.. method.GetParameters().Select(static parameter => ArgumentOf(parameter.ParameterType))])!);
+                return false;
+            }
+            catch (BrokerException refused)
+            {
+                return refused.Code is ErrorCode.SaslAuthenticationFailed or ErrorCode.ClusterAuthorizationFailed;
+            }
+            catch (Exception failure) when (failure is not TargetInvocationException)
+            {
+                // Of the arguments.
+                return false;
+            }
+        }
+
+        static object? ArgumentOf(Type type) => type == typeof(BatchInCall) ? BatchInCall.Lend(default)
+            : type == typeof(string) ? "x" : type == typeof(CancellationToken) ? CancellationToken.None
+            : type.IsArray ? Array.CreateInstance(type.GetElementType()!, 0)
+            : type.IsValueType ? Activator.CreateInstance(type) : null;
+    }
+
+    [Fact]
+    public async Task Silo_without_the_key_has_its_own_calls_retried_and_sends_none_where_brokers_only_warn()
+    {
+        await using var unread = new BrokerTickets("broker-1", static () => throw new NotSupportedException(), EngineLog.Silent,
+            TimeProvider.System);
+        var target = new CallTarget(GrainId.Create("omq.cluster", GrainKeys.Cluster), typeof(IClusterOwnerGrain));
+        var refused = Assert.Throws<BrokerException>(() => new SiloTickets(unread, refusesBad: true).For(target));
+        Assert.Equal(ErrorCode.BrokerNotAvailable, refused.Code);
+        Assert.Equal(ErrorAction.Retry, refused.Code.Action());
+        Assert.Null(new SiloTickets(unread, refusesBad: false).For(target));
+    }
+
+    [Fact]
+    public void Silo_keeps_its_ticket_of_each_target()
+    {
+        var tickets = new SiloTickets(Tickets, refusesBad: true);
+        var first = new CallTarget(GrainId.Create("omq.topic", "a"), typeof(ITopicGrain));
+        var ticket = tickets.For(first)!;
+        Assert.Same(ticket, tickets.For(new CallTarget(GrainId.Create("omq.topic", "a"), typeof(ITopicGrain))));
+        foreach (var other in new[] { first with { Grain = GrainId.Create("omq.topic", "b") },
+            first with { Grain = GrainId.Create("omq.topi", "ca") }, first with { Interface = typeof(ITopicOwnerGrain) },
+            first with { Grain = GrainId.Create("omq.topic", new string('a', 600)) } })
+        {
+            Assert.NotEqual(ticket, tickets.For(other));
+            Assert.Equal(TicketFault.None, Tickets.Verify(tickets.For(other)!, BytesOf(other), out _));
+        }
     }
 
     [Theory]
@@ -177,6 +270,10 @@ public sealed class GrainTicketTests : IAsyncLifetime
         Assert.Equal(ErrorCode.InvalidRequest, (await Assert.ThrowsAsync<BrokerException>(() =>
             _silo.Client.GetGrain<ILoginGrain>("invented").LogInAsync("PLAIN", []))).Code);
     }
+
+    private byte[] TicketFor(GrainId grain, Type type) => Tickets.For(BytesOf(new CallTarget(grain, type)))!.Bytes;
+
+    private static byte[] BytesOf(CallTarget target) => target.Write(new byte[target.Length]).ToArray();
 
     // The calls of one class of grains each, which alice may make and strangers may not.
     private IEnumerable<(Func<Task> Call, ErrorCode Refusal)> Calls()

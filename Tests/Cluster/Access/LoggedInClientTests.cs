@@ -56,6 +56,42 @@ public sealed class LoggedInClientTests : IDisposable
     }
 
     [Fact]
+    public async Task Client_whose_ticket_ends_early_goes_on_without_a_failed_call()
+    {
+        await using var silo = await StartAsync(new OrleansLogin { User = "alice", Password = SecuredUsers.Password });
+        var topicId = (await silo.Inside.CreateTopicAsync(new NewTopic(Orders.Topic))).TopicId;
+        var security = silo.Services.GetRequiredService<SiloSecurity>();
+        await CallAsync();
+        // The same password, with other verifiers.
+        await security.Users.AlterUserAsync(BrokerSecurity.OfPassword("alice", SecuredUsers.Password));
+        await CallAsync();
+        await security.Tickets!.ReplaceKeyAsync(default);
+        await CallAsync();
+        await security.Tickets!.DropOldKeysAsync(default);
+        // The login before may have been less than a second ago.
+        await Wait.UntilAsync(async () =>
+        {
+            try
+            {
+                await CallAsync();
+                return true;
+            }
+            catch (BrokerException refused) when (refused.Code == ErrorCode.SaslAuthenticationFailed)
+            {
+                return false;
+            }
+        }, "the client has logged in again");
+        await security.Users.AlterUserAsync(BrokerSecurity.OfPassword("alice", "another"));
+        Assert.Equal(ErrorCode.SaslAuthenticationFailed, (await Assert.ThrowsAsync<BrokerException>(CallAsync)).Code);
+
+        async Task CallAsync()
+        {
+            Assert.NotNull(await silo.Client.GetTopic(Orders.Topic).FindAsync());
+            Assert.Equal(ErrorCode.None, (await silo.Client.GetPartition(topicId, 0).AppendAsync(TestBatches.Of("a"), Acks.All)).Error);
+        }
+    }
+
+    [Fact]
     public async Task Client_whose_credentials_are_refused_does_not_start()
     {
         var refused = await Assert.ThrowsAnyAsync<Exception>(() =>
@@ -96,6 +132,30 @@ public sealed class LoggedInClientTests : IDisposable
             (await silo.Inside.GetTopicAsync(Orders.Topic)).TopicId, 0));
         Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
         Assert.Equal(before + 2, users.Authorizer.Warned);
+    }
+
+    [Fact]
+    public async Task Host_with_an_authorizer_of_its_own_can_only_warn_of_tickets_while_its_decisions_count()
+    {
+        var authorizer = new SwitchedAuthorizer();
+        await using var silo = await TestSilo.StartAsync(_data.Path, configure: options => options with
+        {
+            Authorizer = authorizer,
+            Security = new SecurityOptions { OnlyWarnsOfTickets = true },
+        });
+        var topicId = (await silo.Inside.CreateTopicAsync(new NewTopic(Orders.Topic))).TopicId;
+        authorizer.Denies = true;
+        var security = silo.Services.GetRequiredService<SiloSecurity>();
+        Assert.NotNull(security.Tickets);
+        var before = security.Users.Authorizer.Warned;
+        var forward = silo.Client.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(topicId, 0));
+        Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
+        RequestContext.Set(TicketedCalls.Key, new byte[1]);
+        Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
+        Assert.True(security.Users.Authorizer.Warned >= before + 2);
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed,
+            (await Assert.ThrowsAsync<BrokerException>(() => silo.Client.GetTopic(Orders.Topic).FindAsync())).Code);
+        RequestContext.Remove(TicketedCalls.Key);
     }
 
     [Fact]

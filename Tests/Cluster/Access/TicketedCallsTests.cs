@@ -13,12 +13,30 @@ public sealed class TicketedCallsTests : ITicketSource
     private static readonly byte[] Others = [2];
     private readonly List<object?> _seen = [];
     private readonly TicketedCalls _calls;
+    private readonly Queue<BrokerException> _answers = new();
+    private readonly List<byte[]> _refused = [];
     private bool _fails;
+    // What the last call failed with.
+    private ErrorCode? _answer;
 
     public TicketedCallsTests() => _calls = new TicketedCalls(FrozenSet.Create(typeof(ITopicGrain)), this);
 
+    private byte[]? Current { get; set; } = Own;
+
+    private byte[]? Renewed { get; set; }
+
     /// <inheritdoc/>
-    public byte[]? Current { get; private set; } = Own;
+    public bool CanRenew { get; private set; }
+
+    /// <inheritdoc/>
+    public byte[]? For(IOutgoingGrainCallContext call) => Current;
+
+    /// <inheritdoc/>
+    public ValueTask<byte[]?> RenewAsync(byte[] refused)
+    {
+        _refused.Add(refused);
+        return new(Renewed);
+    }
 
     [Theory]
     [InlineData(false)]
@@ -63,6 +81,42 @@ public sealed class TicketedCallsTests : ITicketSource
         Assert.Null(TicketedCalls.Carried);
     }
 
+    [Fact]
+    public void Call_that_is_refused_for_its_ticket_is_made_again_once_with_another()
+    {
+        (CanRenew, Renewed) = (true, [3]);
+        RequestContext.Set(TicketedCalls.Key, Others);
+        _answers.Enqueue(Refusal);
+        Call(typeof(ITopicGrain));
+        Assert.Equal([Own, Renewed], _seen);
+        Assert.Null(_answer);
+        Assert.Same(Own, Assert.Single(_refused));
+        Assert.Same(Others, TicketedCalls.Carried);
+        // Refused again.
+        _answers.Enqueue(Refusal);
+        _answers.Enqueue(Refusal);
+        Call(typeof(ITopicGrain));
+        Assert.Equal(4, _seen.Count);
+        Assert.Equal(ErrorCode.SaslAuthenticationFailed, _answer);
+        Assert.Equal(2, _refused.Count);
+    }
+
+    [Theory]
+    [InlineData(true, ErrorCode.TopicAuthorizationFailed, 0)]
+    [InlineData(true, ErrorCode.SaslAuthenticationFailed, 1)]
+    [InlineData(false, ErrorCode.SaslAuthenticationFailed, 0)]
+    public void Call_is_made_once_where_it_fails_otherwise_and_where_there_is_no_other_ticket(bool canRenew, ErrorCode code, int asked)
+    {
+        CanRenew = canRenew;
+        _answers.Enqueue(new BrokerException(code, "refused"));
+        Call(typeof(ITopicGrain));
+        Assert.Single(_seen);
+        Assert.Equal(asked, _refused.Count);
+        Assert.Equal(code, _answer);
+    }
+
+    private static BrokerException Refusal => new(ErrorCode.SaslAuthenticationFailed, "refused");
+
     private void Call(Type grain)
     {
         var request = DispatchProxy.Create<IInvokable, Request>();
@@ -74,8 +128,11 @@ public sealed class TicketedCallsTests : ITicketSource
             if (_fails)
                 throw new InvalidOperationException();
             _seen.Add(TicketedCalls.Carried);
+            return _answers.TryDequeue(out var failure) ? Task.FromException(failure) : Task.CompletedTask;
         };
-        Assert.True(_calls.Invoke(call).IsCompleted);
+        var calling = _calls.Invoke(call);
+        Assert.True(calling.IsCompleted);
+        _answer = (calling.Exception?.InnerException as BrokerException)?.Code;
     }
 
     /// <summary>A request to some grain.</summary>
@@ -92,14 +149,13 @@ public sealed class TicketedCallsTests : ITicketSource
     {
         internal IInvokable Request { get; set; } = null!;
 
-        internal Action Send { get; set; } = null!;
+        internal Func<Task> Send { get; set; } = null!;
 
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
         {
             if (targetMethod!.Name == "get_" + nameof(IGrainCallContext.Request))
                 return Request;
-            Send();
-            return Task.CompletedTask;
+            return Send();
         }
     }
 }

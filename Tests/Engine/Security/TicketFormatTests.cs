@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using OrleansMq.Security;
 
 namespace OrleansMq.Tests.Engine.Security;
@@ -18,10 +19,11 @@ public sealed class TicketFormatTests
     [Fact]
     public void Ticket_says_what_was_written()
     {
-        foreach (var ticket in new[] { Alice, new Ticket(TicketKind.Broker, "broker-1", Now + TimeSpan.FromHours(1)),
-            new Ticket(TicketKind.Client, "User:CN=Żółć,O=例", Now + TimeSpan.FromMilliseconds(1)), Alice with { Principal = "" } })
+        foreach (var ticket in new[] { Alice, new Ticket(TicketKind.Client, "User:CN=Żółć,O=例", Now + TimeSpan.FromMilliseconds(1)),
+            Alice with { Principal = "" } })
         {
-            Assert.Equal(TicketFault.None, TicketFormat.Read(TicketFormat.Write(ticket, Keys.Keys[0]), Keys, Now, out var read));
+            var bytes = TicketFormat.Write(ticket, Keys.Keys[0]);
+            Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, Keys, Now, default, out var read));
             Assert.Equal(ticket, read);
         }
     }
@@ -36,7 +38,7 @@ public sealed class TicketFormatTests
             {
                 var changed = (byte[])bytes.Clone();
                 changed[i] ^= (byte)(1 << bit);
-                var fault = TicketFormat.Read(changed, Keys, Now, out var read);
+                var fault = TicketFormat.Read(changed, Keys, Now, default, out var read);
                 Assert.Equal(i == 0 ? TicketFault.Malformed : i is >= 2 and < 6 ? TicketFault.UnknownKey : TicketFault.Forged, fault);
                 Assert.Null(read);
             }
@@ -48,41 +50,41 @@ public sealed class TicketFormatTests
     {
         var bytes = TicketFormat.Write(Alice, Keys.Keys[0]);
         for (var length = 0; length < bytes.Length; length++)
-            Assert.NotEqual(TicketFault.None, TicketFormat.Read(bytes.AsSpan(0, length), Keys, Now, out _));
-        Assert.Equal(TicketFault.Forged, TicketFormat.Read([.. bytes, 0], Keys, Now, out _));
-        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(new byte[TicketFormat.MinBytes - 1], Keys, Now, out _));
-        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(new byte[TicketFormat.MaxBytes + 1], Keys, Now, out _));
+            Assert.NotEqual(TicketFault.None, TicketFormat.Read(bytes.AsSpan(0, length), Keys, Now, default, out _));
+        Assert.Equal(TicketFault.Forged, TicketFormat.Read([.. bytes, 0], Keys, Now, default, out _));
+        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(new byte[TicketFormat.MinBytes - 1], Keys, Now, default, out _));
+        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(new byte[TicketFormat.MaxBytes + 1], Keys, Now, default, out _));
         var oversized = new byte[TicketFormat.MaxBytes + 1];
         bytes.CopyTo(oversized, 0);
-        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(oversized, Keys, Now, out _));
+        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(oversized, Keys, Now, default, out _));
     }
 
     [Fact]
     public void Ticket_of_another_secret_is_worthless_under_the_same_number_and_another()
     {
         var other = TicketKey.Create() with { Id = Keys.Keys[0].Id };
-        Assert.Equal(TicketFault.Forged, TicketFormat.Read(TicketFormat.Write(Alice, other), Keys, Now, out _));
+        Assert.Equal(TicketFault.Forged, TicketFormat.Read(TicketFormat.Write(Alice, other), Keys, Now, default, out _));
         Assert.Equal(TicketFault.UnknownKey,
-            TicketFormat.Read(TicketFormat.Write(Alice, other with { Id = ~Keys.Keys[0].Id }), Keys, Now, out _));
+            TicketFormat.Read(TicketFormat.Write(Alice, other with { Id = ~Keys.Keys[0].Id }), Keys, Now, default, out _));
         Assert.Equal(TicketFault.UnknownKey,
-            TicketFormat.Read(TicketFormat.Write(Alice, Keys.Keys[0]), TicketDocument.Empty, Now, out _));
+            TicketFormat.Read(TicketFormat.Write(Alice, Keys.Keys[0]), TicketDocument.Empty, Now, default, out _));
     }
 
     [Fact]
     public void Ticket_ends_at_its_time()
     {
         var bytes = TicketFormat.Write(Alice, Keys.Keys[0]);
-        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, Keys, Alice.ExpiresAt - TimeSpan.FromMilliseconds(1), out _));
-        Assert.Equal(TicketFault.Expired, TicketFormat.Read(bytes, Keys, Alice.ExpiresAt, out _));
+        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, Keys, Alice.ExpiresAt - TimeSpan.FromMilliseconds(1), default, out _));
+        Assert.Equal(TicketFault.Expired, TicketFormat.Read(bytes, Keys, Alice.ExpiresAt, default, out _));
     }
 
     [Fact]
     public void Kind_that_does_not_exist_is_refused()
     {
         Assert.Equal(TicketFault.Malformed,
-            TicketFormat.Read(TicketFormat.Write(Alice with { Kind = TicketKind.None }, Keys.Keys[0]), Keys, Now, out _));
+            TicketFormat.Read(TicketFormat.Write(Alice with { Kind = TicketKind.None }, Keys.Keys[0]), Keys, Now, default, out _));
         Assert.Equal(TicketFault.Malformed,
-            TicketFormat.Read(TicketFormat.Write(Alice with { Kind = (TicketKind)3 }, Keys.Keys[0]), Keys, Now, out _));
+            TicketFormat.Read(TicketFormat.Write(Alice with { Kind = (TicketKind)3 }, Keys.Keys[0]), Keys, Now, default, out _));
     }
 
     [Fact]
@@ -90,9 +92,64 @@ public sealed class TicketFormatTests
     {
         var bytes = TicketFormat.Write(Alice, Keys.Keys[0]);
         var next = Keys.WithNewKey();
-        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, next, Now, out _));
+        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, next, Now, default, out _));
         Assert.NotEqual(Keys.Keys[0].Id, next.Keys[0].Id);
-        Assert.Equal(TicketFault.UnknownKey, TicketFormat.Read(bytes, next.WithNewKey(), Now, out _));
+        Assert.Equal(TicketFault.DroppedKey, TicketFormat.Read(bytes, next.WithNewKey(), Now, default, out _));
+        Assert.Equal(TicketFault.DroppedKey, TicketFormat.Read(bytes, next.WithoutOldKeys(), Now, default, out _));
+        Assert.Same(Keys, Keys.WithoutOldKeys());
+    }
+
+    [Fact]
+    public void Bound_ticket_is_good_at_its_target_alone()
+    {
+        var broker = new Ticket(TicketKind.Broker, "broker-1", Now + TimeSpan.FromMinutes(5));
+        var bytes = TicketFormat.WriteBound(broker, Keys.Keys[0], "grain"u8);
+        Assert.True(TicketFormat.IsBound(bytes));
+        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, Keys, Now, "grain"u8, out var read));
+        Assert.Equal(broker, read);
+        foreach (var other in new[] { "", "Grain", "grai", "grain1", new string('g', 1_000) })
+            Assert.Equal(TicketFault.Forged, TicketFormat.Read(bytes, Keys, Now, Encoding.UTF8.GetBytes(other), out _));
+        var longest = new byte[1_000];
+        Assert.Equal(TicketFault.None,
+            TicketFormat.Read(TicketFormat.WriteBound(broker, Keys.Keys[0], longest), Keys, Now, longest, out _));
+        // As of the other version.
+        bytes[0] = 1;
+        Assert.Equal(TicketFault.Forged, TicketFormat.Read(bytes, Keys, Now, "grain"u8, out _));
+    }
+
+    [Fact]
+    public void Target_cannot_take_bytes_of_the_ticket()
+    {
+        // Both have the same bytes one after the other.
+        var bytes = TicketFormat.WriteBound(new Ticket(TicketKind.Broker, "b", Now + TimeSpan.FromMinutes(5)), Keys.Keys[0], "grain"u8);
+        byte[] moved = [(byte)'n', .. bytes];
+        Assert.NotEqual(TicketFault.None, TicketFormat.Read(moved, Keys, Now, "grai"u8, out _));
+        Assert.NotEqual(TicketFault.None, TicketFormat.Read(bytes.AsSpan(1), Keys, Now, [.. "grain"u8, bytes[0]], out _));
+    }
+
+    [Fact]
+    public void Brokers_ticket_without_a_target_is_good_only_under_a_key_of_an_earlier_version()
+    {
+        var broker = new Ticket(TicketKind.Broker, "broker-1", Now + TimeSpan.FromMinutes(5));
+        Assert.Equal(TicketFault.Unbound,
+            TicketFormat.Read(TicketFormat.Write(broker, Keys.Keys[0]), Keys, Now, "grain"u8, out var refused));
+        Assert.Null(refused);
+        const string Stored = """{"version":1,"id":"0f8fad5b-d9cb-469f-a165-70867728950e","keys":[{"id":7,"secret":"AAAA"}]}""";
+        var before = JsonSerializer.Deserialize(Stored, SecurityJson.Default.TicketDocument)!;
+        Assert.False(before.Keys[0].IsBound);
+        Assert.Empty(before.Dropped);
+        Assert.Equal(TicketFault.None, TicketFormat.Read(TicketFormat.Write(broker, before.Keys[0]), before, Now, "grain"u8, out _));
+        Assert.Equal(TicketFault.None,
+            TicketFormat.Read(TicketFormat.WriteBound(broker, before.Keys[0], "grain"u8), before, Now, "grain"u8, out _));
+        var replaced = before.WithNewKey();
+        Assert.True(replaced.Keys[0].IsBound);
+        var stored = JsonSerializer.Deserialize(JsonSerializer.SerializeToUtf8Bytes(replaced.WithoutOldKeys(),
+            SecurityJson.Default.TicketDocument), SecurityJson.Default.TicketDocument)!;
+        Assert.True(Assert.Single(stored.Keys).IsBound);
+        Assert.Equal(7u, Assert.Single(stored.Dropped));
+        // A broker reads the key; a client would wait for nothing.
+        Assert.Equal(TicketFault.UnknownKey, TicketFormat.Read(TicketFormat.Write(broker, before.Keys[0]), stored, Now, default, out _));
+        Assert.Equal(TicketFault.DroppedKey, TicketFormat.Read(TicketFormat.Write(Alice, before.Keys[0]), stored, Now, default, out _));
     }
 
     [Fact]
