@@ -149,6 +149,7 @@ public sealed record OfRecord : IHasOutbox
 [GenerateSerializer]
 public sealed record Named(string Name);
 
+#pragma warning disable ORLEANS0004 // Members without [Id] are what is tested.
 /// <summary>A storage that writes public properties stores the note, and Orleans' copier leaves it out.</summary>
 [GenerateSerializer]
 public sealed class WithoutId : IHasOutbox
@@ -174,8 +175,12 @@ public sealed class WithInner : IHasOutbox
 [GenerateSerializer]
 public sealed class Inner
 {
+    [Id(0)]
+    public int Number { get; set; }
+
     public string Text { get; set; } = "";
 }
+#pragma warning restore ORLEANS0004
 
 /// <summary>A state without a copier.</summary>
 public sealed class Unmarked : IHasOutbox
