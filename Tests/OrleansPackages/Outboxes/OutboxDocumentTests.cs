@@ -30,8 +30,8 @@ public sealed class OutboxDocumentTests
         copy.Numbers.Add(3);
         Check(ledger);
         Assert.NotNull(StateCopies.Find<OfRecord>(services, out _));
-        Assert.Null(StateCopies.Find<WithoutId>(services, out leftOut));
-        Assert.Equal("WithoutId.Note", leftOut);
+        Assert.Null(StateCopies.Find<WithNote>(services, out leftOut));
+        Assert.Equal("WithNote.Note", leftOut);
         Assert.Null(StateCopies.Find<WithInner>(services, out leftOut));
         Assert.Equal("Inner.Text", leftOut);
         Assert.Null(StateCopies.Find<Unmarked>(services, out leftOut));
@@ -152,7 +152,7 @@ public sealed record Named(string Name);
 #pragma warning disable ORLEANS0004 // Members without [Id] are what is tested.
 /// <summary>A storage that writes public properties stores the note, and Orleans' copier leaves it out.</summary>
 [GenerateSerializer]
-public sealed class WithoutId : IHasOutbox
+public sealed class WithNote : IHasOutbox
 {
     public string Note { get; set; } = "";
 
