@@ -21,7 +21,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
 
     private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
-    // How often connections are looked at whose user or virtual host may be deleted.
+    // How often connections are looked at: their user or virtual host may be deleted.
     private static readonly TimeSpan LookPause = TimeSpan.FromSeconds(1);
 
     // How long a client may leave what was sent unread.

@@ -5,8 +5,8 @@ namespace OrleansMq.Outboxes;
 /// <summary>
 /// The state of a grain with its outbox, over the grain's storage provider. One write or read is under way at a time.
 /// <para>The grain's write has the state as it is in memory when it begins: what an interleaved call changes meanwhile belongs to its own
-/// write, with its messages. The outbox's own writes have the stored state, as it was read just before,
-/// with another outbox: what the grain has changed and not written stays unwritten.</para>
+/// write, with its messages. The outbox's own writes have the stored state, as it was read just before, with another outbox: what the grain
+/// has changed and not written stays unwritten.</para>
 /// <para>A write of the grain that throws, for whatever reason, ends the activation: what was changed and added since the last write is
 /// dropped, whichever call did it, and no later write of this activation succeeds. So no call returns as if a change were stored that was
 /// dropped with the write of another call, and a call that is repeated finds what the store has. The outbox's own writes end nothing: they

@@ -15,6 +15,8 @@ namespace OrleansMq.Outboxes;
 /// </summary>
 internal static class StateCopies
 {
+    private const BindingFlags Members = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+
     private static readonly ConcurrentDictionary<Type, string?> s_leftOut = [];
 
     /// <summary>Returns what copies a state; null: a member would be left out.</summary>
@@ -35,7 +37,7 @@ internal static class StateCopies
             contract.IsDefined(typeof(AlwaysInterleaveAttribute))
             || contract.GetMethods().Any(static method => method.IsDefined(typeof(AlwaysInterleaveAttribute))));
 
-    // The outbox's document is not copied: nothing changes it.
+    // Of the outbox's document every member has an id.
     private static string? FindLeftOut(Type type, IDeepCopierProvider copiers, HashSet<Type> seen)
     {
         if (type.IsPrimitive || type.IsEnum || type == typeof(string) || type == typeof(OutboxDocument) || !seen.Add(type))
@@ -65,8 +67,6 @@ internal static class StateCopies
         return type.IsSealed ? null : type.Assembly.GetTypes().Where(other => other.IsSubclassOf(type))
             .Select(other => FindLeftOut(other, copiers, seen)).FirstOrDefault(static one => one is not null);
     }
-
-    private const BindingFlags Members = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
 
     private static bool IsCopied(Type type, FieldInfo field)
     {

@@ -45,23 +45,23 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
         if (topic is null && !isGone)
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
                 $"The dead-letter topic {source.TargetTopic ?? target.TopicId.ToString()} was not found; it is looked up again.");
-        while (true)
+        (string Topic, DeadLetterTarget Target)? to = topic is not null ? (topic, target)
+            : await _topics.FindSuccessorAsync(source, target.TopicId, cancellationToken).ConfigureAwait(false);
+        while (to is { } known)
         {
             try
             {
-                if (topic is not null)
-                    return await PublishAsync(source, (topic, target), letters, cancellationToken).ConfigureAwait(false);
+                return await PublishAsync(source, known, letters, cancellationToken).ConfigureAwait(false);
             }
             catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
             {
                 // What was known of the topic may be a moment behind.
-                if (!await _topics.IsGoneAsync(target.TopicId, topic!, cancellationToken).ConfigureAwait(false))
+                if (!await _topics.IsGoneAsync(known.Target.TopicId, known.Topic, cancellationToken).ConfigureAwait(false))
                     throw;
             }
-            if (await _topics.FindSuccessorAsync(source, target.TopicId, cancellationToken).ConfigureAwait(false) is not { } successor)
-                return DeadLetterOutcome.TargetGone;
-            (topic, target) = successor;
+            to = await _topics.FindSuccessorAsync(source, known.Target.TopicId, cancellationToken).ConfigureAwait(false);
         }
+        return DeadLetterOutcome.TargetGone;
     }
 
     private async Task<DeadLetterResult> PublishAsync(DeadLetterSource source, (string Topic, DeadLetterTarget Target) target,

@@ -18,10 +18,10 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     // How long a topic whose name is not known is absent from every list before it is taken for deleted: lists may be behind.
     private static readonly TimeSpan Confirmation = TimeSpan.FromMinutes(1);
 
-    private readonly ConcurrentDictionary<Guid, string> _names = new();
-    // How long the letters of a deleted topic wait for one of its name: who keeps the queue may create it.
+    // How long the letters of a deleted topic wait for one of its name, which may be created for the queue.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
+    private readonly ConcurrentDictionary<Guid, string> _names = new();
     private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
     private readonly ConcurrentDictionary<Guid, long> _goneSince = new();
     private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
@@ -59,8 +59,8 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     /// <returns>Its name; without one, whether it was deleted, or just is not found.</returns>
     public async Task<(string? Name, bool IsGone)> FindAsync(Guid topicId, string? name, CancellationToken cancellationToken)
     {
-        if ((_names.GetValueOrDefault(topicId) ?? name) is { } known && await HasIdAsync(known, topicId, cancellationToken)
-            .ConfigureAwait(false))
+        if ((_names.GetValueOrDefault(topicId) ?? name) is { } known
+            && (await TryGetAsync(known, cancellationToken).ConfigureAwait(false))?.TopicId == topicId)
             return Found(topicId, known);
         var listed = await broker().ListTopicsAsync(cancellationToken).ConfigureAwait(false);
         if (listed.FirstOrDefault(topic => topic.TopicId == topicId) is { } found)
@@ -84,15 +84,8 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         var name = source.ConfiguredTopic;
         if (name is null || name == source.Partition.Topic)
             return null;
-        try
-        {
-            var found = await broker().GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
-            if (found.TopicId != gone)
-                return (name, new DeadLetterTarget(found.TopicId, source.Partition.Partition % found.Partitions));
-        }
-        catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
-        {
-        }
+        if (await TryGetAsync(name, cancellationToken).ConfigureAwait(false) is { } found && found.TopicId != gone)
+            return (name, new DeadLetterTarget(found.TopicId, source.Partition.Partition % found.Partitions));
         if (time.GetElapsedTime(_goneSince.GetOrAdd(gone, time.GetTimestamp())) >= Patience)
             return null;
         throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Dead-letter topic '{name}' was deleted. Create one of that name, or "
@@ -137,15 +130,15 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
             ? $"has max.message.bytes {target.MaxMessageBytes}, and the queue's topic {source.MaxMessageBytes}. Raise it" : null;
     }
 
-    private async Task<bool> HasIdAsync(string name, Guid topicId, CancellationToken cancellationToken)
+    private async Task<TopicListing?> TryGetAsync(string name, CancellationToken cancellationToken)
     {
         try
         {
-            return (await broker().GetTopicAsync(name, cancellationToken).ConfigureAwait(false)).TopicId == topicId;
+            return await broker().GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
         {
-            return false;
+            return null;
         }
     }
 

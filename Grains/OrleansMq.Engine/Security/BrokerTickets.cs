@@ -9,8 +9,8 @@ namespace OrleansMq.Security;
 /// <summary>
 /// The tickets of a cluster, as one broker makes and verifies them. Their secret is a document of the state store: the broker that comes
 /// first creates it, the others read it. While the store is away, what was read before counts. A ticket that was verified once is
-/// remembered, so that the next call with it costs a look into memory. A broker's own ticket is bound to what it calls: who is sent one
-/// that should not be can call that target alone, until it expires. Thread safe.
+/// remembered, so that the next call with it costs a look into memory. A broker's own ticket is bound to what it calls: in wrong
+/// hands it is good for that target alone, until it expires. Thread safe.
 /// </summary>
 internal sealed class BrokerTickets : IAsyncDisposable
 {

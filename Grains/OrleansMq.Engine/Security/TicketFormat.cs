@@ -8,7 +8,7 @@ namespace OrleansMq.Security;
 /// The bytes of tickets, in network order: a version (1), the kind (1), the key's number (4), the expiry in Unix milliseconds (8), the
 /// user's versions (8 and 8), the principal in UTF-8, and the HMAC-SHA256 over all of it (32).
 /// <para>Of version 2 are the tickets that are bound to a target: the HMAC is over the target, with its length (4), and then over the
-/// ticket. The target itself is not in the ticket. Who verifies it knows the target that was called.</para>
+/// ticket. The target itself is not in the ticket. The verifier knows the target that was called.</para>
 /// </summary>
 internal static class TicketFormat
 {

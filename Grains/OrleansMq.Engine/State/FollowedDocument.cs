@@ -48,7 +48,7 @@ internal sealed class FollowedDocument<T> : IAsyncDisposable
     private readonly RareLine _unreachable;
     private Task? _following;
     private volatile T _current;
-    // The version whose Taken has returned.
+    // The last version for which Taken has returned.
     private long _inForce;
     private volatile bool _isRead;
 

@@ -42,7 +42,7 @@ internal sealed class TransactionCore : CoordinatorCore
     private DateTimeOffset _takeAgainAt;
     private DateTimeOffset? _storeAt;
     private DateTimeOffset _nextExpiry;
-    // The producer ids of an expired state whose deletion is being stored.
+    // The producer ids of an expired state, while its deletion is being stored.
     private long[] _expiredIds = [];
 
     /// <summary>Takes a transactional id over.</summary>

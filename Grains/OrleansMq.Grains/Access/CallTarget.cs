@@ -34,6 +34,6 @@ internal readonly record struct CallTarget(GrainId Grain, Type Interface)
     }
 
     // The alias is what calls name the interface by; a class may be renamed.
-    private static byte[] NameOf(Type type) => Names.TryGetValue(type, out var name) ? name
-        : Names.GetOrAdd(type, static type => Encoding.UTF8.GetBytes(type.GetCustomAttribute<AliasAttribute>()?.Alias ?? type.FullName!));
+    private static byte[] NameOf(Type type) => Names.GetOrAdd(type,
+        static type => Encoding.UTF8.GetBytes(type.GetCustomAttribute<AliasAttribute>()?.Alias ?? type.FullName!));
 }

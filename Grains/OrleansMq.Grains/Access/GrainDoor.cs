@@ -132,7 +132,7 @@ internal sealed class GrainDoor
 
     private static CallTarget TargetOf(IIncomingGrainCallContext call) => new(call.TargetId, call.InterfaceMethod.DeclaringType!);
 
-    // The grain, or grain service, whose method runs.
+    // Of the grain, or grain service, that runs.
     private CallTarget Target(Type type) => new(_contexts.GrainContext?.GrainId ?? default, type);
 
     private static string NameOf(IIncomingGrainCallContext call, GrainRuleAttribute rule) =>

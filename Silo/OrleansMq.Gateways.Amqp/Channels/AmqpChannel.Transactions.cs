@@ -121,7 +121,7 @@ internal sealed partial class AmqpChannel
             return taken;
         }
 
-        /// <summary>The readers whose messages it settles.</summary>
+        /// <summary>The readers of the messages that it settles.</summary>
         public IEnumerable<IQueueReader> Readers =>
             _settlements.SelectMany(static item => item.Deliveries).Select(static delivery => delivery.Reader);
 

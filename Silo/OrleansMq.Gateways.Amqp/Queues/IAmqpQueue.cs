@@ -37,7 +37,7 @@ internal enum Settlement
 internal interface IAmqpQueue : IAsyncDisposable
 {
     /// <summary>The priority of a reader that receives beside a single active consumer, and is never it.</summary>
-    const int Beside = int.MinValue;
+    const int Beside = OrleansMq.Queues.ConsumerRing.Beside;
 
     /// <summary>Publishes a message. The calls of one caller keep their order, also where it does not wait for each.</summary>
     Task<PublishOutcome> PublishAsync(AmqpMessage message);

@@ -171,7 +171,7 @@ public sealed class WithInner : IHasOutbox
     public OutboxDocument? Outbox { get; set; }
 }
 
-/// <summary>A class whose text has no id.</summary>
+/// <summary>A class with a text that has no id.</summary>
 [GenerateSerializer]
 public sealed class Inner
 {

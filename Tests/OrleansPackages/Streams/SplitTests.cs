@@ -343,7 +343,7 @@ public sealed class SplitTests : IAsyncLifetime
             return await write();
         };
         Provider.SweepInterval = TimeSpan.FromMilliseconds(100);
-        // The record of a replay whose silo died before it removed it.
+        // The record of a replay that its silo did not remove before it died.
         await Provider.Subscriptions.WriteAsync(new ReplayKey(Guid.NewGuid(), ReplayStep.Joined), new ReplayValue(5),
             CancellationToken.None);
         await sweeps.Task.WaitAsync(Wait.Deadline);
