@@ -26,6 +26,14 @@ internal static class Program
     {
         // Without response files: an argument may begin with @.
         var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.Action is not HelpWithExamples && MistypedOption.In(parsed) is { } mistyped)
+        {
+            var command = CommandPath(parsed);
+            error.WriteLine($"omq: '{mistyped}' is no option of '{command}'. A value that begins with '-' comes after '--', behind the "
+                + $"options: {command} -- {mistyped}");
+            error.WriteLine($"Usage and examples: {command} --help");
+            return (int)ExitCode.WrongUsage;
+        }
         return (int)(parsed.Action is null or ParseErrorAction ? RefuseUsage(parsed, error)
             : await RunAsync(parsed, output, error).ConfigureAwait(false));
     }

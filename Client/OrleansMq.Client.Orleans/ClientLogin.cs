@@ -5,11 +5,13 @@ using OrleansMq.Access;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Security;
 
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Logs a process in at the brokers, and holds the ticket that its calls carry. The first login is part of the process's start, which
+/// Logs a process in at the brokers, and holds the tickets that its calls carry: each is good for the grain and the interface alone that is
+/// called, where the brokers know sessions. The first login is part of the process's start, which
 /// fails where the credentials are refused, and waits while no broker can tell. Later ones come in the background, before the ticket
 /// expires, or at once where a call is refused for it. A ticket that could not be renewed fails calls here, with the reason. Thread safe.
 /// </summary>
@@ -36,33 +38,40 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
     private long _againSince;
     private TimeSpan _rest;
 
-    /// <summary>The ticket of calls that begin now; null before the first login, and where brokers ask for none.</summary>
-    /// <exception cref="BrokerException">The ticket has expired, and could not be renewed.</exception>
-    public byte[]? Current => _held is not { } held || held.Answer.Ticket.Length == 0 ? null
-        : _clock.GetElapsedTime(held.Since) < held.Answer.Life ? held.Answer.Ticket : throw Expired();
+    /// <summary>The ticket of calls of a target that begin now; null before the first login, and where brokers ask for none.</summary>
+    /// <exception cref="BrokerException">The login has expired, and could not be renewed.</exception>
+    public byte[]? For(CallTarget target)
+    {
+        if (_held is not { } held || held.Answer.Ticket.Length == 0)
+            return null;
+        var elapsed = _clock.GetElapsedTime(held.Since);
+        if (elapsed >= held.Answer.Life)
+            throw Expired();
+        return held.Proofs is { } proofs ? proofs.For(target, elapsed) : held.Answer.Ticket;
+    }
 
     /// <inheritdoc/>
     public bool CanRenew => true;
 
     /// <inheritdoc/>
-    /// <exception cref="BrokerException">The ticket has expired, and could not be renewed.</exception>
-    public byte[]? For(IOutgoingGrainCallContext call) => Current;
+    /// <exception cref="BrokerException">The login has expired, and could not be renewed.</exception>
+    public byte[]? For(IOutgoingGrainCallContext call) => For(new CallTarget(call.TargetId, call.Request.GetInterfaceType()));
 
     /// <inheritdoc/>
-    /// <remarks>All calls that were refused with the same ticket share one login. The next one begins a second after it at the earliest,
-    /// and later where that does not help either.</remarks>
-    public async ValueTask<byte[]?> RenewAsync(byte[] refused)
+    /// <remarks>All calls that were refused with tickets of the same login share one login. The next one begins a second after it at the
+    /// earliest, and later where that does not help either.</remarks>
+    public async ValueTask<bool> RenewAsync(byte[] refused)
     {
         Task<bool> login;
         lock (_gate)
         {
-            if (_held is { } held && !ReferenceEquals(held.Answer.Ticket, refused))
-                return _clock.GetElapsedTime(held.Since) < held.Answer.Life && held.Answer.Ticket.Length > 0 ? held.Answer.Ticket : null;
+            if (_held is { } held && !held.Made(refused))
+                return _clock.GetElapsedTime(held.Since) < held.Answer.Life && held.Answer.Ticket.Length > 0;
             if (_again is not { IsCompleted: false })
             {
                 var since = _again is null ? Forgotten : _clock.GetElapsedTime(_againSince);
                 if (since < _rest || _stopped.IsCancellationRequested)
-                    return null;
+                    return false;
                 _rest = since >= Forgotten ? Pause : _rest * 2 < LongestPause ? _rest * 2 : LongestPause;
                 _againSince = _clock.GetTimestamp();
                 // Of no call: what comes with one is not the login's.
@@ -72,12 +81,12 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
         }
         try
         {
-            return await login.ConfigureAwait(false) && _held is { Answer.Ticket: { Length: > 0 } ticket } ? ticket : null;
+            return await login.ConfigureAwait(false) && _held is { Answer.Ticket.Length: > 0 };
         }
         catch (OperationCanceledException)
         {
             // The process stops.
-            return null;
+            return false;
         }
     }
 
@@ -173,15 +182,18 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
 
     private async Task<LoginAnswer> AskAsync(CancellationToken cancellationToken)
     {
+        var grains = services.GetRequiredService<IGrainFactory>();
         ILoginGrain grain;
         try
         {
-            grain = services.GetRequiredService<IGrainFactory>().GetGrain<ILoginGrain>(GrainKeys.Cluster);
+            grain = grains.GetGrain<ILoginGrain>(GrainKeys.Cluster);
         }
         catch (ArgumentException unknown)
         {
+            // Every broker has this one. Without any broker the login waits.
+            _ = grains.GetBrokerGrain<IClusterGrain>(GrainKeys.Cluster);
             throw new BrokerException(ErrorCode.UnsupportedVersion,
-                "No silo of the cluster has a grain to log in at: its brokers are of a version before, or there is none.", unknown);
+                "No silo of the cluster has a grain to log in at: its brokers are of a version before.", unknown);
         }
         var (mechanism, message) = login.Token is { } token
             ? (Bearer, $"n,,\u0001auth=Bearer {await TokenAsync(token, cancellationToken).ConfigureAwait(false)}\u0001\u0001")
@@ -214,5 +226,16 @@ internal sealed partial class ClientLogin(OrleansLogin login, IServiceProvider s
         + "afterwards: {Reason}")]
     private static partial void LogNotRenewed(ILogger logger, string reason);
 
-    private sealed record Held(LoginAnswer Answer, long Since);
+    private sealed class Held(LoginAnswer answer, long since)
+    {
+        public LoginAnswer Answer => answer;
+
+        public long Since => since;
+
+        /// <summary>The tickets of each target; null where the brokers know no sessions.</summary>
+        public ClientProofs? Proofs { get; } = answer is { Session: { } session, Secret: { } secret }
+            ? new ClientProofs(new TicketSession(session, secret, answer.At)) : null;
+
+        public bool Made(byte[] ticket) => Proofs is { } proofs ? proofs.Session.Made(ticket) : ReferenceEquals(answer.Ticket, ticket);
+    }
 }

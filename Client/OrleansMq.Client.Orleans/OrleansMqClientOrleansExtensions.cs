@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
+using Orleans.Runtime.Hosting;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
@@ -37,13 +38,15 @@ public static class OrleansMqClientOrleansExtensions
 
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> on a silo. If the silo is itself a broker (<c>AddOrleansMq()</c>), partitions that are
-    /// active on it are called directly: no serialization, no hop.
+    /// active on it are called directly: no serialization, no hop. While no silo of the cluster is a broker, calls fail with a
+    /// retriable <see cref="OrleansMq.BrokerException"/>, and a start waits that needs a topic or a login.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
     public static OrleansMqClientBuilder AddOrleansMqClient(this ISiloBuilder silo, Action<OrleansMqClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
+        AddRoutes(silo);
         return silo.Services.AddOrleansMqClient(configure).UseOrleans();
     }
 
@@ -89,6 +92,20 @@ public static class OrleansMqClientOrleansExtensions
         builder.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(static services =>
             services.GetRequiredService<ClientLogin>());
         return builder;
+    }
+
+    // Of a silo that is no broker, also for the clients that call the brokers' grains through it.
+    private static void AddRoutes(ISiloBuilder silo)
+    {
+        var services = silo.Services;
+        if (services.Any(static service => service.ServiceType == typeof(BrokerAccess) || service.ServiceType == typeof(BrokerRoutes)))
+            return;
+        var before = services.ToHashSet();
+        silo.AddPlacementDirector<LeaderPlacement>(static _ => new BrokerPlacementDirector());
+        silo.AddPlacementDirector<CoordinatorPlacement>(static _ => new BrokerPlacementDirector());
+        silo.AddGrainDirectory(BrokerDirectories.Partitions, static (_, _) => new BrokerDirectory());
+        silo.AddGrainDirectory(BrokerDirectories.Coordinators, static (_, _) => new BrokerDirectory());
+        services.AddSingleton(new BrokerRoutes([.. services.Where(service => !before.Contains(service))]));
     }
 
     // Instead of Orleans' own, which gives up after some attempts.

@@ -45,6 +45,10 @@ public sealed record OrleansMqStreamOptions
     /// queue. Further ones hold the others of their stream, with a warning in the log; 0: all do.</summary>
     public int MaxSplits { get; init; } = 100;
 
+    /// <summary>The most activations of a silo that are replayed at once from a token to a subscription by attribute: 64 by default, 1 to
+    /// 10,000. Each reads its partition and holds up to 512 KiB of it. Further ones take their turn; their events wait.</summary>
+    public int MaxReplays { get; init; } = 64;
+
     /// <summary>How long after the death of a silo the events that it held are delivered by another: 10 seconds by default, 1 second to 5
     /// minutes.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -94,6 +98,7 @@ public sealed record OrleansMqStreamOptions
             "is above zero and at most a day");
         Require(SplitAfter >= ShortestSplit && SplitAfter <= TimeSpan.FromMinutes(5), nameof(SplitAfter), "is 10 ms to 5 minutes");
         Require(MaxSplits is >= 0 and <= 1_000, nameof(MaxSplits), "is 0 to 1,000");
+        Require(MaxReplays is >= 1 and <= 10_000, nameof(MaxReplays), "is 1 to 10,000");
         Require(RefreshInterval > TimeSpan.Zero && RefreshInterval <= TimeSpan.FromHours(1), nameof(RefreshInterval),
             "is above zero and at most an hour");
         Require(TopicPrefix is not null, nameof(TopicPrefix), "is not null");

@@ -1,7 +1,10 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Orleans.Streams;
+using Orleans.Timers;
+using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Consumers;
 using OrleansMq.Partitioning;
 
 namespace OrleansMq.Streams;
@@ -12,19 +15,27 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     private static readonly TimeSpan Least = TimeSpan.FromSeconds(1);
     // Between two tries to learn whether a record was written.
     private static readonly TimeSpan WritePause = TimeSpan.FromMilliseconds(100);
+    // Above Orleans' time limit for an activation. A call filter may refuse the turn that tells: the calls are then tried without it.
+    private static readonly TimeSpan LongestActivation = TimeSpan.FromMinutes(1);
+    // Far below the age at which idle activations are collected.
+    private static readonly TimeSpan KeepInterval = TimeSpan.FromSeconds(30);
 
     private readonly OrleansMqClient _client;
     private readonly IServiceProvider _services;
     private readonly ILogger _logger;
     private readonly Lazy<IProducer<byte[]?, byte[]?>> _producer;
     private readonly Lazy<SubscriptionLog> _subscriptions;
+    private readonly CancellationTokenSource _stopping = new();
+    // Null on a client.
+    private readonly ImplicitSubscriptions? _implicit;
 
     /// <summary>Creates a provider.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="options">Its options.</param>
     /// <param name="services">The services of its silo or client.</param>
-    /// <param name="isOfClient">Whether it is that of an Orleans client.</param>
-    public OrleansMqStreamProvider(string name, OrleansMqStreamOptions options, IServiceProvider services, bool isOfClient = false)
+    /// <param name="isOfProcess">Whether its subscriptions are in the process: those of an Orleans client, or of services on a silo.
+    /// False: grains subscribe.</param>
+    public OrleansMqStreamProvider(string name, OrleansMqStreamOptions options, IServiceProvider services, bool isOfProcess = false)
     {
         (Name, Options, _services) = (name, options, services);
         _client = services.GetRequiredService<OrleansMqClient>();
@@ -33,8 +44,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         _producer = new(() => services.GetRequiredService<ProducersAtStop>().Add(
             _client.CreateProducer<byte[]?, byte[]?>(new ProducerOptions())));
         _subscriptions = new(() => new SubscriptionLog(_client, _producer.Value, name, _logger));
+        _implicit = services.GetService<ImplicitSubscriptions>();
         Topics = new StreamTopics(_client, name, options);
-        Clients = isOfClient ? new ClientSubscriptions(this, _client, services, _logger) : null;
+        Replays = new SemaphoreSlim(options.MaxReplays);
+        Process = isOfProcess ? new ProcessSubscriptions(this, _client, services, _logger) : null;
     }
 
     /// <inheritdoc/>
@@ -49,8 +62,14 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <summary>Its topics.</summary>
     public StreamTopics Topics { get; }
 
-    /// <summary>The subscriptions of an Orleans client; null: it is the provider of a silo, whose grains subscribe.</summary>
-    public ClientSubscriptions? Clients { get; }
+    /// <summary>What has failed in replays of activations.</summary>
+    public ReplayFailures ReplayFailures { get; } = new();
+
+    /// <summary>The activations that may be replayed at once. It needs no disposal: nothing takes its wait handle.</summary>
+    public SemaphoreSlim Replays { get; }
+
+    /// <summary>The subscriptions in the process; null: grains subscribe.</summary>
+    public ProcessSubscriptions? Process { get; }
 
     /// <summary>Its explicit subscriptions.</summary>
     public SubscriptionLog Subscriptions => _subscriptions.Value;
@@ -68,6 +87,12 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <inheritdoc/>
     public IAsyncStream<T> GetStream<T>(StreamId streamId)
     {
+        RequireStream(streamId);
+        return new OrleansMqStream<T>(Name, streamId, this);
+    }
+
+    private void RequireStream(StreamId streamId)
+    {
         if (streamId.Namespace.IsEmpty)
         {
             throw new ArgumentException($"Stream {streamId} of provider '{Name}' has no namespace, which is its topic: use "
@@ -81,7 +106,6 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
                 + $"'{Options.TopicPrefix}': use another provider, or set its {nameof(OrleansMqStreamOptions.TopicPrefix)}.",
                 nameof(streamId));
         }
-        return new OrleansMqStream<T>(Name, streamId, this);
     }
 
     /// <summary>Appends events. They are sent in order, each at most once in the log; a failure may leave a part of them.</summary>
@@ -101,26 +125,26 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }).ConfigureAwait(false);
     }
 
-    /// <summary>Subscribes the grain or the client that calls. A grain whose class subscribes by an attribute gets its observer attached to
-    /// its own stream. It subscribes to every other stream as any grain does.</summary>
+    /// <summary>Subscribes the grain or the process that calls. A grain whose class subscribes by an attribute gets its observer attached
+    /// to its own stream. It subscribes to every other stream as any grain does.</summary>
     public async Task<Guid> SubscribeAsync(StreamId stream, IStreamObserver observer, StreamSequenceToken? token)
     {
-        if (Clients is { } clients)
+        if (Process is { } process)
         {
-            var (of, from) = await FindAsync(stream, token).ConfigureAwait(false);
-            return clients.Subscribe(stream, of, from, observer);
+            var (of, begin) = await FindAsync(stream, token).ConfigureAwait(false);
+            return process.Subscribe(stream, of, begin, observer);
         }
         var grain = CallingGrain();
         if (FindImplicit(grain, stream) is { } subscription)
         {
-            RequireNoToken(grain, stream, token);
-            ConsumerOf(grain).Attach(subscription, observer);
+            await AttachAsync(grain, stream, subscription, observer, token);
             return subscription;
         }
+        RequireEveryActivation(grain, stream, token);
         var id = Guid.NewGuid();
         // Attached first: the first event may come before the write's answer.
         var consumer = ConsumerOf(grain);
-        await WriteAsync(stream, id, grain, token, replay => consumer.Attach(id, observer, replay), key =>
+        await WriteAsync(stream, id, grain.GrainId, token, replay => consumer.Attach(id, observer, replay), key =>
         {
             // The caller has no handle: what was written nevertheless is removed.
             consumer.Remove(id);
@@ -129,26 +153,30 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         return id;
     }
 
-    /// <summary>Attaches an observer to a subscription of the grain or the client that calls. With a token the subscription is replayed
+    /// <summary>Attaches an observer to a subscription of the grain or the process that calls. With a token the subscription is replayed
     /// from there on.</summary>
     public async Task ResumeAsync(StreamId stream, Guid subscription, IStreamObserver observer, StreamSequenceToken? token)
     {
-        if (Clients is { } clients)
+        if (Process is { } process)
         {
-            clients.Require(stream, subscription);
-            clients.Resume(stream, subscription, observer,
-                token is null ? null : (await FindAsync(stream, token).ConfigureAwait(false)).From);
+            process.Require(stream, subscription);
+            process.Resume(stream, subscription, observer,
+                token is null ? null : (await FindAsync(stream, token).ConfigureAwait(false)).Begin);
             return;
         }
         var grain = CallingGrain();
         var own = FindImplicit(grain, stream);
-        if (own is not null)
-            RequireNoToken(grain, stream, token);
         if (own == subscription)
         {
-            ConsumerOf(grain).Attach(subscription, observer);
+            await AttachAsync(grain, stream, subscription, observer, token);
             return;
         }
+        if (own is not null && token is not null)
+        {
+            throw new NotSupportedException($"Subscription {subscription} to stream {stream} of provider '{Name}' is one that another "
+                + $"version of the class of grain {grain.GrainId} has left, and is not replayed: give the token to SubscribeAsync.");
+        }
+        RequireEveryActivation(grain, stream, token);
         var consumer = ConsumerOf(grain);
         if (token is null)
         {
@@ -252,7 +280,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }
     }
 
-    private async Task WriteAsync(StreamId stream, Guid id, IGrainContext grain, StreamSequenceToken? token, Action<Replay?> attach,
+    private async Task WriteAsync(StreamId stream, Guid id, GrainId grain, StreamSequenceToken? token, Action<Replay?> attach,
         Action<SubscriptionKey> giveUp)
     {
         var began = TimeProvider.System.GetTimestamp();
@@ -264,7 +292,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         {
             // The caller of the grain gives up at its timeout, and may subscribe again.
             var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
-            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.GrainId.ToString(), partition, queue, end, replay),
+            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.ToString(), partition, queue, end, replay),
                 CancellationToken.None).WaitAsync(left > Least ? left : Least);
         }
         catch (Exception failure) when (failure is OrleansMqException or TimeoutException)
@@ -299,20 +327,22 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         return (queues[partition.Partition].Id, partition.Partition, end, replay);
     }
 
-    // Where a client reads the stream. What is sent after that comes at this end or above it.
-    private async Task<(TopicPartition Partition, long From)> FindAsync(StreamId stream, StreamSequenceToken? token)
+    // Where a process reads the stream. What is sent after that comes at this end or above it.
+    private async Task<(TopicPartition Partition, StreamBegin Begin)> FindAsync(StreamId stream, StreamSequenceToken? token)
     {
         var topic = TopicOf(stream);
         return await Retries.RunAsync(() => Topics.RenewingAsync(topic, async () =>
         {
             await Topics.EnsureAsync(topic, CancellationToken.None).ConfigureAwait(false);
-            var partitions = (await _client.Broker.GetTopicAsync(topic).ConfigureAwait(false)).Partitions;
-            var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, partitions));
+            // A lookup may answer from memory; a description does not.
+            var described = await _client.Broker.DescribeTopicAsync(topic).ConfigureAwait(false);
+            var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, described.Partitions.Count));
             var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest).ConfigureAwait(false);
-            return (partition, token is null ? end
+            var from = token is null ? end
                 : Equals(token, StreamOffset.Earliest)
                     ? await _client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest).ConfigureAwait(false)
-                : OffsetOf(stream, partition, end, token));
+                : OffsetOf(stream, partition, end, token);
+            return (partition, new StreamBegin(described.TopicId, from));
         })).ConfigureAwait(false);
     }
 
@@ -332,22 +362,78 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             + $"which is {end}: the topic was deleted and created again, or the token is of another one.", nameof(token));
     }
 
-    private void RequireNoToken(IGrainContext grain, StreamId stream, StreamSequenceToken? token)
+    // To a subscription that a grain has by its class. Of calls that interleave the later one counts.
+    private async Task AttachAsync(IGrainContext grain, StreamId stream, Guid subscription, IStreamObserver observer,
+        StreamSequenceToken? token)
     {
-        if (token is not null)
+        var consumer = ConsumerOf(grain);
+        if (token is null)
         {
-            throw new NotSupportedException($"Grain {grain.GrainId} subscribes to stream {stream} of provider '{Name}' by the attribute of "
-                + "its class. Such a subscription continues where it was, whatever happened to its grain, and is not replayed from a "
-                + "token: call without one. To replay, use a class without the attribute, whose grains subscribe with a token.");
+            consumer.Attach(subscription, observer);
+            return;
         }
+        RequireEveryActivation(grain, stream, token);
+        using var turn = await consumer.TryResumeAsync(subscription, SubscribeTimeout) ?? throw new BrokerException(
+            ErrorCode.RequestTimedOut, $"The subscription to stream {stream} of provider '{Name}' was not replayed from token {token}: an "
+            + "earlier call of the same grain with a token has not ended. Call again.");
+        var (place, from) = await FindPlaceAsync(grain.GrainId.Type, stream, token);
+        var replay = new ActivationReplay(subscription, place, from, consumer, _client);
+        var active = KeepActiveAsync(grain, replay);
+        consumer.Replay(observer, replay);
+        var activation = ExtensionReferences<IStreamConsumer>.Of(_services.GetRequiredService<IGrainFactory>(), grain.GrainId);
+        replay.Begin(new StreamReading(this, _client, _services, stream, place.Partition, _logger, replay), async id =>
+        {
+            await active.WaitAsync(LongestActivation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return await activation.ReplayAsync(subscription, id).ConfigureAwait(false);
+        }, grain.Deactivated, _stopping.Token);
     }
+
+    // Completes with the first turn of an activation: never for one that fails. Orleans passes a call that waits for it to another one,
+    // which it makes for that. Keeps the activation while the replay has calls to make, however long the stream is silent.
+    private static Task KeepActiveAsync(IGrainContext grain, ActivationReplay replay)
+    {
+        var active = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        IGrainTimer? timer = null;
+        timer = grain.ActivationServices.GetRequiredService<ITimerRegistry>().RegisterGrainTimer(grain, (turn, _) =>
+        {
+            turn.TrySetResult();
+            if (replay.HasLeft)
+                timer?.Dispose();
+            return Task.CompletedTask;
+        }, active, new GrainTimerCreationOptions(TimeSpan.Zero, KeepInterval) { Interleave = true, KeepAlive = true });
+        return active.Task;
+    }
+
+    private Task<(ClassPlace Place, long From)> FindPlaceAsync(GrainType grainType, StreamId stream, StreamSequenceToken token)
+    {
+        var (topic, name) = (TopicOf(stream), Topics.QueueOf(grainType));
+        return Retries.RunAsync(() => Topics.RenewingAsync(topic, async () =>
+        {
+            await Topics.EnsureAsync(topic, CancellationToken.None);
+            // A lookup may answer from memory; a description does not.
+            var described = await _client.Broker.DescribeTopicAsync(topic);
+            var partition = new TopicPartition(topic, Murmur2Partitioner.ForKey(stream.Key.Span, described.Partitions.Count));
+            // As the dispatchers of the class create it.
+            var queue = await _client.Broker.Queues.CreateAsync(partition,
+                new NewQueue(name) { Options = await Topics.QueueOptionsAsync(topic, CancellationToken.None) });
+            var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest);
+            var from = Equals(token, StreamOffset.Earliest) ? await _client.Admin.FindOffsetAsync(partition, ReadFrom.Earliest)
+                : OffsetOf(stream, partition, end, token);
+            if ((await _client.Broker.DescribeTopicAsync(topic)).TopicId != described.TopicId)
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"Topic '{topic}' is deleted and created again now.");
+            return (new ClassPlace(described.TopicId, partition, name, queue.Id), from);
+        }));
+    }
+
+    /// <summary>Ends the readings of replays: the silo stops.</summary>
+    public Task StopReplaysAsync() => _stopping.CancelAsync();
 
     /// <summary>Removes a subscription. After it no event is delivered.</summary>
     public async Task UnsubscribeAsync(StreamId stream, Guid subscription)
     {
-        if (Clients is { } clients)
+        if (Process is { } process)
         {
-            clients.Unsubscribe(stream, subscription);
+            process.Unsubscribe(stream, subscription);
             return;
         }
         var grain = CallingGrain();
@@ -371,11 +457,11 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         _ = StreamReplays.DeleteLaterAsync(_client, new TopicPartition(TopicOf(stream), left.Partition), Topics.QueueOf(replay), _logger);
     }
 
-    /// <summary>Returns the subscriptions of the grain or the client that calls.</summary>
+    /// <summary>Returns the subscriptions of the grain or the process that calls.</summary>
     public async Task<IReadOnlyList<Guid>> FindSubscriptionsAsync(StreamId stream)
     {
-        if (Clients is { } clients)
-            return clients.Find(stream);
+        if (Process is { } process)
+            return process.Find(stream);
         var grain = CallingGrain();
         // What it has beside comes from another version of its class, and is not waited for.
         if (FindImplicit(grain, stream) is { } subscription)
@@ -399,22 +485,30 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <summary>Returns the subscription to a stream that a grain has by its class, as this silo's version says; null if it has none: the
     /// stream belongs to another grain of the class, or to none.</summary>
     public Guid? FindImplicit(IGrainContext grain, StreamId stream) => Topics.IsForImplicit(TopicOf(stream))
-        && _services.GetRequiredService<ImplicitSubscriptions>().FindLocal(grain.GrainId.Type, TopicOf(stream)) is { } subscriber
+        && _implicit!.FindLocal(grain.GrainId.Type, TopicOf(stream)) is { } subscriber
         && subscriber.IsOf(stream, grain.GrainId) ? subscriber.SubscriptionOf(Name, stream) : null;
 
     /// <summary>Whether a subscription is one that a grain has by its class in any version of the cluster.</summary>
     public bool IsImplicit(IGrainContext grain, StreamId stream, Guid subscription) => Topics.IsForImplicit(TopicOf(stream))
-        && _services.GetRequiredService<ImplicitSubscriptions>().All.Any(subscriber => subscriber.GrainType == grain.GrainId.Type
-            && subscriber.SubscriptionOf(Name, stream) == subscription && subscriber.Predicate.IsMatch(TopicOf(stream)));
+        && _implicit!.All.Any(subscriber => subscriber.GrainType == grain.GrainId.Type
+            && subscriber.SubscriptionOf(Name, stream) == subscription && _implicit.Covers(subscriber, TopicOf(stream)));
 
     private IGrainContext CallingGrain() =>
         _services.GetService<IGrainContextAccessor>()?.GrainContext is { GrainInstance: not null } grain
-        && _services.GetService<ImplicitSubscriptions>() is not null && !grain.GrainId.IsClient() && !grain.GrainId.IsSystemTarget()
+        && _implicit is not null && !grain.GrainId.IsClient() && !grain.GrainId.IsSystemTarget()
             ? grain
-            : throw new NotSupportedException($"On a silo only a grain subscribes to streams of provider '{Name}', in one of its own "
-                + "calls. In a service read the topic with a consumer of OrleansMq.Client, or call a grain that subscribes.");
+            : throw new NotSupportedException($"On a silo a grain subscribes to streams of provider '{Name}' by it, in one of its own "
+                + "turns: the code of a grain has none in Task.Run, or after ConfigureAwait(false). A service subscribes in its process, "
+                + $"by services.{nameof(OrleansMqStreamsServices.GetProcessStreamProvider)}(\"{Name}\"), until the silo stops.");
 
     private static StreamConsumer ConsumerOf(IGrainContext grain) => (StreamConsumer)grain.GetGrainExtension<IStreamConsumer>();
+
+    /// <summary>The log has that an observer failed when it was told.</summary>
+    public void LogNotTold(StreamId stream, Exception reason) => LogNotTold(_logger, stream, Name, reason);
+
+    [LoggerMessage(3, LogLevel.Error, "The observer of stream {Stream} of provider {Name} failed when it was told of an event that is "
+        + "given up.")]
+    private static partial void LogNotTold(ILogger logger, StreamId stream, string name, Exception reason);
 
     [LoggerMessage(2, LogLevel.Information, "Whether replay {Replay} of a subscription of provider {Name} is written is not known now; "
         + "retrying.")]

@@ -38,6 +38,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private readonly ConnectionOutput _output;
     private readonly ITimer _timer;
     private readonly AmqpPace? _pace;
+    private readonly IDisposable? _place;
     private readonly Dictionary<ChannelState, ChannelLane> _lanes = [];
     // Completed once the machine has ended, and with it all channels and the session.
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -66,7 +67,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         ResourceAlarms? alarms = null, BrokerQuotas? quotas = null)
     {
         (_server, _socket, _access, RemoteEndPoint, _local) = (server, client.Socket, access, client.Remote, client.Local);
-        _alarms = alarms;
+        (_alarms, _place) = (alarms, client.Place);
         _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote), alarms?.Memory);
         _began = server.TimeProvider.GetTimestamp();
         _connectedAt = server.TimeProvider.GetUtcNow();
@@ -533,6 +534,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         {
             case ActionKind.Login:
                 var login = await _access.LoginAsync(action.Login!, _machine.Client).ConfigureAwait(false);
+                if (login.Outcome == LoginOutcome.Accepted)
+                    _place?.Dispose();
                 return now => _machine.LoggedIn(login, action.Login!, now);
             case ActionKind.OpenHost:
                 AmqpException? refusal = null;

@@ -9,6 +9,7 @@ using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -62,7 +63,11 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
             MaxInFlightBytes = long.MaxValue,
             MaxInFlightBytesPerConnection = _settings.MaxInFlightBytes,
             Loops = 0,
-        }, options.TimeProvider, options.Log);
+        }, options.TimeProvider, options.Log)
+        {
+            Unauthenticated = new UnauthenticatedConnections("AMQP", options.MaxUnauthenticated, options.Log,
+                options.TimeProvider),
+        };
     }
 
     /// <inheritdoc/>
@@ -155,6 +160,9 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     /// <summary>The memory of messages.</summary>
     internal MemoryBudget Memory { get; }
 
+    /// <summary>Why publishers are blocked; null: they are not.</summary>
+    internal string? BlockedFor => _alarms.Reason ?? (Memory.IsOver ? MemoryBudget.Reason : null);
+
     /// <summary>The largest body of a message.</summary>
     internal int MaxMessageBytes => _options.MaxMessageBytes;
 
@@ -198,6 +206,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
             if (_access is { } opened)
                 return opened;
             var hosts = await _broker!.OpenVirtualHosts().ConfigureAwait(false);
+            WarnOfGuest(hosts);
             _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log, Memory);
             _looking = _options.TimeProvider.CreateTimer(_ => EndForced(), null, LookPause, LookPause);
             return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker));
@@ -206,6 +215,14 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
         {
             _gate.Release();
         }
+    }
+
+    private void WarnOfGuest(IVirtualHosts hosts)
+    {
+        if (_broker!.Security is { Enforces: true } && UserState.MayLogIn(hosts.Users.FindUser(UserState.Guest), UserState.Guest, true))
+            _options.Log.Write(EngineLogLevel.Warning, "AMQP has the user 'guest' with the password 'guest', which everyone knows, while "
+                + "rules of access control are enforced: everyone on this machine administers AMQP. Give it another password, or make "
+                + "another administrator and delete it: PUT and DELETE /api/users of the management API.");
     }
 
     private async Task OpenEarlyAsync()

@@ -21,6 +21,10 @@ public sealed record AmqpGatewayOptions
     /// <summary>Connections from all addresses, at least 1: without a limit. Further ones are closed on accept.</summary>
     public int MaxConnections { get; init; } = int.MaxValue;
 
+    /// <summary>Connections that have not logged in yet, at least 1: 1,000. Further ones are closed on accept. A quarter of them may come
+    /// from one address, and all from the loopback address.</summary>
+    public int MaxUnauthenticated { get; init; } = 1_000;
+
     /// <summary>The largest body of a message in bytes, from 1 to 16 MiB, the default. A larger one closes its channel.</summary>
     public int MaxMessageBytes { get; init; } = MostMessageBytes;
 
@@ -45,6 +49,7 @@ public sealed record AmqpGatewayOptions
     internal void Validate()
     {
         Require(MaxConnections >= 1, nameof(MaxConnections), MaxConnections, "1 or more");
+        Require(MaxUnauthenticated >= 1, nameof(MaxUnauthenticated), MaxUnauthenticated, "1 or more");
         Require(MaxMessageBytes is >= 1 and <= MostMessageBytes, nameof(MaxMessageBytes), MaxMessageBytes,
             $"1 to {MostMessageBytes} bytes");
         Require(MaxMemoryBytes >= MemoryBudget.LeastLimit, nameof(MaxMemoryBytes), MaxMemoryBytes,

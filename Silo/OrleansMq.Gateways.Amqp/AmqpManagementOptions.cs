@@ -21,8 +21,12 @@ public sealed record AmqpManagementOptions
     /// </summary>
     public IReadOnlyList<string> Hosts { get; init; } = [];
 
-    /// <summary>Connections from all addresses: 64. Further ones are closed on accept.</summary>
+    /// <summary>Connections from all addresses: 64. Further ones are closed on accept. A quarter of them may come from one address, and all
+    /// from the loopback address.</summary>
     public int MaxConnections { get; init; } = 64;
+
+    /// <summary>How long a connection may take for the head of a request, and until a user has logged in: 10 s.</summary>
+    internal TimeSpan LoginTime { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>The log.</summary>
     internal EngineLog Log { get; init; } = EngineLog.Silent;

@@ -15,6 +15,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
 {
     private readonly HttpGatewayOptions _options;
     private readonly BrokerGate _gate = new();
+    private readonly EngineLogAdapter _log;
     private readonly BatchBodies _bodies;
     private volatile HostedBroker? _hosted;
     private readonly ServerCertificates? _certificates;
@@ -26,10 +27,10 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     {
         ArgumentNullException.ThrowIfNull(options);
         _options = options;
-        var log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
+        _log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
         if (options.Tls is { } tls)
-            _certificates = ServerCertificates.Load(tls, "HTTP", TimeProvider.System, log);
-        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System, log);
+            _certificates = ServerCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
+        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System, _log);
         Metrics = new BrokerMetrics(new MetricSource
         {
             Partitions = () => _hosted?.Local.Held ?? [],
@@ -183,9 +184,10 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     private void Configure(ListenOptions listen)
     {
         listen.Protocols = HttpProtocols.Http1;
+        new ConnectionGuard(_options.MaxConnections, loginTime: null, TimeProvider.System).Use(listen);
         if (_certificates is not { } certificates)
             return;
-        HttpsPort.Use(listen, certificates);
+        HttpsPort.Use(listen, certificates, HttpsPort.Handshakes("HTTP", _options.MaxConnections, _log));
         listen.Use(next => connection => CertificatePrincipal.RunAsync(connection, certificates, next));
     }
 

@@ -23,7 +23,8 @@ public sealed record HttpGatewayOptions
     /// </summary>
     public IReadOnlyList<string> Hosts { get; init; } = [];
 
-    /// <summary>The most connections; further ones are closed. Null: no limit.</summary>
+    /// <summary>The most connections; further ones are closed. A quarter of them may come from one address, and all from the loopback
+    /// address. Null: no limit.</summary>
     public int? MaxConnections { get; init; }
 
     /// <summary>The codecs that records are compressed and read with: all of OrleansMq's.</summary>

@@ -1,8 +1,8 @@
 using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Kafka.Partitions;
-using OrleansMq.Gateways.Kafka.Sasl;
 using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Hosting;
 using OrleansMq.Security;
@@ -25,7 +25,7 @@ internal sealed class GatewayServices : IDisposable
         Self = hosted.BrokerId;
         Security = hosted.Security;
         _saslListeners = [.. options.AllListeners.Where(static one => one.Protocol.UsesSasl()).Select(static one => one.Name)];
-        Unauthenticated = new UnauthenticatedConnections(options);
+        Unauthenticated = new UnauthenticatedConnections("Kafka", options.MaxUnauthenticated, options.Log, options.TimeProvider);
         Access = hosted.Access;
         Metadata = hosted.Metadata;
         ClusterId = hosted.ClusterId;

@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Running;
+using OrleansMq.Tests.Benchmarks.Amqp;
 using OrleansMq.Tests.Benchmarks.Baselines;
 using OrleansMq.Tests.Benchmarks.Hostile;
 using OrleansMq.Tests.Benchmarks.Peers;
@@ -15,6 +16,10 @@ internal static class Program
           baseline           runs them and reports which got worse than Baselines/baseline.json by more than the noise.
                              To compare with another revision: Tests/Benchmarks/worse
                              [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
+          amqp-scale         what many durable queues, bindings and idle connections cost a broker for AMQP 0-9-1
+                             [--queues 10000] [--bindings 100000] [--connections 10000] [--declarers 8] [--messages 500000]
+                             [--type quorum|classic] [--only queues-one|queues-many|bindings|connections] [--nodes 1|3]
+                             [--beside, for RabbitMQ, too] [--broker OrleansMq.Silo.dll] [--cluster DIRECTORY] [--dir artifacts]
           append-ceiling     the in-process append path beside a raw sequential write of the same bytes
                              [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--flush none|sync] [--dir artifacts]
           client-throughput  records a second through the client library over a broker in this process
@@ -50,8 +55,8 @@ internal static class Program
     private const string ForItself = " --measure --once";
 
     // The commands whose options the usage lists.
-    private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "cursors", "groups",
-        "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
+    private static readonly string[] Described = ["baseline", "amqp-scale", "append-ceiling", "client-throughput", "consumer", "cursors",
+        "groups", "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -81,6 +86,8 @@ internal static class Program
         {
             case "baseline":
                 return BaselineCommand.Run(new CommandArguments(args[1..]));
+            case "amqp-scale":
+                return await AmqpScaleCommand.RunAsync(new CommandArguments(args[1..]));
             case "append-ceiling":
                 return await AppendCeiling.RunAsync(new CommandArguments(args[1..]));
             case "client-throughput":

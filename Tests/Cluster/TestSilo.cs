@@ -62,7 +62,10 @@ internal sealed class TestSilo : IAsyncDisposable
     /// <summary>Deactivates a grain and waits until it is gone.</summary>
     public Task DeactivateAsync(IAddressable grain) => _cluster.DeactivateAsync(grain);
 
-    /// <summary>Stops the silo like a shutdown of its process.</summary>
+    /// <summary>Stops the silo like a shutdown of its process, and leaves its services.</summary>
+    public Task StopAsync() => _cluster.StopAllSilosAsync();
+
+    /// <summary>Stops the silo, unless it has stopped, and disposes of it.</summary>
     public async ValueTask DisposeAsync()
     {
         await _cluster.StopAllSilosAsync();

@@ -24,6 +24,8 @@ internal static class Program
                 return await LeaderlessTime.StopAsync(new CommandArguments(args[1..]));
             case "many-topics":
                 return await ManyTopics.RunAsync(new CommandArguments(args[1..]));
+            case "placement":
+                return await GrainPlacement.RunAsync(new CommandArguments(args[1..]));
             case "replication":
                 return await ReplicationThroughput.RunAsync(new CommandArguments(args[1..]));
             case "timers":
@@ -59,6 +61,10 @@ internal static class Program
                       many-topics  how long many topics take to create and delete, what they cost when idle,
                                    and how long a restart of all brokers takes with them
                                    [--topics 1000] [--partitions 10] [--at-a-time 8] [--idle 10] [--delete 1] [--dir artifacts]
+                      placement    records into grains near their partition's leader, placed at random, and without preference for leaders;
+                                   three silos in this process, which reach each other through proxies with a delay in milliseconds
+                                   [--delays 0,1] [--grains 60] [--records 100: for each grain, one at a time] [--partitions 6]
+                                   [--rounds 3] [--dir artifacts]
                       timers       memory of durable timers that wait, and how late those due within a second are handled by grains;
                                    one silo in this process
                                    [--waiting 1000000] [--due 20000] [--grains 2000] [--in-flight 1000] [--rounds 3] [--dir artifacts]

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.RegularExpressions;
 using OrleansMq.Api;
@@ -19,6 +17,9 @@ namespace OrleansMq.Tests.Compatibility;
 public class TransactionDirectoryTests
 {
     private const int OpenProducer = 9003;
+
+    // The distance from the port of Kafka's clients to its controller's.
+    private const int ControllerPort = 1001;
 
     private static readonly string Program = Path.Combine(AppContext.BaseDirectory, "Peers", "TransactionWriter.java");
     private static readonly TopicPartition Theirs = new("theirs", 0);
@@ -116,11 +117,12 @@ public class TransactionDirectoryTests
         var data = Path.Combine(directory, "kafka");
         var peer = KafkaPeer.RequireScript();
         Directory.CreateDirectory(data);
-        var port = FreePort();
+        var port = FreePort.Choose(ControllerPort);
         try
         {
-            // What it leaves running keeps its output open, so it goes to a file.
-            await RunAsync("bash", "-c", "exec \"$@\" >\"$0\" 2>&1", Path.Combine(data, "start"), peer, "start", "kafka", data, $"{port}");
+            // What it leaves running keeps its output open, so it goes to a file, which is printed if it does not start.
+            await RunAsync("bash", "-c", "\"$@\" >\"$0\" 2>&1 || { cat \"$0\"; exit 1; }", Path.Combine(data, "start"), peer, "start",
+                "kafka", data, $"{port}");
             var (said, _) = await KafkaPeer.RunAsync(Program, $"127.0.0.1:{port}");
             if (isKilled)
             {
@@ -174,17 +176,12 @@ public class TransactionDirectoryTests
 
     private static async Task RunAsync(string program, params string[] arguments)
     {
-        using var process = Process.Start(program, arguments);
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
         using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        var output = await process.StandardOutput.ReadToEndAsync(patience.Token);
         await process.WaitForExitAsync(patience.Token);
-        Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', arguments)} ended with code {process.ExitCode}.");
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        Assert.True(process.ExitCode == 0,
+            $"{program} {string.Join(' ', arguments)} ended with code {process.ExitCode}:\n{output}");
     }
 
     private static long Offset(string line) => long.Parse(line.Split(' ')[0], CultureInfo.InvariantCulture);

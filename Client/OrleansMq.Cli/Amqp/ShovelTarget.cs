@@ -23,7 +23,7 @@ internal sealed class ShovelTarget : IAsyncDisposable
             return _lost.CancelAsync();
         };
         _channel.BasicAcksAsync += (_, ack) => Tell(new ShovelEvent.Confirmed(number, ack.DeliveryTag, ack.Multiple));
-        _channel.BasicNacksAsync += (_, _) => Tell(new ShovelEvent.Nacked(number));
+        _channel.BasicNacksAsync += (_, nack) => Tell(new ShovelEvent.Nacked(number, nack.DeliveryTag, nack.Multiple));
         _channel.BasicReturnAsync += (_, returned) => Tell(new ShovelEvent.Returned(number, returned.Exchange, returned.RoutingKey));
         _connection.ConnectionBlockedAsync += (_, blocked) =>
         {

@@ -138,6 +138,8 @@ internal static class ScheduleCommands
             table.AddRow(new Text(RecordTime.Format(schedule.At.ToUnixTimeMilliseconds())), new Text(schedule.Topic),
                 new Text(schedule.Partition < 0 ? "by key" : $"{schedule.Partition}"), new Text($"{schedule.Bytes}"),
                 new Text(schedule.Cron is null ? "once" : $"{schedule.Cron} {schedule.TimeZone}"), new Text(schedule.Id));
-        return table;
+        var refused = schedules.Where(static schedule => schedule.Refusal is not null).Select(static schedule =>
+            new Text($"{schedule.Id} is due, and its topic refuses it: {schedule.Refusal}\n")).ToList();
+        return refused.Count == 0 ? table : new Rows([table, .. refused]);
     }
 }

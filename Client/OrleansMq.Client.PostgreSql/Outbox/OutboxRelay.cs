@@ -352,12 +352,13 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                     while (true)
                         await connection.WaitAsync(_ending.Token).ConfigureAwait(false);
                 }
-                catch (OperationCanceledException) when (_ending.IsCancellationRequested)
+                catch (Exception) when (_ending.IsCancellationRequested)
                 {
                     return;
                 }
-                catch (Exception failure) when (failure is NpgsqlException or IOException or TimeoutException or ObjectDisposedException)
+                catch (Exception failure)
                 {
+                    // Whatever the driver or the application's data source has thrown: the session goes on without it.
                     relay._once.Do("listen", () => LogNotListening(relay._logger, Options.Name, failure.Message));
                 }
                 await relay.PauseAsync(Options.PollInterval, _ending.Token).ConfigureAwait(false);
@@ -373,13 +374,14 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                     OutboxMetrics.Set(Options.Name, await relay._outbox.GetStatusAsync(relay._database, _ending.Token)
                         .ConfigureAwait(false));
                 }
-                catch (OperationCanceledException) when (_ending.IsCancellationRequested)
+                catch (Exception) when (_ending.IsCancellationRequested)
                 {
                     return;
                 }
-                catch (Exception failure) when (failure is NpgsqlException or IOException or TimeoutException or ObjectDisposedException)
+                catch (Exception failure)
                 {
                     OutboxMetrics.Forget(Options.Name);
+                    relay._once.Do("measure", () => LogNotMeasured(relay._logger, Options.Name, failure.Message));
                 }
                 await relay.PauseAsync(StatusInterval, _ending.Token).ConfigureAwait(false);
             }
@@ -450,4 +452,7 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
 
     [LoggerMessage(9, LogLevel.Warning, "The relay of outbox {Outbox} cannot listen for notifications, and polls: {Reason}")]
     private static partial void LogNotListening(ILogger logger, string outbox, string reason);
+
+    [LoggerMessage(10, LogLevel.Warning, "Outbox {Outbox} cannot be measured; its gauges are gone until it can: {Reason}")]
+    private static partial void LogNotMeasured(ILogger logger, string outbox, string reason);
 }

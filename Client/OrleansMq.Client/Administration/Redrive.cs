@@ -34,8 +34,12 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
     private const int RememberedLetters = 1_000_000;
     // How many records are sent before their dead letters are committed.
     private const int RecordsPerCommit = 1_000;
-    // A record that is there comes with the next answer. The last offsets may have none: what compaction left, or control batches.
-    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a record is waited for before the partition is asked whether there is one.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long a partition that returns nothing, and does not say that it has nothing, is waited for.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(15);
 
     private readonly string _groupId = options.GroupId ?? topic + GroupSuffix;
     private readonly Dictionary<string, int> _partitionsOf = new(StringComparer.Ordinal);
@@ -72,12 +76,15 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
         await using var reader = new PartitionReader<byte[]?, byte[]?>(broker, Serdes.Bytes, Serdes.Bytes, new ReaderOptions());
         reader.Assign(partition, ReadFrom.Offset(start));
         var sending = new List<Task>();
+        var since = TimeProvider.System.GetTimestamp();
         for (var next = start; next < end;)
         {
+            // Before the read, which returns what was fetched until then.
+            var exhaustedTo = reader.ExhaustedTo(partition);
             var read = await reader.ReadAsync(MaxWait, cancellationToken).ConfigureAwait(false);
             if (read is { } letter)
             {
-                next = letter.Offset + 1;
+                (next, since) = (letter.Offset + 1, TimeProvider.System.GetTimestamp());
                 if (letter.Offset < end && await ReturnedAsync(letter, cancellationToken).ConfigureAwait(false) is { } record)
                     sending.Add(producer.SendAsync(record, cancellationToken).AsTask());
             }
@@ -88,8 +95,15 @@ internal sealed class Redrive(IBroker broker, string topic, RedriveOptions optio
             sending.Clear();
             if (next > start)
                 await CommitAsync(partition, Math.Min(next, end), cancellationToken).ConfigureAwait(false);
-            if (read is null)
+            // The last offsets may have no records: what compaction left, or control batches.
+            if (read is null && exhaustedTo >= end)
                 return;
+            if (read is null && TimeProvider.System.GetElapsedTime(since) >= Patience)
+            {
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{partition} has returned nothing at offset {next} for "
+                    + $"{Patience.TotalSeconds:0.#} s, and its dead letters go up to offset {end}. Those before are sent back and "
+                    + $"committed in group '{_groupId}'. Redrive again when the partition has a leader.");
+            }
         }
     }
 

@@ -125,13 +125,14 @@ internal sealed partial class ConsumerCore
                 .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))],
                 cancellationToken).ConfigureAwait(false);
         }
-        catch (CommitException e)
-        {
-            LogCommitFailed(e);
-        }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             LogCommitCut();
+        }
+        catch (Exception e)
+        {
+            // Whatever the broker has thrown: neither the next commit nor a revocation depends on this one.
+            LogCommitFailed(e);
         }
     }
 

@@ -182,15 +182,22 @@ internal sealed partial class ConsumerCore
     {
         await Task.Yield(); // Leaves the caller's lock.
         Buffer.Wake();
-        // Draining has its own limit. The last commit and the leave request either complete quickly or not at all.
-        using (var limit = new CancellationTokenSource(_options.DrainTimeout + FarewellTimeout, Time))
-        using (limit.Token.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
-        using (cancellationToken.UnsafeRegister(static core => ((ConsumerCore)core!).Hurry(), this))
+        try
+        {
+            // Draining has its own limit. The last commit and the leave request either complete quickly or not at all.
+            using var limit = new CancellationTokenSource(_options.DrainTimeout + FarewellTimeout, Time);
+            using var stopping = limit.Token.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop);
+            using var hurrying = cancellationToken.UnsafeRegister(static core => ((ConsumerCore)core!).Hurry(), this);
             await LetGoAsync(forGood: false, _stop.Token).ConfigureAwait(false);
-        await _stop.CancelAsync().ConfigureAwait(false);
-        if (_autoCommit is { } autoCommit)
-            await autoCommit.ConfigureAwait(false);
-        await Buffer.DisposeAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            // Whatever leaving has thrown: nothing of the consumer goes on.
+            await _stop.CancelAsync().ConfigureAwait(false);
+            if (_autoCommit is { } autoCommit)
+                await autoCommit.ConfigureAwait(false);
+            await Buffer.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     [LoggerMessage(49, LogLevel.Warning, "Group {Group}: {Missing}. The consumer waits until it is created; check the name, or create it "

@@ -51,7 +51,8 @@ public sealed record ConsumerOptions
     /// How long the consumer may be silent before the coordinator removes it, and how long it keeps its partitions without an answer. Null,
     /// the default, is the coordinator's own (<see cref="GroupOptions.ConsumerSessionTimeout"/>): 45 s. The broker's bounds are 6 s to 30
     /// minutes. A shorter timeout also shortens the interval of heartbeats. A consumer whose process dies is removed sooner: 5 seconds
-    /// after its poll broke off (<see cref="GroupOptions.BrokenPollGrace"/>).
+    /// after its poll broke off (<see cref="GroupOptions.BrokenPollGrace"/>). A consumer whose poll broke off otherwise, or was not
+    /// answered, keeps its partitions as long without another answer. Neither applies with a <see cref="GroupInstanceId"/>.
     /// </summary>
     public TimeSpan? SessionTimeout { get; init; }
 

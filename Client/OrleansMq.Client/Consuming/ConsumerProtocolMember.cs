@@ -40,6 +40,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private IReadOnlyList<TopicPartitions> _owned = [];
     private TimeSpan _interval = TimeSpan.FromSeconds(5);
     private bool _wasMember;
+    // Whether the last heartbeats broke off, so that the lease is shorter. For the reason of a loss only.
+    private volatile bool _isPollBroken;
     private readonly RepeatedFailure _failure = new();
 
     public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
@@ -78,8 +80,10 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         Wake();
     }
 
-    public void SessionIsOver() =>
-        Rejoin($"no response from the group coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be reassigned by now");
+    public void SessionIsOver() => Rejoin(_isPollBroken
+        ? $"no response from the group coordinator for {BrokenPollGrace.TotalSeconds:0.#} s after a heartbeat broke off: they may be "
+            + "reassigned by now"
+        : $"no response from the group coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be reassigned by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -136,6 +140,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             var (request, joins, wake) = Prepare();
             var sentAt = _reader.TimeProvider.GetTimestamp();
             var result = await SendAsync(request, wake).ConfigureAwait(false);
+            if (HeartbeatJudgement.MayHaveBrokenOff(result?.Error))
+                OnPollBroken(request);
             if (result is null)
                 return true; // Woken: there is something new to send.
             var verdict = HeartbeatJudgement.For(result.Error, _wasMember);
@@ -212,7 +218,6 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         }
         catch (BrokerException e)
         {
-            OnPollBroken(request);
             return ConsumerGroupHeartbeatResult.Failed(e.Code, e.Message);
         }
         catch (OperationCanceledException) when (either.IsCancellationRequested)
@@ -225,11 +230,13 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         }
     }
 
-    // The coordinator ends the session of a dynamic member soon after its poll broke off. One that is silent ends none.
+    // The coordinator ends the session of a dynamic member soon after its poll broke off, unless the next heartbeat arrives. A heartbeat
+    // that does not wait leaves the session as it is.
     private void OnPollBroken(ConsumerGroupHeartbeat request)
     {
         if (request.MaxWait == TimeSpan.Zero || _options.GroupInstanceId is not null)
             return;
+        _isPollBroken = true;
         _lease.Shorten(BrokenPollGrace);
         _leaseTimer.Change(BrokenPollGrace + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
     }
@@ -243,7 +250,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 return true; // The session timed out before the response arrived: rejoin.
             if (request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch)
                 LogJoined(_options.GroupId!, _memberId, result.MemberEpoch);
-            (_epoch, _wasMember) = (result.MemberEpoch, true);
+            (_epoch, _wasMember, _isPollBroken) = (result.MemberEpoch, true, false);
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
             _lease.Renew(sentAt);

@@ -32,4 +32,10 @@ internal static class HeartbeatJudgement
         ErrorCode.UnknownServerError => HeartbeatVerdict.Retry,
         _ => code.Action() == ErrorAction.Retry ? HeartbeatVerdict.Retry : HeartbeatVerdict.Fail,
     };
+
+    /// <summary>Whether the coordinator may have seen a long poll break off: a proxy, a broker between, or the member itself ended it
+    /// before the coordinator answered. A coordinator that is moving or loading has no poll, and begins with full sessions.</summary>
+    /// <param name="code">The response's error; null where the member ended the poll.</param>
+    public static bool MayHaveBrokenOff(ErrorCode? code) => code is null or ErrorCode.CoordinatorNotAvailable or ErrorCode.RequestTimedOut
+        or ErrorCode.LeaderNotAvailable or ErrorCode.UnknownServerError;
 }

@@ -35,13 +35,15 @@ internal sealed record ScheduleHeaderBody(string Name, string? Value = null);
 /// <param name="Bytes">The bytes of key, value and headers.</param>
 /// <param name="Cron">When it repeats; absent: it does not.</param>
 /// <param name="TimeZone">The time zone of <paramref name="Cron"/>.</param>
+/// <param name="Refusal">Why the topic refuses the record, which is due and is tried again; absent: it is not known to.</param>
 internal sealed record ScheduleDocument(string Id, string Topic, Guid TopicId, int Partition, DateTimeOffset At, DateTimeOffset CreatedAt,
     long Bytes, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Cron = null,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? TimeZone = null)
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? TimeZone = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Refusal = null)
 {
     /// <summary>Converts a description to a document.</summary>
     public static ScheduleDocument Of(ScheduleDescription schedule) => new(schedule.Id, schedule.Topic, schedule.TopicId,
-        schedule.Partition, schedule.At, schedule.CreatedAt, schedule.Bytes, schedule.Cron, schedule.TimeZone);
+        schedule.Partition, schedule.At, schedule.CreatedAt, schedule.Bytes, schedule.Cron, schedule.TimeZone, schedule.Refusal);
 
     /// <summary>Converts the document to a description.</summary>
     public ScheduleDescription ToDescription() => new(Id, Topic, At)
@@ -52,6 +54,7 @@ internal sealed record ScheduleDocument(string Id, string Topic, Guid TopicId, i
         Bytes = Bytes,
         Cron = Cron,
         TimeZone = TimeZone,
+        Refusal = Refusal,
     };
 }
 

@@ -22,7 +22,8 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     private readonly CancellationTokenSource _stopping = new();
     // Bounded by the credit of each partition.
     private readonly Channel<QueueMessage<TKey, TValue>> _messages = Channel.CreateUnbounded<QueueMessage<TKey, TValue>>();
-    private readonly ConcurrentDictionary<QueueMessage<TKey, TValue>, bool> _renewed = new();
+    // Those whose locks are renewed, each with its last renewal.
+    private readonly ConcurrentDictionary<QueueMessage<TKey, TValue>, Task> _renewed = new();
     private readonly Task _running;
     private int _disposed;
 
@@ -164,7 +165,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             LogFailed(message.TopicPartition, message.Offset, failure);
         if (failure is not null && !message.IsSettled)
         {
-            await SettledAsync(message, isCancelled ? message.ReleaseAsync(cancellationToken: CancellationToken.None)
+            await SettledAsync(message, () => isCancelled ? message.ReleaseAsync(cancellationToken: CancellationToken.None)
                 : message.AbandonAsync(cancellationToken: CancellationToken.None)).ConfigureAwait(false);
         }
         _renewed.TryRemove(message, out _);
@@ -176,7 +177,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     {
         try
         {
-            await SettledAsync(message, message.CompleteAsync(CancellationToken.None)).ConfigureAwait(false);
+            await SettledAsync(message, () => message.CompleteAsync(CancellationToken.None)).ConfigureAwait(false);
             _renewed.TryRemove(message, out _);
         }
         finally
@@ -185,11 +186,12 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         }
     }
 
-    private async Task SettledAsync(QueueMessage<TKey, TValue> message, Task settled)
+    // What the handler has begun may settle it at the same moment: it is then refused here.
+    private async Task SettledAsync(QueueMessage<TKey, TValue> message, Func<Task> settle)
     {
         try
         {
-            await settled.ConfigureAwait(false);
+            await settle().ConfigureAwait(false);
         }
         catch (Exception refused)
         {
@@ -304,15 +306,39 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             await _broker.Queues.CreateAsync(partition, new NewQueue(_options.Queue) { Options = options, Start = _options.Start },
                 cancellationToken).ConfigureAwait(false);
         }
-        var id = await _broker.Queues.AttachAsync(partition, _options.Queue, new QueueAttachOptions
+        // Not with the token: the answer would be dropped, and who does not know the consumer cannot detach it.
+        var attaching = _broker.Queues.AttachAsync(partition, _options.Queue, new QueueAttachOptions
         {
             Priority = _options.PriorityOf?.Invoke(partition) ?? _options.Priority,
             Prefetch = _options.Credit,
             LockDuration = _options.LockDuration,
             SessionTimeout = _options.SessionTimeout,
             KeyRun = _options.KeyRun,
-        }, cancellationToken).ConfigureAwait(false);
-        return new QueueAttachment(_broker.Queues, partition, id);
+        }, CancellationToken.None).AsTask();
+        try
+        {
+            return new QueueAttachment(_broker.Queues, partition, await attaching.WaitAsync(cancellationToken).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            _ = DetachLateAsync(partition, attaching);
+            throw;
+        }
+    }
+
+    // What it was handed meanwhile goes to others.
+    private async Task DetachLateAsync(TopicPartition partition, Task<Guid> attaching)
+    {
+        try
+        {
+            var consumer = await attaching.ConfigureAwait(false);
+            await _broker.Queues.DetachAsync(partition, consumer, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            // There is none, or it ends with its session.
+            LogRetry(partition.ToString(), failure);
+        }
     }
 
     private async Task DetachAsync(QueueAttachment attachment)
@@ -337,7 +363,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     private void Add(QueueMessage<TKey, TValue> message)
     {
         if (_options.LockDuration > TimeSpan.Zero)
-            _renewed[message] = true;
+            _renewed[message] = Task.CompletedTask;
         _messages.Writer.TryWrite(message);
     }
 
@@ -346,8 +372,12 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
         while (!_stopping.IsCancellationRequested)
         {
             await DelayAsync(_options.LockDuration / RenewalsPerLock).ConfigureAwait(false);
-            // A settlement that waits for its request keeps its lock, too.
-            await Task.WhenAll(_renewed.Keys.Select(RenewOneAsync)).ConfigureAwait(false);
+            // A settlement that waits for its request keeps its lock, too. A partition that does not answer holds up its own messages only.
+            foreach (var (message, last) in _renewed)
+            {
+                if (last.IsCompleted)
+                    _renewed.TryUpdate(message, RenewOneAsync(message), last);
+            }
         }
     }
 

@@ -30,7 +30,7 @@ public sealed class QueueMessage<TKey, TValue>
     /// <summary>Its offset in the partition.</summary>
     public long Offset => _record.Offset;
     /// <summary>Its timestamp.</summary>
-    public DateTimeOffset Time => DateTimeOffset.FromUnixTimeMilliseconds(_record.Timestamp);
+    public DateTimeOffset Time => RecordTimes.Of(_record.Timestamp);
     /// <summary>Its headers, in order.</summary>
     public IReadOnlyList<RecordHeader> Headers => _record.Headers;
     /// <summary>How often it was delivered, with this delivery.</summary>

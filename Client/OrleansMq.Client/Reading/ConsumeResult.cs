@@ -21,6 +21,6 @@ public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPa
     /// records are sent.</summary>
     public bool IsTombstone { get; init; }
 
-    /// <summary><see cref="Timestamp"/> as UTC time.</summary>
-    public DateTimeOffset Time => DateTimeOffset.FromUnixTimeMilliseconds(Timestamp);
+    /// <summary><see cref="Timestamp"/> as UTC time; the first or last one that there is where it is out of that range.</summary>
+    public DateTimeOffset Time => RecordTimes.Of(Timestamp);
 }

@@ -30,6 +30,7 @@ internal sealed partial class FetchSession
     private readonly SemaphoreSlim _slots = new(ChunksAhead);
     private readonly TaskCompletionSource<long> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _highWatermark = -1;
+    private long _exhaustedTo = -1;
     private volatile bool _isHeld;
 
     public FetchSession(IBroker broker, TopicPartition partition, ReadFrom start, ReaderOptions options, Func<int> fetchSize,
@@ -54,6 +55,10 @@ internal sealed partial class FetchSession
 
     /// <summary>The end of what is read: the high watermark, or for committed records the last stable offset; -1 if unknown.</summary>
     public long HighWatermark => Volatile.Read(ref _highWatermark);
+
+    /// <summary>The offset up to which nothing is left to fetch; -1 if that is not known. It is known when a partition that was readable up
+    /// to there returned no records, and until it returns some or fails.</summary>
+    public long ExhaustedTo => Volatile.Read(ref _exhaustedTo);
 
     /// <summary>Completes with the offset of the start.</summary>
     public Task<long> Started => _started.Task;
@@ -164,6 +169,8 @@ internal sealed partial class FetchSession
     private async Task<FetchResult> FetchAsync(long offset)
     {
         var retries = new Retries(_options);
+        // What could be read before this fetch began.
+        var readable = -1L;
         while (true)
         {
             ErrorCode code;
@@ -177,8 +184,10 @@ internal sealed partial class FetchSession
                     Volatile.Write(ref _highWatermark, _options.Isolation == IsolationLevel.ReadCommitted
                         ? result.LastStableOffset : result.HighWatermark);
                     retries.Reset();
+                    Volatile.Write(ref _exhaustedTo, result.Records.IsEmpty ? readable : -1);
                     if (!result.Records.IsEmpty)
                         return result;
+                    readable = HighWatermark;
                     result.Dispose();
                     _stop.Token.ThrowIfCancellationRequested();
                     continue;
@@ -195,6 +204,8 @@ internal sealed partial class FetchSession
             {
                 (code, message) = (e.Code, e.Message);
             }
+            readable = -1;
+            Volatile.Write(ref _exhaustedTo, -1);
             await RetryOrThrowAsync(retries, code, message, offset).ConfigureAwait(false);
         }
     }

@@ -69,6 +69,9 @@ internal sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TVa
     /// <inheritdoc/>
     public long GetHighWatermark(TopicPartition partition) => Session(partition).HighWatermark;
 
+    /// <inheritdoc cref="FetchSession.ExhaustedTo"/>
+    internal long ExhaustedTo(TopicPartition partition) => Session(partition).ExhaustedTo;
+
     /// <inheritdoc/>
     public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) =>
         _reads.ReadAsync(cancellationToken);

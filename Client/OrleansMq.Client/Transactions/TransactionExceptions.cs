@@ -20,7 +20,7 @@ public class TransactionException(ErrorCode code, string transactionalId, string
 public sealed class ProducerFencedException(ErrorCode code, string transactionalId, string message)
     : TransactionException(code, transactionalId, message);
 
-/// <summary>The transaction may be committed or not: no broker answered in time. Call <see cref="ITransaction{TKey, TValue}.CommitAsync"/>
+/// <summary>The transaction may be committed or not: no broker confirmed it. Call <see cref="ITransaction{TKey, TValue}.CommitAsync"/>
 /// again to learn the outcome.</summary>
 /// <param name="code">The last error.</param>
 /// <param name="transactionalId">The transactional id.</param>

@@ -93,8 +93,10 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
         }
         if (isCommit && TransactionCoordination.IsUnknown(answer.Error))
         {
+            var within = answer.Error.Action() == ErrorAction.Retry
+                ? $" within {coordination.Options.RequestTimeout.TotalSeconds:0.#} s" : "";
             throw new TransactionOutcomeUnknownException(answer.Error, TransactionalId, "Whether it is committed is not known: no broker "
-                + $"answered within {coordination.Options.RequestTimeout.TotalSeconds:0.#} s. Commit again. {answer.Message}");
+                + $"confirmed it{within} ({answer.Error}). Commit again. {answer.Message}");
         }
         var (refusal, isForgotten) = await JudgeAsync(run, answer.Error, answer.Message, isCommit ? "It is not committed"
             : "It was not aborted").ConfigureAwait(false);

@@ -21,6 +21,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     private readonly ReaderOptions _reader;
     private readonly ILogger _logger;
     private readonly SemaphoreSlim _turn = new(1);
+    private readonly CancellationTokenSource _stop = new();
     private readonly Dictionary<AssignedPartition, Progress> _progress = [];
     // Of the record that fails in each partition, until it is committed.
     private readonly Dictionary<TopicPartition, (long Offset, int Attempts)> _failing = [];
@@ -30,7 +31,6 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     private int _count;
     private int _limit;
     private int _failures;
-    private volatile bool _isStopping;
 
     /// <summary>Creates the loop, which does nothing before <see cref="RunAsync"/>.</summary>
     public TransactionalProcessor(Func<IRebalanceListener, Consumer<TKey, TValue>> consumer, ConsumerOptions consuming,
@@ -47,7 +47,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         // At once: a commit that waits for a broker at a rebalance would keep the loop from seeing it.
-        using var stopping = cancellationToken.Register(() => _isStopping = true);
+        using var stopping = cancellationToken.Register(_stop.Cancel);
         _consumer.Subscribe(_options.Topics);
         while (!cancellationToken.IsCancellationRequested)
         {
@@ -64,17 +64,17 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
             if (await StepAsync(record, cancellationToken).ConfigureAwait(false) is { } pause)
                 await Task.Delay(pause, _reader.TimeProvider, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
-        _isStopping = true;
         await EndOpenAsync([]).ConfigureAwait(false);
     }
 
     /// <summary>Leaves the group, and aborts what is open.</summary>
     public async ValueTask DisposeAsync()
     {
-        _isStopping = true;
+        await _stop.CancelAsync().ConfigureAwait(false);
         await _consumer.DisposeAsync().ConfigureAwait(false);
         await _transactions.DisposeAsync().ConfigureAwait(false);
         _turn.Dispose();
+        _stop.Dispose();
     }
 
     ValueTask IRebalanceListener.OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
@@ -183,7 +183,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     {
         TransactionOffset[] offsets = [.. _progress.Select(static item => new TransactionOffset(item.Value.Next, item.Key))];
         await _open!.SendOffsetsAsync(() => _consumer.GroupMetadata, () => offsets, cancellationToken).ConfigureAwait(false);
-        while (true)
+        for (var attempt = 1; ; attempt++)
         {
             try
             {
@@ -191,9 +191,11 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
                 await _open.CommitAsync(CancellationToken.None).ConfigureAwait(false);
                 break;
             }
-            catch (TransactionOutcomeUnknownException e) when (!_isStopping && !cancellationToken.IsCancellationRequested)
+            catch (TransactionOutcomeUnknownException e) when (!_stop.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
-                LogUnknown(_transactions.TransactionalId, e.Message);
+                var wait = _reader.BackoffAfter(attempt);
+                LogUnknown(_transactions.TransactionalId, wait, e.Message);
+                await Task.Delay(wait, _reader.TimeProvider, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
         foreach (var (claim, progress) in _progress)
@@ -277,9 +279,9 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
         + "records are handled again in {Wait}.")]
     private partial void LogAborted(Exception exception, string transactionalId, int failures, int maxAttempts, TimeSpan wait);
 
-    [LoggerMessage(62, LogLevel.Warning, "Whether a transaction of '{TransactionalId}' is committed is not known yet; asking again. "
-        + "{Reason}")]
-    private partial void LogUnknown(string transactionalId, string reason);
+    [LoggerMessage(62, LogLevel.Warning, "Whether a transaction of '{TransactionalId}' is committed is not known yet; committing "
+        + "again in {Wait}. {Reason}")]
+    private partial void LogUnknown(string transactionalId, TimeSpan wait, string reason);
 
     [LoggerMessage(63, LogLevel.Warning, "The last transaction of '{TransactionalId}' before a rebalance or the end was aborted; its "
         + "records are handled again. {Reason}")]

@@ -34,6 +34,10 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
 
     private static readonly UTF8Encoding StrictText = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
+    /// <summary>Whether a grain can have a key: it is not too long, and storages take it. A database takes no text with U+0000, and a grain
+    /// that cannot be activated would keep its records waiting for ever.</summary>
+    public static bool CanBeKey(ReadOnlySpan<byte> key) => key.Length is > 0 and <= MaxLength && !key.Contains((byte)0);
+
     /// <summary>The kind of keys that a class has, by its interfaces; null: it has none, or several.</summary>
     public static GrainKeyKind? KindOf(Type grainClass)
     {
@@ -71,7 +75,7 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
 
     private string Form => (kind, format) switch
     {
-        (GrainKeyKind.Text, _) => "UTF-8 text",
+        (GrainKeyKind.Text, _) => "UTF-8 text without U+0000",
         (GrainKeyKind.Guid, RecordKeyFormat.Text) => "a UUID as text in lower case, such as 0f8fad5b-d9cb-469f-a165-70867728950e",
         (GrainKeyKind.Guid, _) => "a UUID of 16 bytes",
         (GrainKeyKind.Integer, RecordKeyFormat.Text) => "an integer in decimal, without a plus or zeros before it",
@@ -145,7 +149,7 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
         try
         {
             StrictText.GetCharCount(bytes);
-            return true;
+            return !bytes.Contains((byte)0);
         }
         catch (DecoderFallbackException)
         {

@@ -14,6 +14,10 @@ namespace OrleansMq.Consumers;
 internal sealed class Absences<TKey>(IClusterManifestProvider manifests, Func<ClusterManifest, TKey, bool> isIn, TimeProvider time)
     where TKey : notnull
 {
+    /// <summary>The most absences that are known: records may name classes that nobody has. Beyond them the oldest one is forgotten, and
+    /// begins again when it is asked about.</summary>
+    internal const int Most = 10_000;
+
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<TKey, (long Since, long Reported)> _absences = new();
@@ -30,6 +34,8 @@ internal sealed class Absences<TKey>(IClusterManifestProvider manifests, Func<Cl
             return null;
         var now = time.GetTimestamp();
         isReported = !_absences.TryAdd(key, (now, now));
+        if (!isReported && _absences.Count > Most)
+            _absences.TryRemove(_absences.MinBy(static absence => absence.Value.Since).Key, out _);
         Follow();
         // The manifest that ends the absence may have come before it was added.
         if (IsPresent(key))

@@ -150,9 +150,9 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
         {
             throw;
         }
-        catch (Exception failure) when (failure is TimeoutException or OrleansException or ObjectDisposedException)
+        catch (Exception)
         {
-            // It cannot tell: it is not reached.
+            // It cannot tell: it is not reached. An activation that fails throws what it likes.
         }
         return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(timeout));
     }

@@ -12,8 +12,11 @@ internal sealed class GrainClasses(IClusterManifestProvider manifests, TimeProvi
     /// <param name="isReported">Whether that was returned as not reported within the last minute.</param>
     public TimeSpan? MissingFor(GrainType grainType, out bool isReported) => _missing.Of(grainType, out isReported);
 
-    // A generic class is in the manifest without its type arguments.
-    private static bool IsIn(ClusterManifest manifest, GrainType grainType) =>
-        manifest.AllGrainManifests.Any(silo => silo.Grains.ContainsKey(grainType))
-        || grainType.ToString()!.Contains('`', StringComparison.Ordinal);
+    private static bool IsIn(ClusterManifest manifest, GrainType grainType)
+    {
+        // A generic class is in the manifest without its type arguments.
+        var arguments = grainType.AsSpan().IndexOf((byte)'[');
+        var declared = arguments < 0 ? grainType : new GrainType(grainType.AsSpan()[..arguments].ToArray());
+        return manifest.AllGrainManifests.Any(silo => silo.Grains.ContainsKey(declared));
+    }
 }

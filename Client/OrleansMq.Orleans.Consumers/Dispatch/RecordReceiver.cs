@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using OrleansMq.Client;
 
 namespace OrleansMq.Consumers;
 
@@ -77,7 +78,7 @@ internal sealed partial class RecordReceiver : IRecordReceiver
         new(new RecordPosition(_source.Of(delivery.TopicId, delivery.Partition, delivery.Key), delivery.Partition, item.Offset))
         {
             Topic = delivery.Topic,
-            Time = DateTimeOffset.FromUnixTimeMilliseconds(item.Timestamp),
+            Time = RecordTimes.Of(item.Timestamp),
             Key = delivery.Key,
             Headers = [.. item.Headers.Select(static header => new RecordHeader(header.Key,
                 header.Value is null ? (ReadOnlyMemory<byte>?)null : header.Value))],

@@ -26,9 +26,10 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
     /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
     {
-        var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
+        var (run, subscriptions) = (StreamRun.Of(records, this), provider.Subscriptions);
         // A subscription that was answered before an event was appended is in the table now.
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        await EndReplaysAsync(run, cancellationToken).ConfigureAwait(false);
         var (subscribers, parts) = FindParts(run);
         var began = TimeProvider.System.GetTimestamp();
         // What is before its first event is found out in the meantime.
@@ -38,6 +39,7 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
                 return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Waits)]);
             await Task.Delay(WaitPause, cancellationToken).ConfigureAwait(false);
             await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+            await EndReplaysAsync(run, cancellationToken).ConfigureAwait(false);
             (subscribers, parts) = FindParts(run);
         }
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -151,6 +153,34 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
 
         bool IsPassedOver() => provider.Subscriptions.Table is var table && (table.Find(run.Stream, call.Subscription.Id) is not { } found
             || !table.PartOf(found, run.Partition, run.Queue).Takes(run.Items[first].Offset));
+    }
+
+    // Those that began before the cursor was reset or created again. Nothing of them is delivered behind its events.
+    private async Task EndReplaysAsync(StreamRun run, CancellationToken cancellationToken)
+    {
+        var (subscriptions, partition) = (provider.Subscriptions, new TopicPartition(run.Records.Topic, run.Partition));
+        foreach (var subscription in subscriptions.Table.Find(run.Stream))
+        {
+            if (subscription.Partition != run.Partition || subscription.Queue == run.Queue || subscription.Replay is not { } replay
+                || subscriptions.Table.FindStep(replay.Id) is null or ReplayStep.Joined)
+                continue;
+            if (!await provider.Topics.IsResetAsync(partition, subscription.Queue, cancellationToken).ConfigureAwait(false))
+            {
+                throw new BrokerException(ErrorCode.GroupIdNotFound, $"Queue '{provider.Topics.ExplicitQueue}' of {partition} was reset "
+                    + "since it delivered the event.");
+            }
+            try
+            {
+                await subscriptions.WriteAsync(new ReplayKey(replay.Id, ReplayStep.Joined), new ReplayValue(0), cancellationToken)
+                    .ConfigureAwait(false);
+            }
+            catch (OrleansMqException failure) when (failure is not BrokerException)
+            {
+                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"That the replay of stream {run.Stream} for subscription "
+                    + $"{subscription.Id} is over is not written now.", failure);
+            }
+            await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private (ImmutableArray<ExplicitSubscription> Subscribers, List<SharedPart> Parts) FindParts(StreamRun run)

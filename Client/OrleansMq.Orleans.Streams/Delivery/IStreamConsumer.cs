@@ -13,17 +13,35 @@ internal interface IStreamConsumer : IGrainExtension
     [Alias("Deliver"), ResponseTimeout("00:05:00")]
     Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery);
 
-    /// <summary>Returns the first of the events that the observer of a subscription has now, by its offset; null: it has none.</summary>
+    /// <summary>Returns the first of the events that the observer of a subscription has now from any cursor, by its offset; null: it has
+    /// none. Earlier versions ask.</summary>
     /// <param name="subscription">The subscription.</param>
     [Alias("FindObserved"), AlwaysInterleave]
     Task<long?> FindObservedAsync(Guid subscription);
+
+    /// <summary>Returns the first of the events that the observer of a subscription has now from a cursor, by its offset; null: it has none
+    /// of that cursor. What it has from a replay of its activation is none.</summary>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="queue">The cursor.</param>
+    /// <param name="partition">The partition.</param>
+    [Alias("FindObservedOf"), AlwaysInterleave]
+    Task<long?> FindObservedOfAsync(Guid subscription, Guid queue, int partition);
+
+    /// <summary>Carries out what the replay of an activation has to do next, in a turn of the activation.</summary>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="replay">The replay.</param>
+    /// <returns>False: this activation has no such replay.</returns>
+    [Alias("Replay"), ResponseTimeout("00:05:00")]
+    Task<bool> ReplayAsync(Guid subscription, Guid replay);
 }
 
 /// <summary>An event.</summary>
 /// <param name="Offset">Its offset.</param>
 /// <param name="Value">Its value; null for a tombstone.</param>
+/// <param name="Failures">How often it failed before.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamItem")]
-internal readonly record struct StreamItem([property: Id(0)] long Offset, [property: Id(1)] byte[]? Value);
+internal readonly record struct StreamItem([property: Id(0)] long Offset, [property: Id(1)] byte[]? Value,
+    [property: Id(2)] int Failures = 0);
 
 /// <summary>Events for one subscription.</summary>
 /// <param name="Provider">The stream provider.</param>

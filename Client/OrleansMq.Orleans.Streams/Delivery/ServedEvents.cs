@@ -63,13 +63,17 @@ internal sealed class ServedEvents
     public long? Last(Guid queue, int partition) =>
         _served.TryGetValue((Replay.Origin, queue, partition), out var last) ? last : null;
 
-    /// <summary>An event was served. What a replay delivered says nothing of one from another token.</summary>
+    /// <summary>An event was served. What a replay delivered says nothing of one from another token. An event that a call still had when a
+    /// replay ended behind it takes nothing back.</summary>
     /// <param name="replay">The replay that delivered it.</param>
     /// <param name="queue">The cursor.</param>
     /// <param name="partition">The partition.</param>
     /// <param name="offset">The event's offset.</param>
-    public void Serve(KnownReplay replay, Guid queue, int partition, long offset) =>
-        _served[(replay.IsSameAs(Replay) ? Replay.Origin : replay.Origin, queue, partition)] = offset;
+    public void Serve(KnownReplay replay, Guid queue, int partition, long offset)
+    {
+        var cursor = (replay.IsSameAs(Replay) ? Replay.Origin : replay.Origin, queue, partition);
+        _served[cursor] = _served.TryGetValue(cursor, out var last) ? Math.Max(last, offset) : offset;
+    }
 }
 
 /// <summary>A replay as an activation knows it. The default: the subscription has none.</summary>

@@ -13,6 +13,14 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     // The last event of a call then has nearly all of the time that a call may take.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
 
+    private const string StillObserves = "The observer still has an event that was delivered before.";
+
+    private static readonly DeliveryAnswer Served = new(1, DeliveryOutcome.Served);
+    private static readonly DeliveryAnswer Waits = new(0, DeliveryOutcome.Waits);
+    private static readonly DeliveryAnswer Removed = new(0, DeliveryOutcome.Removed);
+    // How long a call waits for an earlier one.
+    private static readonly TimeSpan TurnTimeout = TimeSpan.FromMinutes(1);
+
     private readonly IGrainContext _grain = context.GrainContext;
     private readonly Dictionary<Guid, Attached> _attached = [];
     private readonly HashSet<Guid> _removed = [];
@@ -72,6 +80,118 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         };
     }
 
+    /// <summary>Attaches an observer to a subscription that the grain has by its class, and replays it: in place of a replay that the
+    /// activation has.</summary>
+    /// <param name="observer">The observer.</param>
+    /// <param name="replay">The replay.</param>
+    public void Replay(IStreamObserver observer, ActivationReplay replay)
+    {
+        Attach(replay.Subscription, observer);
+        var attached = _attached[replay.Subscription];
+        attached.Replay?.Leave();
+        attached.Replay = replay;
+        // The replay tries them again. What is kept is below where it is, so the class's cursor can settle it.
+        foreach (var key in attached.Refused.Keys.Where(key => key.Queue == replay.Place.Queue && key.Offset >= replay.Next).ToList())
+            attached.Refused.Remove(key);
+    }
+
+    /// <summary>Passes events of a replay to the observer, unless it is over.</summary>
+    /// <param name="replay">The replay.</param>
+    /// <param name="delivery">The events.</param>
+    /// <param name="first">The index of the first one.</param>
+    /// <param name="end">The index after the last one.</param>
+    public async Task<DeliveryAnswer> ObserveAsync(ActivationReplay replay, StreamDelivery delivery, int first, int end)
+    {
+        if (Find(replay) is not { } attached)
+            return Removed;
+        if (!await attached.Turn.WaitAsync(TurnTimeout))
+            throw new TimeoutException(StillObserves);
+        try
+        {
+            return await ObserveAsync(delivery, first..end, attached, TimeProvider.System.GetTimestamp(), offset =>
+                attached.Replay != replay ? Removed : offset < replay.Next ? Served : null, offset => replay.Observed = offset,
+                offset =>
+                {
+                    replay.Next = offset + 1;
+                }, static (_, _) => Task.CompletedTask);
+        }
+        finally
+        {
+            replay.Observed = null;
+            attached.Turn.Release();
+        }
+    }
+
+    /// <summary>Passes over an event of a replay, which has failed. Where the class's cursor has not settled it, that dead-letters
+    /// it.</summary>
+    /// <returns>What the observer threw when it was told; null: nothing.</returns>
+    /// <exception cref="InvalidOperationException">There are as many such events as there may be.</exception>
+    public async Task<Exception?> GiveUpAsync(ActivationReplay replay, long offset, Exception cause)
+    {
+        if (Find(replay) is not { } attached)
+            return null;
+        if (!await attached.Turn.WaitAsync(TurnTimeout))
+            throw new TimeoutException(StillObserves);
+        try
+        {
+            // A call that was not waited for may have served it.
+            if (attached.Replay != replay || offset < replay.Next)
+                return null;
+            Refuse(attached, replay, offset, cause);
+            return await attached.Observer.GivenUpAsync(offset, cause);
+        }
+        finally
+        {
+            attached.Turn.Release();
+        }
+    }
+
+    private static void Refuse(Attached attached, ActivationReplay replay, long offset, Exception cause)
+    {
+        foreach (var key in attached.Refused.Keys.Where(key => key.Queue != replay.Place.Queue || key.Offset < replay.Floor).ToList())
+            attached.Refused.Remove(key);
+        if (offset >= replay.Floor)
+        {
+            if (attached.Refused.Count >= ActivationReplay.MostRefused)
+            {
+                throw new InvalidOperationException($"{ActivationReplay.MostRefused} events have failed in the replay of subscription "
+                    + $"{replay.Subscription}, and may not be settled in queue '{replay.Place.QueueName}': it waits for that.");
+            }
+            attached.Refused[(replay.Place.Queue, offset)] = cause.Message;
+        }
+        replay.Next = offset + 1;
+    }
+
+    /// <summary>Ends a replay: from now on the class's cursor delivers.</summary>
+    /// <param name="replay">The replay.</param>
+    /// <param name="position">What is below it is served; null: the cursor is another one, and delivers everything.</param>
+    /// <returns>True: it is over.</returns>
+    public async Task<bool> EndAsync(ActivationReplay replay, long? position)
+    {
+        if (Find(replay) is not { } attached)
+            return true;
+        // Where calls interleave, one of the cursor may have an event from before the token.
+        if (!await attached.Turn.WaitAsync(TurnTimeout))
+            throw new TimeoutException(StillObserves);
+        try
+        {
+            if (Find(replay) != attached)
+                return true;
+            if (position is { } end)
+            {
+                attached.Served.Serve(attached.Served.Replay, replay.Place.Queue, replay.Place.Partition.Partition,
+                    Math.Max(end, replay.Next) - 1);
+            }
+            attached.Replay = null;
+            replay.IsOver = true;
+            return true;
+        }
+        finally
+        {
+            attached.Turn.Release();
+        }
+    }
+
     /// <summary>Detaches the observer of a subscription that is removed. A late event for it is not offered to the grain.</summary>
     public void Remove(Guid subscription)
     {
@@ -93,7 +213,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
                 return OfOtherVersion(delivery) ?? NotObserved(delivery, 0);
         }
         // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
-        await attached.Turn.WaitAsync();
+        if (!await attached.Turn.WaitAsync(TurnTimeout))
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, StillObserves);
         try
         {
             return await ObserveAsync(delivery, attached, began);
@@ -106,7 +227,25 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     }
 
     /// <inheritdoc/>
-    public Task<long?> FindObservedAsync(Guid subscription) => Task.FromResult(_attached.GetValueOrDefault(subscription)?.Observed);
+    public Task<long?> FindObservedAsync(Guid subscription) =>
+        Task.FromResult(_attached.GetValueOrDefault(subscription)?.Observed?.Offset);
+
+    /// <inheritdoc/>
+    public Task<long?> FindObservedOfAsync(Guid subscription, Guid queue, int partition) =>
+        Task.FromResult(_attached.GetValueOrDefault(subscription)?.Observed is { } observed && observed.Queue == queue
+            && observed.Partition == partition ? observed.Offset : (long?)null);
+
+    /// <inheritdoc/>
+    public async Task<bool> ReplayAsync(Guid subscription, Guid replay)
+    {
+        if (_attached.GetValueOrDefault(subscription)?.Replay is not { } current || current.Id != replay)
+            return false;
+        await current.RunAsync();
+        return true;
+    }
+
+    private Attached? Find(ActivationReplay replay) =>
+        _attached.TryGetValue(replay.Subscription, out var attached) && attached.Replay == replay ? attached : null;
 
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
@@ -114,36 +253,77 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         events.Deliver(replay);
         if (events.IsOutdated(replay))
             return Replayed(delivery, 0);
-        // Delivered before, by a dispatcher that could not settle them, or that another cursor has taken over from.
-        var count = events.Last(delivery.Queue, delivery.Partition) is { } served
-            ? delivery.Items.TakeWhile(item => item.Offset <= served).Count() : 0;
-        var isApart = false;
-        while (count < delivery.Items.Length)
+        return await ObserveAsync(delivery, .., attached, began, Check,
+            offset => attached.Observed = (delivery.Queue, delivery.Partition, offset),
+            offset => events.Serve(replay, delivery.Queue, delivery.Partition, offset),
+            (index, answer) => IsLast(delivery, answer.Outcome, index) ? TellAsync(delivery, attached.Observer, index, answer.Cause)
+                : Task.CompletedTask);
+
+        // The event before may have removed the subscription, or resumed it from a token.
+        DeliveryAnswer? Check(long offset) => _attached.GetValueOrDefault(delivery.Subscription) != attached ? NotObserved(delivery, 0)
+            : events.IsOutdated(replay) ? Replayed(delivery, 0)
+            : attached.Replay is { } own && own.Place.Partition.Partition == delivery.Partition
+                ? own.Place.Queue == delivery.Queue && offset < own.Next ? ServedOrRefused(delivery, attached, offset) : Waits
+            // Delivered before, by a dispatcher that could not settle it, or that another cursor has taken over from, or by a replay.
+            : offset <= events.Last(delivery.Queue, delivery.Partition) ? ServedOrRefused(delivery, attached, offset) : null;
+    }
+
+    private static DeliveryAnswer ServedOrRefused(StreamDelivery delivery, Attached attached, long offset) =>
+        attached.Refused.TryGetValue((delivery.Queue, offset), out var cause) ? new(0, DeliveryOutcome.Unreadable, cause) : Served;
+
+    // Passes events to the observer. The check of the next one says that it is served, why it is not delivered, or nothing.
+    private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Range wanted, Attached attached, long began,
+        Func<long, DeliveryAnswer?> check, Action<long> observe, Action<long> serve, Func<int, DeliveryAnswer, Task> tell)
+    {
+        var (first, end) = (wanted.Start.GetOffset(delivery.Items.Length), wanted.End.GetOffset(delivery.Items.Length));
+        var (count, isApart) = (first, false);
+        while (count < end)
         {
-            // The one before may have removed the subscription.
-            if (_attached.GetValueOrDefault(delivery.Subscription) != attached)
-                return NotObserved(delivery, count);
-            if (events.IsOutdated(replay))
-                return Replayed(delivery, count);
-            var end = attached.Observer.TakesBatches && !isApart ? delivery.Items.Length : count + 1;
-            attached.Observed = delivery.Items[count].Offset;
-            var answer = await attached.Observer.ObserveAsync(delivery, count, end, services);
+            var offset = delivery.Items[count].Offset;
+            if (check(offset) is { } checkedAnswer)
+            {
+                if (checkedAnswer.Outcome != DeliveryOutcome.Served)
+                    return checkedAnswer with { Count = count - first };
+                count++;
+                continue;
+            }
+            var to = attached.Observer.TakesBatches && !isApart ? end : count + 1;
+            observe(offset);
+            var answer = await attached.Observer.ObserveAsync(delivery, count, to, services);
             // A batch that failed does not say which of its events is the cause.
-            if (answer.Outcome == DeliveryOutcome.Failed && end - count > 1)
+            if (answer.Outcome == DeliveryOutcome.Failed && to - count > 1)
             {
                 isApart = true;
                 continue;
             }
             count += answer.Count;
             if (answer.Count > 0)
-                events.Serve(replay, delivery.Queue, delivery.Partition, delivery.Items[count - 1].Offset);
+                serve(delivery.Items[count - 1].Offset);
             if (answer.Outcome != DeliveryOutcome.Served)
-                return answer with { Count = count };
+            {
+                await tell(count, answer);
+                return answer with { Count = count - first };
+            }
             if (TimeProvider.System.GetElapsedTime(began) > Longest)
                 break;
         }
-        return new DeliveryAnswer(count, DeliveryOutcome.Served);
+        return new DeliveryAnswer(count - first, DeliveryOutcome.Served);
     }
+
+    // Whether an event goes to the dead-letter topic if every other subscriber of its stream has served it.
+    private bool IsLast(StreamDelivery delivery, DeliveryOutcome outcome, int index) => outcome == DeliveryOutcome.Unreadable
+        || outcome == DeliveryOutcome.Failed && delivery.Items[index].Failures + 1 >= Provider(delivery).Options.MaxAttempts;
+
+    private async Task TellAsync(StreamDelivery delivery, IStreamObserver observer, int index, string? cause)
+    {
+        var given = new OrleansException($"The event at partition {delivery.Partition}, offset {delivery.Items[index].Offset}, of stream "
+            + $"{delivery.Stream} was given up after {delivery.Items[index].Failures + 1} attempt(s). {cause}");
+        if (await observer.GivenUpAsync(delivery.Items[index].Offset, given) is { } thrown)
+            Provider(delivery).LogNotTold(delivery.Stream, thrown);
+    }
+
+    private OrleansMqStreamProvider Provider(StreamDelivery delivery) =>
+        (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(delivery.Provider);
 
     // The replay delivers them.
     private DeliveryAnswer Replayed(StreamDelivery delivery, int count) => new(count, DeliveryOutcome.Unreachable,
@@ -156,7 +336,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     // In a rolling deployment, and after one. Null: the subscription is one of this version.
     private DeliveryAnswer? OfOtherVersion(StreamDelivery delivery)
     {
-        var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(delivery.Provider);
+        var provider = Provider(delivery);
         // A version that subscribed by itself has left it: the class's own subscription has the event.
         if (provider.FindImplicit(_grain, delivery.Stream) is { } own)
             return own == delivery.Subscription ? null : new(delivery.Items.Length, DeliveryOutcome.Served);
@@ -189,7 +369,11 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         public IStreamObserver Observer { get; set; } = observer;
         public ServedEvents Served { get; } = new();
         public SemaphoreSlim Turn { get; } = new(1);
-        // The first event that the observer has now.
-        public long? Observed { get; set; }
+        // The first event that the observer has now from a cursor.
+        public (Guid Queue, int Partition, long Offset)? Observed { get; set; }
+        // Of a subscription that the grain has by its class.
+        public ActivationReplay? Replay { get; set; }
+        // What replays have passed over, and the class's cursor may not have settled: with the causes.
+        public Dictionary<(Guid Queue, long Offset), string> Refused { get; } = [];
     }
 }

@@ -12,12 +12,16 @@ namespace OrleansMq.Streams;
 internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, StreamItem[] Items, RecordRun Records)
 {
     /// <summary>Returns the events of a run of records.</summary>
-    public static StreamRun Of(RecordRun run) =>
+    /// <param name="run">The run.</param>
+    /// <param name="deliveries">What delivers them.</param>
+    public static StreamRun Of(RecordRun run, IDeliveries deliveries) =>
         new(StreamId.Create(Encoding.UTF8.GetBytes(run.Topic), run.Key.AsSpan()), run.Queue, run.Partition,
-            [.. run.Messages.Select(static message => new StreamItem(message.Offset, message.Value))], run);
+            [.. run.Messages.Select(message => new StreamItem(message.Offset, message.Value,
+                deliveries.FailuresBefore(message.Offset) + message.Failures))], run);
 
-    /// <summary>Returns the delivery to a subscription that a grain has by its class.</summary>
-    public StreamDelivery To(string provider, Guid subscription) => new(provider, Stream, subscription, Queue, Partition, Items);
+    /// <summary>Returns the delivery to a subscription that a grain has by its class, without the first events.</summary>
+    public StreamDelivery To(string provider, Guid subscription, int skipped) => new(provider, Stream, subscription, Queue, Partition,
+        skipped == 0 ? Items : Items[skipped..]);
 
     /// <summary>Returns the delivery to an explicit subscription, without the first events.</summary>
     /// <param name="provider">The provider.</param>
@@ -34,6 +38,11 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
 internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, ImplicitSubscriber subscriber, GrainCaller caller) : IDeliveries
 {
+    // While an activation is replayed from a token. Each release is stored, and counts as a delivery.
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
+
     /// <inheritdoc/>
     /// <remarks>Such a record belongs to no stream.</remarks>
     public string? CauseWithoutKey => null;
@@ -44,7 +53,7 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
     /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
     {
-        var run = StreamRun.Of(records);
+        var run = StreamRun.Of(records, this);
         GrainId grain;
         try
         {
@@ -54,9 +63,18 @@ internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, Impli
         {
             return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable, refused.Message)]);
         }
-        return RunAnswer.Of(run.Items.Length, [await caller.DeliverAsync(grain,
-            new StreamGrainDelivery(run.To(provider.Name, subscriber.SubscriptionOf(provider.Name, run.Stream)), records), places,
-            cancellationToken).ConfigureAwait(false)]);
+        var (subscription, began, pause) = (subscriber.SubscriptionOf(provider.Name, run.Stream), TimeProvider.System.GetTimestamp(),
+            FirstPause);
+        for (var served = 0; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
+        {
+            var answer = await caller.DeliverAsync(grain, new StreamGrainDelivery(run.To(provider.Name, subscription, served), records),
+                places, cancellationToken).ConfigureAwait(false);
+            served += answer.Count;
+            if (answer.Outcome != DeliveryOutcome.Waits || TimeProvider.System.GetElapsedTime(began) >= LongestWait)
+                return RunAnswer.Of(run.Items.Length, [answer with { Count = served }]);
+            using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, records.Ended);
+            await Task.Delay(pause, ending.Token).ConfigureAwait(false);
+        }
     }
 }
 
@@ -76,7 +94,7 @@ internal sealed class ReplayDeliveries(OrleansMqStreamProvider provider, Replay 
     /// <inheritdoc/>
     public async Task<RunAnswer> DeliverAsync(RecordRun records, SemaphoreSlim places, CancellationToken cancellationToken)
     {
-        var (run, subscriptions) = (StreamRun.Of(records), provider.Subscriptions);
+        var (run, subscriptions) = (StreamRun.Of(records, this), provider.Subscriptions);
         if (await FindAsync().ConfigureAwait(false) is not { } subscription)
             return new RunAnswer(run.Items.Length, []);
         var answer = await caller.DeliverAsync(subscription.Grain,
@@ -125,5 +143,6 @@ internal sealed class StreamGrainDelivery(StreamDelivery delivery, RecordRun run
 
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
-        ExtensionReferences<IStreamConsumer>.Of(grains, grain).FindObservedAsync(delivery.Subscription);
+        ExtensionReferences<IStreamConsumer>.Of(grains, grain).FindObservedOfAsync(delivery.Subscription, delivery.Queue,
+            delivery.Partition);
 }

@@ -15,8 +15,9 @@ namespace OrleansMq.Streams;
 internal sealed partial class StreamDispatcher(string name, IServiceProvider services, ILogger<StreamDispatcher> logger)
     : ILifecycleParticipant<ISiloLifecycle>
 {
-    // Starts after the broker of the silo serves; stops before its partitions are handed over.
-    private const int Stage = ServiceLifecycleStage.Active + 1;
+    /// <summary>The stage of a silo at which it starts, after the broker serves, and stops, before its partitions are handed
+    /// over.</summary>
+    internal const int Stage = ServiceLifecycleStage.Active + 1;
 
     // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
@@ -112,7 +113,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         var wanted = new HashSet<(string Topic, GrainType? GrainType)>();
         foreach (var topic in topics.Where(provider.Topics.IsForImplicit))
         {
-            foreach (var subscriber in implicits.All.Where(subscriber => subscriber.Predicate.IsMatch(topic)))
+            foreach (var subscriber in implicits.All.Where(subscriber => implicits.Covers(subscriber, topic)))
             {
                 if (wanted.Add((topic, subscriber.GrainType)))
                 {

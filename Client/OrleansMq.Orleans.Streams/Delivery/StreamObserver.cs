@@ -9,6 +9,9 @@ internal interface IStreamObserver
     /// <summary>Whether one call takes several events.</summary>
     bool TakesBatches { get; }
 
+    /// <summary>Whether the answer about several events says which of them failed.</summary>
+    bool NamesCause => false;
+
     /// <summary>Passes events to the observer: one, or more if it takes batches.</summary>
     /// <param name="delivery">The delivery.</param>
     /// <param name="first">The index of the first event.</param>
@@ -17,9 +20,12 @@ internal interface IStreamObserver
     /// <returns>The number of events that it handled, and what became of the one after them.</returns>
     Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, int first, int end, IServiceProvider services);
 
-    /// <summary>Tells the observer of an event that is skipped. Only clients skip.</summary>
-    /// <param name="cause">Why it is skipped.</param>
-    Task SkippedAsync(Exception cause);
+    /// <summary>Tells the observer of an event that it will not receive again: a process skips it, and that of a grain goes to the
+    /// dead-letter topic, unless it is one of a replay that the grain has had before.</summary>
+    /// <param name="offset">Its offset.</param>
+    /// <param name="cause">Why it is given up.</param>
+    /// <returns>What the observer threw; null: nothing.</returns>
+    Task<Exception?> GivenUpAsync(long offset, Exception cause);
 }
 
 /// <summary>Reads events, and passes them to an observer of one kind or the other.</summary>
@@ -53,12 +59,23 @@ internal sealed class StreamObserver<T>(StreamFormat format, IAsyncObserver<T>? 
     }
 
     /// <inheritdoc/>
-    public Task SkippedAsync(Exception cause) => single is not null ? single.OnErrorAsync(cause) : batches!.OnErrorAsync(cause);
+    public async Task<Exception?> GivenUpAsync(long offset, Exception cause)
+    {
+        try
+        {
+            await (single is not null ? single.OnErrorAsync(cause) : batches!.OnErrorAsync(cause));
+            return null;
+        }
+        catch (Exception thrown)
+        {
+            return thrown;
+        }
+    }
 
     // Returns why the event after the last one that it read cannot be read; null: it was not tried.
     private DeliveryAnswer? Read(StreamDelivery delivery, Range wanted, List<SequentialItem<T>> items, IServiceProvider services)
     {
-        foreach (var (offset, value) in delivery.Items.AsSpan(wanted))
+        foreach (var (offset, value, _) in delivery.Items.AsSpan(wanted))
         {
             try
             {

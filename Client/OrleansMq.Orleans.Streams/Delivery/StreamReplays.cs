@@ -15,6 +15,8 @@ namespace OrleansMq.Streams;
 /// <see cref="ReplayStep.Joining"/> is written. From then on the shared cursor keeps the stream's events back, so that it has passed over
 /// nothing above the end that the partition has after that. When the replay has settled everything below that end,
 /// <see cref="ReplayStep.Joined"/> is written with it: there the shared cursor takes over. The cursor of the replay is deleted.</para>
+/// <para>A replay whose shared cursor is reset, or created again, is over: that one goes on for its subscription, too. The silo that looks
+/// finds the cursor's other id, or that which has an event of the stream from the cursor: see <see cref="ExplicitDeliveries"/>.</para>
 /// <para>A subscription that is still joining after <see cref="OrleansMqStreamOptions.SplitAfter"/> is split again, which lets the stream
 /// go on: another replay takes over where the cursor of this one is, or was when it was last known. The time counts also while looks
 /// fail.</para>
@@ -217,10 +219,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             try
             {
                 if (isBegun || await BeginAsync(stream, subscription, partition, stopping).ConfigureAwait(false))
-                {
-                    await JoinAsync(stream, subscription.Id, subscription.Replay!, partition, hold, stopping)
-                        .ConfigureAwait(false);
-                }
+                    await JoinAsync(stream, subscription, partition, hold, stopping).ConfigureAwait(false);
                 return;
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
@@ -248,9 +247,10 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
         return true;
     }
 
-    private async Task JoinAsync(StreamId stream, Guid subscription, Replay replay, TopicPartition partition, StreamHold hold,
+    private async Task JoinAsync(StreamId stream, ExplicitSubscription subscription, TopicPartition partition, StreamHold hold,
         CancellationToken stopping)
     {
+        var replay = subscription.Replay!;
         long? end = null;
         var isBound = false;
         var began = TimeProvider.System.GetTimestamp();
@@ -261,6 +261,14 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             if (step is null or ReplayStep.Joined)
                 return;
             var isNear = IsNear(partition);
+            // While it joins the stream waits.
+            var looks = Looks(isNear || step == ReplayStep.Joining, round);
+            if (looks && await IsResetAsync(partition, subscription.Queue, stopping).ConfigureAwait(false))
+            {
+                LogReset(logger, stream, subscription.Id, provider.Topics.ExplicitQueue, partition);
+                await WriteAsync(replay, ReplayStep.Joined, 0, stopping).ConfigureAwait(false);
+                continue;
+            }
             if (step == ReplayStep.Replaying)
             {
                 if (isNear || round % Seldom == Seldom - 1)
@@ -271,8 +279,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                     continue;
                 }
             }
-            // While it joins the stream waits.
-            if (Looks(isNear || step == ReplayStep.Joining, round))
+            if (looks)
             {
                 if (step == ReplayStep.Joining && !isBound)
                 {
@@ -282,22 +289,18 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
                 // A queue has nothing of what is behind a transaction that is open. Asked for before what is unsettled, which it bounds.
                 var stable = end is null ? 0 : await FindEndAsync(partition, StableEnd, stopping).ConfigureAwait(false);
                 var first = end is null ? null : await FindUnsettledAsync(partition, replay, stopping).ConfigureAwait(false);
-                if (end is { } below && stable >= below && (first is null || first.Offset >= below))
-                {
-                    // Not joined after that: until then each event that is settled was delivered.
-                    if (await FindStepAsync(replay, stopping).ConfigureAwait(false) == step)
-                    {
-                        await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
-                            .ConfigureAwait(false);
-                    }
-                    continue;
-                }
-                // Nor is it known after that how far the subscription is: once it has joined, its queue passes over events.
+                // Once another silo has joined it, its queue passes over events: what is settled then was not delivered.
                 if (hold.See(await FindStepAsync(replay, stopping).ConfigureAwait(false)) != step)
                     continue;
+                if (end is { } below && stable >= below && (first is null || first.Offset >= below))
+                {
+                    await WriteAsync(replay, isBound ? ReplayStep.Joined : ReplayStep.Joining, isBound ? below : 0, stopping)
+                        .ConfigureAwait(false);
+                    continue;
+                }
                 hold.Note(first, stable);
                 if (SplitDecision.SplitsAgain(hold.Elapsed, isNear, provider.Options)
-                    && await SplitAgainAsync(stream, subscription, replay, hold, stopping).ConfigureAwait(false))
+                    && await SplitAgainAsync(stream, subscription.Id, replay, hold, stopping).ConfigureAwait(false))
                     continue;
                 if (!isBound)
                     end = await FindEndAsync(partition, OffsetSpec.Latest, stopping).ConfigureAwait(false);
@@ -344,6 +347,9 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
             return false;
         }
     }
+
+    private Task<bool> IsResetAsync(TopicPartition partition, Guid queue, CancellationToken cancellationToken) =>
+        provider.Topics.IsResetAsync(partition, queue, cancellationToken).WaitAsync(provider.LongestLook, cancellationToken);
 
     // The first one. Records that consumers hold are not settled.
     private async Task<QueueRecord?> FindUnsettledAsync(TopicPartition partition, Replay replay, CancellationToken cancellationToken) =>
@@ -402,6 +408,10 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
 
     [LoggerMessage(8, LogLevel.Warning, "Queue {Queue} of {Partition} may have no dead-letter topic; retrying.")]
     private static partial void LogLetters(ILogger logger, string queue, TopicPartition partition, Exception reason);
+
+    [LoggerMessage(9, LogLevel.Information, "The replay of stream {Stream} for subscription {Subscription} is over: queue {Queue} of "
+        + "{Partition} was reset, and goes on for it.")]
+    private static partial void LogReset(ILogger logger, StreamId stream, Guid subscription, string queue, TopicPartition partition);
 
     [LoggerMessage(5, LogLevel.Information, "{Partition} was not searched for queues of replays that are over; retrying later.")]
     private static partial void LogNotSwept(ILogger logger, TopicPartition partition, Exception reason);

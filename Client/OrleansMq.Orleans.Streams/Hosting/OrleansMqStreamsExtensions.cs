@@ -15,8 +15,9 @@ public static class OrleansMqStreamsExtensions
     /// Registers a stream provider on a silo: <c>silo.AddOrleansMqStreams("orders")</c>. A stream's namespace is its topic, and its key the
     /// key of its records, so that Kafka clients, HTTP and .NET services read and write the same events. Grains receive them by
     /// <see cref="ImplicitStreamSubscriptionAttribute"/> or by subscriptions of their own: in order for each stream, at least once, and
-    /// none is skipped. An event whose observer fails is tried again, and dead-lettered in the end. The silo is a broker
-    /// (<c>AddOrleansMq()</c>), or one of a cluster with brokers.
+    /// none is skipped. An event whose observer fails is tried again, and dead-lettered in the end. Services on the silo subscribe in its
+    /// process, by <see cref="OrleansMqStreamsServices.GetProcessStreamProvider"/>. The silo is a broker (<c>AddOrleansMq()</c>), or one of
+    /// a cluster with brokers.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="name">The provider's name, the same on every silo and client: up to 100 of a-z A-Z 0-9 . _ -.</param>
@@ -27,7 +28,7 @@ public static class OrleansMqStreamsExtensions
         Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
-        AddProvider(silo.Services, name, configure, isOfClient: false);
+        AddProvider(silo.Services, name, configure, isOfSilo: true);
         silo.AddOrleansMqClient();
         silo.Services.TryAddEnumerable(ServiceDescriptor.Singleton<IStreamNamespacePredicateProvider,
             DefaultStreamNamespacePredicateProvider>());
@@ -40,6 +41,7 @@ public static class OrleansMqStreamsExtensions
             silo.AddGrainExtension<IStreamConsumer, StreamConsumer>();
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services =>
             ActivatorUtilities.CreateInstance<StreamDispatcher>(services, name));
+        silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => new SiloSubscriptionsAtStop(name, services));
         return silo;
     }
 
@@ -54,7 +56,7 @@ public static class OrleansMqStreamsExtensions
         Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(client);
-        AddProvider(client.Services, name, configure, isOfClient: true);
+        AddProvider(client.Services, name, configure, isOfSilo: false);
         client.AddOrleansMqClient();
         client.Services.AddSingleton<IHostedService>(services => new ClientSubscriptionsAtStop(name, services));
         return client;
@@ -67,7 +69,7 @@ public static class OrleansMqStreamsExtensions
     }
 
     private static void AddProvider(IServiceCollection services, string name,
-        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure, bool isOfClient)
+        Func<OrleansMqStreamOptions, OrleansMqStreamOptions>? configure, bool isOfSilo)
     {
         ArgumentNullException.ThrowIfNull(name);
         var options = new OrleansMqStreamOptions();
@@ -89,7 +91,9 @@ public static class OrleansMqStreamsExtensions
         }
         services.AddSingleton(new ProviderTopics(name, options.TopicPrefix));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<OrleansJsonSerializerOptions>, StreamJson>());
-        services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) =>
-            new OrleansMqStreamProvider(name, options, provider, isOfClient));
+        services.AddKeyedSingleton(name, (provider, _) =>
+            new ProcessStreams(new OrleansMqStreamProvider(name, options, provider, isOfProcess: true)));
+        services.AddKeyedSingleton<IStreamProvider>(name, (provider, _) => isOfSilo ? new OrleansMqStreamProvider(name, options, provider)
+            : provider.GetRequiredKeyedService<ProcessStreams>(name).Provider);
     }
 }

@@ -23,35 +23,51 @@ internal sealed record ImplicitSubscriber(GrainType GrainType, GrainBindings Bin
     /// <exception cref="ArgumentException">The stream's key is no key of the class, or the class's mapper failed.</exception>
     public GrainId GrainOf(StreamId stream)
     {
+        var grain = MappedOf(stream);
+        return GrainKeys.CanBeKey(grain.Key.AsSpan()) ? grain : throw new ArgumentException($"The key '{Shown(stream)}' is no key of a "
+            + $"grain of type {GrainType}: one has 1 to {GrainKeys.MaxLength:N0} bytes, without U+0000.");
+    }
+
+    // Keys are data: one may have megabytes.
+    private static string Shown(StreamId stream)
+    {
+        const int Most = 100;
+        return Encoding.UTF8.GetString(stream.Key.Span[..Math.Min(stream.Key.Length, Most)]);
+    }
+
+    private GrainId MappedOf(StreamId stream)
+    {
         try
         {
             return GrainId.Create(GrainType, Mapper.GetGrainKeyId(Bindings, stream));
         }
         catch (ArgumentException refused)
         {
-            throw new ArgumentException($"The key '{stream.GetKeyAsString()}' is no key of a grain of type {GrainType}: a class with Guid "
+            throw new ArgumentException($"The key '{Shown(stream)}' is no key of a grain of type {GrainType}: a class with Guid "
                 + "keys takes 32 hexadecimal digits, one with integer keys a decimal number.", refused);
         }
         catch (Exception thrown)
         {
             throw new ArgumentException($"The {nameof(IStreamIdMapper)} '{MapperName}' of grain type {GrainType} finds no grain for key "
-                + $"'{stream.GetKeyAsString()}': {Causes.Of(thrown)}", thrown);
+                + $"'{Shown(stream)}': {Causes.Of(thrown)}", thrown);
+        }
+    }
+
+    /// <summary>Returns the grain of a stream; null: it belongs to none of the class.</summary>
+    public GrainId? TryGetGrainOf(StreamId stream)
+    {
+        try
+        {
+            return GrainOf(stream);
+        }
+        catch (ArgumentException)
+        {
+            return null;
         }
     }
 
     /// <summary>Whether a stream belongs to a grain of the class.</summary>
-    public bool IsOf(StreamId stream, GrainId grain)
-    {
-        try
-        {
-            return GrainOf(stream) == grain;
-        }
-        catch (ArgumentException)
-        {
-            // It belongs to none.
-            return false;
-        }
-    }
+    public bool IsOf(StreamId stream, GrainId grain) => TryGetGrainOf(stream) == grain;
 
     /// <summary>Returns the id of its subscription to a stream.</summary>
     public Guid SubscriptionOf(string provider, StreamId stream) =>
@@ -70,6 +86,8 @@ internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider man
 
     private readonly IStreamNamespacePredicateProvider[] _predicates = [.. services.GetServices<IStreamNamespacePredicateProvider>()];
     private readonly ConcurrentDictionary<GrainType, ImmutableArray<ImplicitSubscriber>> _local = new();
+    // The predicates of which the log has said that they fail.
+    private readonly ConcurrentDictionary<(GrainType, string), bool> _failed = new();
     private readonly Lock _lock = new();
     private MajorMinorVersion _version = MajorMinorVersion.MinValue;
     private ImmutableArray<ImplicitSubscriber> _all = [];
@@ -96,10 +114,26 @@ internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider man
         foreach (var subscriber in _local.GetOrAdd(grainType, type =>
             manifests.LocalGrainManifest.Grains.TryGetValue(type, out var properties) ? [.. Read(type, properties)] : []))
         {
-            if (subscriber.Predicate.IsMatch(topic))
+            if (Covers(subscriber, topic))
                 return subscriber;
         }
         return null;
+    }
+
+    /// <summary>Whether a class subscribes to a topic. One whose predicate fails for it does not.</summary>
+    public bool Covers(ImplicitSubscriber subscriber, string topic)
+    {
+        try
+        {
+            return subscriber.Predicate.IsMatch(topic);
+        }
+        catch (Exception thrown)
+        {
+            // The predicate is the application's, and topics are anyone's. Other classes and topics go on.
+            if (_failed.TryAdd((subscriber.GrainType, subscriber.Pattern), true))
+                LogPredicateFailed(subscriber.GrainType, subscriber.Pattern, topic, thrown);
+            return false;
+        }
     }
 
     // Silos of one version say the same.
@@ -155,4 +189,8 @@ internal sealed partial class ImplicitSubscriptions(IClusterManifestProvider man
     [LoggerMessage(1, LogLevel.Error, "This silo delivers no events to grain class {GrainType}: its predicate '{Pattern}' or its "
         + "IStreamIdMapper '{Mapper}' is unknown here. Register both on every silo. Silos that know them deliver.")]
     private partial void LogUnknown(GrainType grainType, string pattern, string mapper, Exception? reason);
+
+    [LoggerMessage(2, LogLevel.Error, "Grain class {GrainType} does not subscribe to topic '{Topic}', since its predicate '{Pattern}' "
+        + "failed for that name. A predicate is asked about every topic: let it answer false. Further failures of it are not logged.")]
+    private partial void LogPredicateFailed(GrainType grainType, string pattern, string topic, Exception reason);
 }

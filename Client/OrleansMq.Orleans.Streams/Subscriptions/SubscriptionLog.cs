@@ -267,13 +267,22 @@ internal sealed partial class SubscriptionLog
     private void Apply(ReadOnlyMemory<byte> batches)
     {
         using var reader = new RecordReader(batches, StandardCodecs.All);
-        while (reader.MoveNext())
+        try
         {
-            if (reader.Current.Offset < _position)
-                continue;
-            if (!reader.Batch.IsControl && reader.Current.Key is { } key)
-                Apply(reader.Current.Offset, key, reader.Current.Value);
-            _position = reader.Current.Offset + 1;
+            while (reader.MoveNext())
+            {
+                if (reader.Current.Offset < _position)
+                    continue;
+                if (!reader.Batch.IsControl && reader.Current.Key is { } key)
+                    Apply(reader.Current.Offset, key, reader.Current.Value);
+                _position = reader.Current.Offset + 1;
+            }
+        }
+        catch (RecordBatchException unreadable)
+        {
+            // It is no failure of the events that wait for it.
+            throw new BrokerException(ErrorCode.CorruptMessage, $"{_partition} has a batch from offset {_position} on that cannot be read: "
+                + $"{unreadable.Message} Explicit subscriptions wait.", unreadable);
         }
     }
 

@@ -92,6 +92,28 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         }
     }
 
+    /// <summary>Whether the cursor of explicit subscriptions is another one than that which a replay's subscription had: it was reset, or
+    /// created again. The replay is then over.</summary>
+    /// <remarks>A leader that is replaced may describe an earlier cursor, and commits no alteration.</remarks>
+    /// <param name="partition">The partition.</param>
+    /// <param name="queue">The id of the cursor that the subscription had.</param>
+    /// <param name="cancellationToken">Ends the calls.</param>
+    /// <exception cref="BrokerException">The partition is not available.</exception>
+    public async Task<bool> IsResetAsync(TopicPartition partition, Guid queue, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var described = await Client.Broker.Queues.DescribeAsync(partition, ExplicitQueue, cancellationToken).ConfigureAwait(false);
+            return described.Id != queue && (await Client.Broker.Queues.AlterAsync(partition, ExplicitQueue, described.Options,
+                cancellationToken).ConfigureAwait(false)).Id != queue;
+        }
+        catch (BrokerException deleted) when (deleted.Code == ErrorCode.GroupIdNotFound)
+        {
+            // The silos create it again.
+            return false;
+        }
+    }
+
     /// <summary>Gives the cursor of a replay the dead-letter topic that exists now, if it was not done for that one. A letter for a topic
     /// that is deleted would be dropped.</summary>
     /// <param name="partition">The stream's partition.</param>

@@ -115,8 +115,7 @@ internal sealed class DurableTimers(OrleansMqClient client, OrleansMqTimerOption
         var id = grain.GetGrainId();
         if (id.IsSystemTarget() || id.IsClient())
             throw new ArgumentException($"{id} is not a grain: give the reference of a grain.", nameof(grain));
-        return TimerRecords.IsWritable(id.Type) ? id : throw new ArgumentException($"The grain type of {id} has a '/', which ends the type "
-            + "in the keys of records: give the class a [GrainType] without one.", nameof(grain));
+        return TimerRecords.WhyNotWritable(id) is { } why ? throw new ArgumentException(why, nameof(grain)) : id;
     }
 
     private static DurableTimer TimerOf(ScheduleDescription schedule, string id, GrainId? grain) => new(id, schedule.At)

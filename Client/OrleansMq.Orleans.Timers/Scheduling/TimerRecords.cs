@@ -11,6 +11,7 @@ namespace OrleansMq.Timers;
 internal static class TimerRecords
 {
     private const byte Separator = (byte)'/';
+    private const int MaxType = 256;
     private static readonly long s_last = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
 
     /// <summary>The timer's id.</summary>
@@ -27,8 +28,15 @@ internal static class TimerRecords
     /// <summary>Returns the key of a grain's records: its type, a slash and its key.</summary>
     public static byte[] KeyOf(GrainId grain) => [.. grain.Type.AsSpan(), Separator, .. grain.Key.AsSpan()];
 
-    /// <summary>Whether the key of a record can say a grain type: the first slash ends it.</summary>
-    public static bool IsWritable(GrainType grainType) => !grainType.AsSpan().Contains(Separator);
+    /// <summary>Says why a grain can have no timers; null: it can.</summary>
+    public static string? WhyNotWritable(GrainId grain) =>
+        grain.Type.AsSpan().Contains(Separator) ? $"The grain type of {grain} has a '/', which ends the type in the keys of records: give "
+            + "the class a [GrainType] without one."
+        : grain.Type.AsSpan().Length > MaxType ? $"The grain type {grain.Type} has more than {MaxType} bytes: give the class a shorter "
+            + "[GrainType]."
+        : GrainKeys.CanBeKey(grain.Key.AsSpan()) ? null
+        : $"The key of a grain of type {grain.Type} has {grain.Key.AsSpan().Length:N0} bytes: one with timers has 1 to "
+            + $"{GrainKeys.MaxLength:N0}, without U+0000.";
 
     /// <summary>Reads the key of a record.</summary>
     public static bool TryReadKey(ReadOnlySpan<byte> key, out GrainId grain)
@@ -36,6 +44,8 @@ internal static class TimerRecords
         grain = default;
         var end = key.IndexOf(Separator);
         if (end <= 0 || end == key.Length - 1)
+            return false;
+        if (end > MaxType || !GrainKeys.CanBeKey(key[(end + 1)..]))
             return false;
         grain = GrainId.Create(new GrainType(key[..end].ToArray()), new IdSpan(key[(end + 1)..].ToArray()));
         return !grain.IsSystemTarget() && !grain.IsClient();
@@ -70,8 +80,8 @@ internal static class TimerRecords
         return new FiredTimer(RecordPosition.Of(delivery.TopicId, delivery.Partition, delivery.Key, item.Offset))
         {
             Id = Find(item, Id) ?? "",
-            Due = DateTimeOffset.FromUnixTimeMilliseconds(due),
-            FiredAt = DateTimeOffset.FromUnixTimeMilliseconds(item.Timestamp),
+            Due = RecordTimes.Of(due),
+            FiredAt = RecordTimes.Of(item.Timestamp),
             Cron = cron,
             Attempt = item.Attempt,
             IsRedelivered = item.IsRedelivered,
@@ -89,6 +99,7 @@ internal static class TimerRecords
     internal static long LastDue(string cron, string? zone, long at)
     {
         const long FirstLook = 1_000;
+        at = Math.Min(at, s_last);
         Repetition repetition;
         try
         {
@@ -100,13 +111,21 @@ internal static class TimerRecords
         }
         for (var look = FirstLook; look <= at; look *= 2)
         {
-            if (repetition.NextAt(at - look) is not { } due || due > at)
+            if (!IsDueBy(at - look))
                 continue;
-            while (repetition.NextAfter(due) is { } next && next <= at)
-                due = next;
-            return due;
+            // Few steps: an expression may have millions of times in a look.
+            var (first, end) = (at - look, at + 1);
+            while (end - first > 1)
+            {
+                var middle = first + ((end - first) / 2);
+                (first, end) = IsDueBy(middle) ? (middle, end) : (first, middle);
+            }
+            return first;
         }
         return at;
+
+        // Whether it is due at a moment or later, and not after the firing.
+        bool IsDueBy(long from) => repetition.NextAt(from) is { } due && due <= at;
     }
 
     private static long DueOf(string? due, long at) =>

@@ -24,7 +24,8 @@ internal interface ILoginGrain : IGrainWithStringKey
 [Alias("omq.LoginAnswer")]
 internal sealed record LoginAnswer
 {
-    /// <summary>The ticket; empty where the brokers ask for none.</summary>
+    /// <summary>The ticket that is good at every grain; empty where the brokers ask for none. A client uses it where there is no
+    /// <see cref="Session"/>.</summary>
     [Id(0)]
     public required byte[] Ticket { get; init; }
 
@@ -32,6 +33,18 @@ internal sealed record LoginAnswer
     [Id(1)]
     public required TimeSpan Life { get; init; }
 
-    /// <summary>Omits the ticket, which is a credential.</summary>
+    /// <summary>What the tickets begin with that the client makes itself, each good at one grain; null: the brokers read none.</summary>
+    [Id(2)]
+    public byte[]? Session { get; init; }
+
+    /// <summary>What the client makes them with; null without a session.</summary>
+    [Id(3)]
+    public byte[]? Secret { get; init; }
+
+    /// <summary>The broker's time, from which the client counts: its own clock may be wrong.</summary>
+    [Id(4)]
+    public DateTimeOffset At { get; init; }
+
+    /// <summary>Omits the ticket and the secret, which are credentials.</summary>
     public override string ToString() => nameof(LoginAnswer);
 }

@@ -68,9 +68,9 @@ internal sealed class TicketedCalls(FrozenSet<Type> interfaces, ITicketSource ti
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.SaslAuthenticationFailed)
         {
-            if (await tickets.RenewAsync(ticket).ConfigureAwait(true) is not { } renewed)
+            if (!await tickets.RenewAsync(ticket).ConfigureAwait(true))
                 throw;
-            await Invoke(context, renewed).ConfigureAwait(true);
+            await Invoke(context, tickets.For(context)).ConfigureAwait(true);
         }
     }
 
@@ -122,6 +122,7 @@ internal interface ITicketSource
     /// <summary>The ticket of a call that begins now; null where it carries none.</summary>
     byte[]? For(IOutgoingGrainCallContext call);
 
-    /// <summary>Gets another ticket in place of one that was refused; null where there is none to be had now.</summary>
-    ValueTask<byte[]?> RenewAsync(byte[] refused);
+    /// <summary>Has calls carry other tickets than one that was refused.</summary>
+    /// <returns>False where there are none to be had now.</returns>
+    ValueTask<bool> RenewAsync(byte[] refused);
 }

@@ -5,7 +5,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>The administration of brokers and replicas over the cluster's grain. Thread safe.</summary>
 internal sealed class GrainAdministration(IGrainFactory grains, BrokerDeaths? deaths) : IClusterAdministration
 {
-    private IClusterGrain Cluster => grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
+    private IClusterGrain Cluster => grains.GetBrokerGrain<IClusterGrain>(GrainKeys.Cluster);
 
     /// <inheritdoc/>
     public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,

@@ -16,7 +16,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
 /// fails at once with a retriable error, since only its sender knows the order of its batches.</para>
 /// </summary>
-internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
+internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion, ITopicLookup
 {
     private readonly IGrainFactory _grains;
     private readonly ILocalPartitions? _local;
@@ -64,7 +64,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     /// <inheritdoc/>
     public ISchedules Schedules { get; }
 
-    private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
+    private IClusterGrain Cluster => _grains.GetBrokerGrain<IClusterGrain>(GrainKeys.Cluster);
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
@@ -96,7 +96,8 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
         }
     }
 
-    // Again while another broker is taking the cluster's metadata over: nothing was done then.
+    // Again while another broker is taking the cluster's metadata over: nothing was done then. Nor was it by a call that Orleans rejects,
+    // as one that was passed on too often while the grain moved. A controller whose silo ended may have done it.
     private async ValueTask<T> AtControllerAsync<T>(string what, Func<Task<T>> call, CancellationToken cancellationToken)
     {
         BrokerException? refused = null;
@@ -110,6 +111,13 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
             catch (BrokerException moved) when (LeaderPatience.HasMoved(moved.Code))
             {
                 refused = moved;
+                return default;
+            }
+            catch (BrokerException rejected) when (rejected.InnerException is OrleansMessageRejectionException
+                and not SiloUnavailableException)
+            {
+                refused = new BrokerException(ErrorCode.LeaderNotAvailable, $"{what} reached no controller: it was moving. Nothing was "
+                    + "done. Retry.", rejected);
                 return default;
             }
         }, _ => refused is not null, cancellationToken).ConfigureAwait(false);
@@ -138,6 +146,15 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     {
         CheckNameOfExisting(topic);
         var call = _topics.FindRecentAsync(topic).AsTask();
+        var known = await AnswerAsync($"Looking up topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
+        return known?.Listing ?? throw UnknownTopic(topic);
+    }
+
+    /// <inheritdoc/>
+    async ValueTask<TopicListing> ITopicLookup.GetCurrentTopicAsync(string topic, CancellationToken cancellationToken)
+    {
+        CheckNameOfExisting(topic);
+        var call = _topics.FindCurrentAsync(topic);
         var known = await AnswerAsync($"Looking up topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         return known?.Listing ?? throw UnknownTopic(topic);
     }
@@ -351,7 +368,7 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion
     private ValueTask<T> AnswerAsync<T>(string what, Task<T> call, CancellationToken cancellationToken) =>
         GrainFaults.AnswerAsync(what, Answer(call), cancellationToken);
 
-    private ITopicGrain Topic(string topic) => _grains.GetGrain<ITopicGrain>(topic);
+    private ITopicGrain Topic(string topic) => _grains.GetBrokerGrain<ITopicGrain>(topic);
 
     /// <summary>Rejects a name that no topic can have, so that it never activates a grain.</summary>
     private static void CheckNameOfExisting(string topic)

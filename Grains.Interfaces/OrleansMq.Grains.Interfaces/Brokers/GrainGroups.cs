@@ -35,7 +35,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     {
         try
         {
-            return await list(grains.GetGrain<IGroupListGrain>(GrainKeys.Cluster)).WaitAsync(cancellationToken).ConfigureAwait(false);
+            return await list(grains.GetBrokerGrain<IGroupListGrain>(GrainKeys.Cluster, ErrorCode.CoordinatorNotAvailable))
+                .WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
@@ -92,7 +93,6 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         // Refuse an id that no group can have, so that it never activates a grain.
         if (GroupId.FindProblem(groupId) is { } problem)
             return refuse(ErrorCode.InvalidGroupId, problem);
-        var grain = grains.GetGrain<IGroupGrain>(groupId);
         var isUnreachable = false;
         return await LeaderPatience.RepeatAsync(options, TryAsync,
             answer => isUnreachable || answer is IGroupAnswer { Error: ErrorCode.NotCoordinator }, cancellationToken)
@@ -103,6 +103,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             isUnreachable = false;
             try
             {
+                var grain = grains.GetBrokerGrain<IGroupGrain>(groupId, ErrorCode.CoordinatorNotAvailable);
                 return await call(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
             }
             catch (BrokerException refused)

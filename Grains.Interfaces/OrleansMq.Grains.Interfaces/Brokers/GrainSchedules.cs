@@ -5,7 +5,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>Schedules of a cluster, for an Orleans client: a silo carries out each call. Thread safe.</summary>
 internal sealed class GrainSchedules(IGrainFactory grains, GrainBroker broker) : ISchedules
 {
-    private IScheduleGrain Grain => grains.GetGrain<IScheduleGrain>(GrainKeys.Cluster);
+    private IScheduleGrain Grain => grains.GetBrokerGrain<IScheduleGrain>(GrainKeys.Cluster);
 
     /// <inheritdoc/>
     public ValueTask<ScheduleDescription> CreateAsync(NewSchedule schedule, CancellationToken cancellationToken = default)

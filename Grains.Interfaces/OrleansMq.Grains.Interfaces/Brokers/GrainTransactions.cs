@@ -28,8 +28,8 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
     {
         try
         {
-            return await grains.GetGrain<ITransactionListGrain>(GrainKeys.Cluster).ListAsync(cancellationToken)
-                .WaitAsync(cancellationToken).ConfigureAwait(false);
+            return await grains.GetBrokerGrain<ITransactionListGrain>(GrainKeys.Cluster, ErrorCode.CoordinatorNotAvailable)
+                .ListAsync(cancellationToken).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
@@ -44,7 +44,6 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
         // Refuse an id that cannot be, so that it never activates a grain.
         if (TransactionalId.FindProblem(transactionalId) is { } problem)
             return refuse(ErrorCode.InvalidRequest, problem);
-        var grain = grains.GetGrain<ITransactionGrain>(transactionalId);
         var isUnreachable = false;
         return await LeaderPatience.RepeatAsync(options, TryAsync,
             answer => isUnreachable || answer is ITransactionAnswer { Error: ErrorCode.NotCoordinator }, cancellationToken)
@@ -55,6 +54,7 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
             isUnreachable = false;
             try
             {
+                var grain = grains.GetBrokerGrain<ITransactionGrain>(transactionalId, ErrorCode.CoordinatorNotAvailable);
                 return await call(grain).WaitAsync(cancellationToken).ConfigureAwait(false);
             }
             catch (BrokerException refused)

@@ -31,14 +31,14 @@ internal abstract class PartitionCalls
 
     /// <summary>The calls of a client, which the leader authorizes and counts.</summary>
     public static PartitionCalls OfClient(IGrainFactory grains, string key) =>
-        new ClientCalls(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key),
-            () => grains.GetGrain<IQueueGrain>(key));
+        new ClientCalls(grains.GetBrokerGrain<IPartitionGrain>(key), grains.GetBrokerGrain<IPartitionAppendGrain>(key),
+            () => grains.GetBrokerGrain<IQueueGrain>(key));
 
     /// <summary>The calls of a broker, which has authorized the requests and counts them.</summary>
     public static PartitionCalls OfBroker(IGrainFactory grains, string key) =>
-        new ForwardedCalls(grains.GetGrain<IPartitionForwardGrain>(key),
-            () => grains.GetGrain<IQueueForwardGrain>(key),
-            () => grains.GetGrain<IScheduleForwardGrain>(key));
+        new ForwardedCalls(grains.GetBrokerGrain<IPartitionForwardGrain>(key),
+            () => grains.GetBrokerGrain<IQueueForwardGrain>(key),
+            () => grains.GetBrokerGrain<IScheduleForwardGrain>(key));
 }
 
 /// <summary>The calls of a client.</summary>

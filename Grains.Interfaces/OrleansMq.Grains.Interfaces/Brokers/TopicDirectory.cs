@@ -17,6 +17,7 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
     BrokerDeaths? deaths = null, bool forwards = false)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
+    private SharedQuestions<KnownTopic?>? _current;
 
     /// <summary>Finds the topic, in the cache at any age, otherwise by asking its grain. Null if it does not exist.</summary>
     public ValueTask<KnownTopic?> FindAsync(string topic) =>
@@ -32,11 +33,15 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
             ? new(known)
             : RefreshAsync(topic);
 
+    /// <summary>Finds the topic as its grain tells from now on, whatever was pushed. Many who ask at once take few calls.</summary>
+    public Task<KnownTopic?> FindCurrentAsync(string topic) =>
+        LazyInitializer.EnsureInitialized(ref _current, () => new(name => RefreshAsync(name).AsTask())).AskAsync(topic);
+
     /// <summary>Asks the topic's grain.</summary>
     public async ValueTask<KnownTopic?> RefreshAsync(string topic)
     {
         var askedAt = options.TimeProvider.GetTimestamp();
-        var listing = await grains.GetGrain<ITopicGrain>(topic).FindAsync().ConfigureAwait(false);
+        var listing = await grains.GetBrokerGrain<ITopicGrain>(topic).FindAsync().ConfigureAwait(false);
         if (listing is null)
         {
             Forget(topic);

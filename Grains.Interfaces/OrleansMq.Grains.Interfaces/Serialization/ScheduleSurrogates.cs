@@ -70,6 +70,7 @@ internal struct ScheduleDescriptionSurrogate
     [Id(6)] public long Bytes;
     [Id(7)] public string? Cron;
     [Id(8)] public string? TimeZone;
+    [Id(9)] public string? Refusal;
 }
 
 [RegisterConverter]
@@ -84,6 +85,7 @@ internal sealed class ScheduleDescriptionConverter : IConverter<ScheduleDescript
             Bytes = surrogate.Bytes,
             Cron = surrogate.Cron,
             TimeZone = surrogate.TimeZone,
+            Refusal = surrogate.Refusal,
         };
 
     public ScheduleDescriptionSurrogate ConvertToSurrogate(in ScheduleDescription value) => new()
@@ -97,6 +99,7 @@ internal sealed class ScheduleDescriptionConverter : IConverter<ScheduleDescript
         Bytes = value.Bytes,
         Cron = value.Cron,
         TimeZone = value.TimeZone,
+        Refusal = value.Refusal,
     };
 }
 

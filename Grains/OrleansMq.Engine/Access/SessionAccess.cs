@@ -34,7 +34,12 @@ public sealed class SessionAccess
         (_access, _isValid) = (access, isValid);
         Session = session;
         Quotas = session.Protocol == SessionProtocol.InProcess ? null : access.Quotas?.Of(session.Principal, session.ClientId);
-        Pace = session.Protocol == SessionProtocol.Http && Quotas is { } quotas ? new SessionPace(quotas) : null;
+        Pace = Quotas is not { } quotas ? null : session.Protocol switch
+        {
+            SessionProtocol.Http => new SessionPace(quotas),
+            SessionProtocol.Orleans => new SessionPace(quotas, SessionPace.MostOfCall),
+            _ => null,
+        };
         Broker = Producer = new SessionBroker(access, this);
     }
 

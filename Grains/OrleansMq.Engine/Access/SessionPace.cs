@@ -4,14 +4,21 @@ using OrleansMq.Quotas;
 namespace OrleansMq.Access;
 
 /// <summary>
-/// Holds a session of the HTTP API within its quotas: an answer comes later where the client is beyond its rate. A client that would have
-/// to wait for more than <see cref="Most"/> is refused before anything is done, and may retry.
+/// Holds a session of the HTTP API, of AMQP's management API, or of an Orleans client within its quotas: an answer comes later where the
+/// client is beyond its rate. A client that already owes more than the longest hold is refused before anything is done, and may retry.
 /// </summary>
 /// <param name="quotas">What the session may use.</param>
-internal sealed class SessionPace(ClientQuotas quotas)
+/// <param name="most">The longest hold; null: <see cref="MostOfRequest"/>.</param>
+internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
 {
-    /// <summary>The longest that an answer is held back: clients give up after 30 seconds or more.</summary>
-    public static readonly TimeSpan Most = TimeSpan.FromSeconds(15);
+    /// <summary>The longest that the answer of an HTTP request is held back: clients give up after 30 seconds or more.</summary>
+    public static readonly TimeSpan MostOfRequest = TimeSpan.FromSeconds(15);
+
+    /// <summary>The longest that the answer of a grain call is held back: a call to a partition times out after 10 seconds, and its client
+    /// would send again what is stored.</summary>
+    public static readonly TimeSpan MostOfCall = TimeSpan.FromSeconds(4);
+
+    private readonly TimeSpan _most = most ?? MostOfRequest;
 
     /// <summary>Whether nothing holds the session back.</summary>
     public bool IsFree(QuotaKey key) => quotas.Of(key) is null;
@@ -21,18 +28,23 @@ internal sealed class SessionPace(ClientQuotas quotas)
         ? (int)Math.Clamp(account.Most, 1, int.MaxValue) : int.MaxValue;
 
     /// <summary>Returns why a request is refused; null where it is not.</summary>
-    public string? Refuses(QuotaKey key) => quotas.Of(key)?.Wait() is { } wait && wait > Most
+    public string? Refuses(QuotaKey key) => quotas.Of(key)?.Wait() is { } wait && wait > _most
         ? RefusalOf(key, wait) : null;
 
     /// <summary>Takes partitions that are created or deleted.</summary>
+    /// <returns>What was taken, for <see cref="TakeBack"/>.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ThrottlingQuotaExceeded"/>.</exception>
-    public void Mutate(int partitions)
+    public double Mutate(int partitions)
     {
         const QuotaKey key = QuotaKey.ControllerMutationRate;
-        var wait = quotas.Of(key)?.ChargeUnlessOwed(partitions) ?? TimeSpan.Zero;
-        if (wait > TimeSpan.Zero)
-            throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, RefusalOf(key, wait));
+        if (quotas.Of(key) is not { } account)
+            return 0;
+        var wait = account.ChargeUnlessOwed(partitions, out var taken);
+        return wait <= TimeSpan.Zero ? taken : throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, RefusalOf(key, wait));
     }
+
+    /// <summary>Gives back what <see cref="Mutate"/> took for a request that did nothing.</summary>
+    public void TakeBack(double taken) => quotas.Of(QuotaKey.ControllerMutationRate)?.TakeBack(taken);
 
     /// <summary>Appends, and completes when the client is within its rate again. What was appended is kept.</summary>
     public async ValueTask<ProduceResult> ProduceAsync(int bytes, Func<ValueTask<ProduceResult>> produce)
@@ -53,7 +65,7 @@ internal sealed class SessionPace(ClientQuotas quotas)
         const QuotaKey key = QuotaKey.ConsumerByteRate;
         if (Refuses(key) is { } refusal)
             return FetchResult.Failed(ErrorCode.ThrottlingQuotaExceeded, refusal);
-        await HoldAsync(key, quotas.Of(key)?.Wait() ?? TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+        await HoldAsync(key, cancellationToken).ConfigureAwait(false);
         var fetched = await fetch(request with { MaxBytes = Math.Min(request.MaxBytes, MostBytes) }).ConfigureAwait(false);
         if (fetched.Length > 0)
             quotas.Charge(key, fetched.Length);
@@ -63,13 +75,34 @@ internal sealed class SessionPace(ClientQuotas quotas)
     private static string RefusalOf(QuotaKey key, TimeSpan wait) =>
         $"The quota {key.Name()} is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s.";
 
-    private async ValueTask HoldAsync(QuotaKey key, TimeSpan wait, CancellationToken cancellationToken)
+    /// <summary>How long until the client is within its rate.</summary>
+    public TimeSpan Wait(QuotaKey key) => quotas.Of(key)?.Wait() ?? TimeSpan.Zero;
+
+    /// <summary>Takes what a request uses. Returns how long its answer is to be held.</summary>
+    public TimeSpan Charge(QuotaKey key, double units) => quotas.Charge(key, units);
+
+    /// <summary>Waits until the client is within its rate.</summary>
+    public ValueTask HoldAsync(QuotaKey key, CancellationToken cancellationToken) =>
+        HoldAsync(key, Wait(key), cancellationToken);
+
+    /// <summary>Holds an answer.</summary>
+    public async ValueTask HoldAsync(QuotaKey key, TimeSpan wait, CancellationToken cancellationToken)
+    {
+        await DelayAsync(key, wait, cancellationToken).ConfigureAwait(false);
+        if (wait > TimeSpan.Zero)
+            cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    /// <summary>Holds an answer that is given in any case: a hold that is cancelled ends, and does not throw.</summary>
+    public async ValueTask DelayAsync(QuotaKey key, TimeSpan wait, CancellationToken cancellationToken)
     {
         if (wait <= TimeSpan.Zero)
             return;
-        var held = wait < Most ? wait : Most;
+        var held = Within(wait);
         quotas.Throttled(key, held);
         await quotas.HoldAsync(held, cancellationToken).ConfigureAwait(false);
-        cancellationToken.ThrowIfCancellationRequested();
     }
+
+    /// <summary>The part of a wait for which an answer is held back.</summary>
+    public TimeSpan Within(TimeSpan wait) => wait < _most ? wait : _most;
 }

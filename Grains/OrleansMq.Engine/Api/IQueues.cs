@@ -88,7 +88,9 @@ public interface IQueues
     /// alive.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="consumer">The consumer's id.</param>
-    /// <param name="maxRecords">The most records, 1 to 10,000: those that it takes beyond what it holds.</param>
+    /// <param name="maxRecords">The most records, 1 to 10,000: those that it takes beyond what it holds. 0: the consumer receives nothing
+    /// more, and keeps what it holds. A single active consumer gives its turn up so. A leader of an earlier version refuses it
+    /// (<see cref="ErrorCode.InvalidRequest"/>).</param>
     /// <param name="maxWait">How long to wait for the first; after 5 minutes a longer wait ends, too.</param>
     /// <param name="cancellationToken">Ends the wait; a record that arrives then goes back.</param>
     /// <returns>The delivery; null when the time is over. A call that does not wait returns null only if there was nothing to hand out:

@@ -3,9 +3,10 @@ namespace OrleansMq.Api;
 /// <summary>
 /// Schedules: records that are appended to a topic at a time, or again and again by a cron expression. Readers of the topic do not see a
 /// record before. Each is appended once, also when brokers fail meanwhile; after an outage it is appended as soon as the schedules and its
-/// topic are served again. A record is dropped where its topic was deleted, or was configured meanwhile so that it refuses the record; the
-/// broker's log says so, and a metric counts it. A topic that is created again under the name is another: it gets no record. What waits for
-/// a deleted topic is removed within some minutes.
+/// topic are served again. Where the topic was configured meanwhile so that it refuses the record, the record waits, and is tried again at
+/// least every half a minute; the broker's log and the record's description say so. A record is dropped where its topic was deleted, and a
+/// metric counts it. A topic that is created again under the name is another: it gets no record. What waits for a deleted topic is removed
+/// within some minutes.
 /// <para>What waits is kept in the internal topic <c>__schedules</c>, which is made on first use, with three replicas where there are three
 /// brokers. An answered call is flushed to disk by its in-sync replicas.</para>
 /// <para>All methods throw a <see cref="BrokerException"/>: <see cref="ErrorCode.NotLeaderOrFollower"/>,

@@ -34,8 +34,8 @@ public sealed record NewSchedule(string Topic)
     /// <para>Each firing is appended once, also when brokers fail meanwhile. Firings that are missed are not made up: after an outage one
     /// is appended at once, or a second one where the topic was away for long, and the next at its time. All firings have the same key,
     /// value and headers; the record's timestamp is when it was appended. A schedule fires once a second at most, and a topic may have
-    /// 2,000 that repeat in each of the eight partitions of <c>__schedules</c>: more are refused. A firing that the topic refuses is
-    /// dropped, and the next is tried.</para>
+    /// 2,000 that repeat in each of the eight partitions of <c>__schedules</c>: more are refused. A firing that the topic refuses waits, as
+    /// a record does that is appended once; those behind it are then missed.</para>
     /// <para>The next firing is computed when one is decided, by the clock and the time zone data of the broker that leads then. Where its
     /// clock was far ahead, the next firing is as far away; cancel and create the schedule then. Where the data changes afterwards, the
     /// next firing is still by the old rules, so that one may come twice on a day; the firings behind it are by the new ones.</para>
@@ -79,6 +79,9 @@ public sealed record ScheduleDescription(string Id, string Topic, DateTimeOffset
     public string? Cron { get; init; }
     /// <summary>The time zone of <see cref="Cron"/>; null: it does not repeat.</summary>
     public string? TimeZone { get; init; }
+    /// <summary>Why the topic refuses the record, which is due: it is appended when the topic's configuration takes it again. Null: the
+    /// record is not due, or is not known to be refused.</summary>
+    public string? Refusal { get; init; }
 }
 
 /// <summary>Which schedules to list.</summary>

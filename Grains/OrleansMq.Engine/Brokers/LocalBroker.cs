@@ -19,7 +19,7 @@ namespace OrleansMq.Brokers;
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.
 /// <para>Its own methods neither authorize nor count: they are what is behind the door. Callers open a session of
 /// <see cref="Access"/>.</para></summary>
-internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILocalPartitions, IAsyncDisposable
+internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITopicLookup, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -174,6 +174,10 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         _topics.TryGet(topic, out var served) ? new(served.Listing) : Answer(() => _topics.Get(topic).Listing);
 
     /// <inheritdoc/>
+    ValueTask<TopicListing> ITopicLookup.GetCurrentTopicAsync(string topic, CancellationToken cancellationToken) =>
+        GetTopicAsync(topic, cancellationToken);
+
+    /// <inheritdoc/>
     public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
         CancellationToken cancellationToken = default) =>
         Describe(await _topics.AlterAsync(topic, configs, cancellationToken).ConfigureAwait(false));
@@ -260,7 +264,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ILoc
         {
             ObjectDisposedException.ThrowIf(_disposed != 0, this);
             return _virtualHosts is null or { IsFaulted: true }
-                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(_state, _options.Log)) : _virtualHosts;
+                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(_state, _options.Log,
+                    AmqpUserRules.Of(_options.Security))) : _virtualHosts;
         }
     }
 

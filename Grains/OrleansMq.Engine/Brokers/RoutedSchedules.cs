@@ -7,7 +7,8 @@ namespace OrleansMq.Brokers;
 
 /// <summary>
 /// The schedules of a broker: checks a request, and passes it to the partition of <see cref="InternalTopics.Schedules"/> that its id
-/// belongs to. The topic is made on first use. Its number of partitions never changes.
+/// belongs to. The topic is made on first use. Its number of partitions never changes. A request is for the topic that has its name while
+/// the request lasts: what this broker remembers of topics may be one that was deleted a moment ago, and perhaps created again.
 /// </summary>
 /// <param name="broker">Finds and makes topics.</param>
 /// <param name="of">The schedules of a partition.</param>
@@ -39,7 +40,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         ArgumentNullException.ThrowIfNull(schedule);
         var id = schedule.Id ?? Guid.NewGuid().ToString("N");
         Check(schedule, id);
-        var topic = await broker.GetTopicAsync(schedule.Topic, cancellationToken).ConfigureAwait(false);
+        var topic = await broker.GetCurrentTopicAsync(schedule.Topic, cancellationToken).ConfigureAwait(false);
         CheckRepetition(schedule);
         if (schedule.Partition >= topic.Partitions)
             throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
@@ -151,7 +152,7 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
         CancellationToken cancellationToken)
     {
         CheckId(id);
-        var listing = await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        var listing = await broker.GetCurrentTopicAsync(topic, cancellationToken).ConfigureAwait(false);
         return (await FindPartitionAsync(listing.TopicId, id, mayCreate: false, cancellationToken).ConfigureAwait(false), listing.TopicId);
     }
 

@@ -57,11 +57,11 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         {
             clean(cuts);
         }
-        catch (DamagedLogException) when (cuts != log.Cuts)
+        catch (DamagedLogException) when (log.WasCutSince(cuts))
         {
             // The scan read a file that was being cut.
         }
-        catch (FileNotFoundException) when (cuts != log.Cuts || start != log.LogStartOffset)
+        catch (FileNotFoundException) when (log.WasCutSince(cuts) || start != log.LogStartOffset)
         {
             // A segment left the log before the scan reached it, and its files are deleted.
         }

@@ -10,7 +10,8 @@ namespace OrleansMq.Log;
 /// <param name="ErasedEnd">Below it, records may be missing without a trace; see <see cref="CompactionProgress.ErasedEnd"/>.</param>
 internal sealed record CompactionState(long FirstDirtyOffset, long EndOffset, long ErasedEnd)
 {
-    /// <summary>Nothing is known of a log that was compacted: anything may have been removed.</summary>
+    /// <summary>Nothing is known of a log that was compacted. <see cref="CompactionProgress.Opened"/> bounds what may have been
+    /// removed.</summary>
     public static readonly CompactionState Unknown = new(-1, long.MaxValue, long.MaxValue);
 }
 

@@ -9,6 +9,7 @@ namespace OrleansMq.Log;
 /// <remarks>
 /// <code>
 /// NoteGap    the file exists                                  before the first gap
+/// Opened     what a damaged file does not say is bounded      once the log is open
 /// Begin      end of what is compacted up                      before the first segment of a pass is replaced
 /// Erase      end of what is erased up                         before a segment is replaced by one that lacks a record without a trace,
 ///                                                             and before a replica takes batches from a leader that lacks some
@@ -40,21 +41,35 @@ internal sealed class CompactionProgress(IFileSystem files, string directory)
     /// <remarks>It may lie above the end of a replica's log, which is still catching up.</remarks>
     public long ErasedEnd => _state?.ErasedEnd ?? 0;
 
-    /// <summary>Reads the file. A damaged one costs time: all is cleaned again, and a cut begins again.</summary>
+    /// <summary>Reads the file. A damaged one costs time: all is cleaned again.</summary>
     public void Load()
     {
         lock (_lock)
             _state = CompactionCheckpoint.Read(files, directory);
     }
 
-    /// <summary>Bounds what is not known, once the log is open.</summary>
-    public void Opened(long logEndOffset)
+    /// <summary>Bounds what is not known, once the log is open. Of a damaged file the bounds are stored: with another high watermark the
+    /// next restart would find others.</summary>
+    /// <param name="logEndOffset">The log's end. What is erased may lie as high.</param>
+    /// <param name="highWatermark">The high watermark that was stored before the last pass, or later: what is compacted lies below it, and
+    /// so does no cut that keeps what is replicated. The log's end if none is known.</param>
+    /// <returns>False if the file is damaged.</returns>
+    /// <exception cref="IOException">The bounds could not be stored.</exception>
+    public bool Opened(long logEndOffset, long highWatermark)
     {
         lock (_lock)
         {
-            if (_state is { } state)
-                _state = state with { EndOffset = Math.Min(state.EndOffset, logEndOffset),
-                    ErasedEnd = state.ErasedEnd == long.MaxValue ? logEndOffset : state.ErasedEnd };
+            if (_state is not { } state)
+                return true;
+            var isKnown = state != CompactionState.Unknown;
+            var mostCompacted = isKnown ? logEndOffset : Math.Min(logEndOffset, highWatermark);
+            var bounded = state with { EndOffset = Math.Min(state.EndOffset, mostCompacted),
+                ErasedEnd = state.ErasedEnd == long.MaxValue ? logEndOffset : state.ErasedEnd };
+            if (isKnown)
+                _state = bounded;
+            else
+                Store(bounded);
+            return isKnown;
         }
     }
 

@@ -1,3 +1,5 @@
+using OrleansMq.Storage;
+
 namespace OrleansMq.Log;
 
 /// <summary>
@@ -27,6 +29,7 @@ namespace OrleansMq.Log;
 /// ForgetIncarnation   no incarnation                        written without a flush
 ///
 /// Freeze              nothing but ForgetIncarnation         a cut of the log was interrupted
+/// NoteFailure         nothing but ForgetIncarnation         a flush failed
 /// </code>
 /// The marks change by these transitions alone, each in one hold of the lock. A caller that read them, and wrote them back changed, would
 /// undo what another has stored meanwhile.
@@ -49,6 +52,7 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     private long _highWatermark;
     private CheckpointState? _intent;
     private bool _isFrozen;
+    private Exception? _failure;
 
     /// <summary>Guards the points and the file. Held during flushes.</summary>
     public Lock FlushLock { get; } = new();
@@ -225,12 +229,23 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     /// <see cref="FlushLock"/>.</summary>
     public void Freeze() => _isFrozen = true;
 
-    /// <summary>Refuses what would flush a log whose cut was interrupted. Under <see cref="FlushLock"/>.</summary>
+    /// <summary>A flush of the log, of its indexes or of the file failed. The system reports that once, and may have dropped the bytes: a
+    /// later flush would succeed without them. So nothing is flushed any more (proved by LogFlusherTests). Under
+    /// <see cref="FlushLock"/>.</summary>
+    /// <param name="fault">The first one stays.</param>
+    public void NoteFailure(Exception fault) => _failure ??= fault;
+
+    /// <summary>Refuses what would flush a log whose cut was interrupted, or of which a flush has failed. Under
+    /// <see cref="FlushLock"/>.</summary>
     /// <exception cref="InterruptedCutException">It waits to be opened again.</exception>
+    /// <exception cref="IOException">An earlier flush failed.</exception>
     public void ThrowIfFrozen()
     {
         if (_isFrozen)
             throw new InterruptedCutException(Path);
+        if (_failure is { } failure)
+            throw new IOException($"The log of '{Path}' is not flushed any more, since an earlier flush failed: {failure.Message}",
+                failure);
     }
 
     /// <summary>Writes the state into both slots, durably.</summary>
@@ -305,8 +320,8 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
         }
     }
 
-    /// <summary>Closes the file's handle unless it is in use.</summary>
-    public void CloseFile() => _file.Close();
+    /// <summary>Closes the file's handle once it is not in use.</summary>
+    public void CloseFile() => _file.CloseWhenIdle();
 
     private static bool IsBehind(LogPosition point, LogPosition cut) =>
         point.SegmentBase > cut.SegmentBase || (point.SegmentBase == cut.SegmentBase && point.Position > cut.Position);
@@ -323,8 +338,16 @@ internal sealed class DurablePoints(FileHandleCache cache, string directory)
     private void Write(in CheckpointState state)
     {
         ThrowIfFrozen();
-        using var lease = _file.Rent();
-        _checkpoint.Write(lease.File, state);
+        try
+        {
+            using var lease = _file.Rent();
+            _checkpoint.Write(lease.File, state);
+        }
+        catch (Exception fault) when (!DiskFaults.Passes(fault))
+        {
+            NoteFailure(fault);
+            throw;
+        }
         _marks = state.Replica;
         NoteSecured(state.FlushedPoint);
     }

@@ -215,7 +215,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         Close();
     }
 
-    /// <summary>Closes the handle once it is not leased, since another file has taken the name.</summary>
+    /// <summary>Closes the handle once it is not leased: another file has taken the name, or the log is closed.</summary>
     public void CloseWhenIdle()
     {
         lock (this)
@@ -274,7 +274,6 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
                 return new FileLease(this, _file!);
             }
             opened = cache.Open(Path, FileOpening.ReadWrite);
-            _doomed = false;
             Adopt(opened, leases: 1);
         }
         cache.Opened(this);
@@ -285,6 +284,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
     {
         _file = file;
         _used = true;
+        _doomed = false;
         Volatile.Write(ref _leases, leases);
     }
 

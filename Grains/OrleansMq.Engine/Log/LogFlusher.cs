@@ -1,3 +1,5 @@
+using OrleansMq.Storage;
+
 namespace OrleansMq.Log;
 
 /// <summary>Makes a log durable, and moves its <see cref="DurablePoints"/>.</summary>
@@ -5,12 +7,14 @@ namespace OrleansMq.Log;
 /// A background flush has two phases. Under the append lock it takes the log's end. Under the flush lock it makes all before that end
 /// durable, while appends go on. A truncation may come in between. It raises <see cref="SegmentList.Cuts"/>, and a flush that was prepared
 /// before gives up.
-/// <para>A failed flush is final: nothing of the log may be flushed again, since the system may have dropped the bytes.</para>
+/// <para>A failed flush is final: nothing of the log is flushed again, also not by a caller that waited for a lock meanwhile (see
+/// <see cref="DurablePoints.NoteFailure"/>). A fault that passes comes before any flush was tried.</para>
 /// </remarks>
 internal sealed class LogFlusher(LogParts log)
 {
     private readonly SegmentList _segments = log.Segments;
     private readonly DurablePoints _points = log.Points;
+    private readonly LogWriteback _writeback = new();
 
     /// <summary>Makes all before a position durable.</summary>
     /// <param name="target">At most the log's end.</param>
@@ -39,7 +43,7 @@ internal sealed class LogFlusher(LogParts log)
         {
             _points.ThrowIfFrozen();
             // A truncation has flushed the log.
-            if (cuts != _segments.Cuts)
+            if (_segments.WasCutSince(cuts))
                 return;
             FlushFiles(end);
             _points.Secure();
@@ -77,7 +81,7 @@ internal sealed class LogFlusher(LogParts log)
         lock (_points.FlushLock)
         {
             _points.ThrowIfFrozen();
-            if (cuts != _segments.Cuts || target.Offset < _points.RecoveryPoint.Offset)
+            if (_segments.WasCutSince(cuts) || target.Offset < _points.RecoveryPoint.Offset)
                 return false;
             MoveRecoveryPointTo(target, snapshot);
         }
@@ -90,8 +94,16 @@ internal sealed class LogFlusher(LogParts log)
     public void MoveRecoveryPointTo(LogPosition target, StateSnapshot snapshot)
     {
         FlushFiles(target);
-        FlushIndexes(target);
-        log.State.Save(snapshot);
+        try
+        {
+            FlushIndexes(target);
+            log.State.Save(snapshot);
+        }
+        catch (Exception fault) when (!DiskFaults.Passes(fault))
+        {
+            _points.NoteFailure(fault);
+            throw;
+        }
         _points.MoveRecoveryPoint(target, snapshot.Kinds, snapshot.HasTransactions);
         if (snapshot.Kinds != StateKinds.None)
             log.State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
@@ -101,16 +113,45 @@ internal sealed class LogFlusher(LogParts log)
     private HashSet<long> OffsetsOfSnapshotsToKeep(LogPosition recoveryPoint) =>
         [.. _segments.All.Select(segment => segment.BaseOffset), recoveryPoint.Offset];
 
+    /// <inheritdoc cref="LogWriteback.Advance"/>
+    /// <remarks>A flush that runs beside it could succeed for the bytes whose fault is reported here. So it waits, as it would for the
+    /// disk.</remarks>
+    public void WriteBack(bool wait)
+    {
+        lock (_points.FlushLock)
+        {
+            _points.ThrowIfFrozen();
+            try
+            {
+                _writeback.Advance(_segments.Active, wait);
+            }
+            // A volume that is full only now has dropped what it had accepted, as in a flush.
+            catch (Exception fault) when (!DiskFaults.IsNoHandle(fault))
+            {
+                _points.NoteFailure(fault);
+                throw;
+            }
+        }
+    }
+
     private void FlushFiles(LogPosition target)
     {
         if (_points.Covers(target))
             return;
-        foreach (var segment in _segments.All)
+        try
         {
-            if (segment.IsDirty && segment.BaseOffset <= target.SegmentBase)
-                segment.FlushLog();
+            foreach (var segment in _segments.All)
+            {
+                if (segment.IsDirty && segment.BaseOffset <= target.SegmentBase)
+                    TryFlush(segment, static segment => segment.FlushLog());
+            }
+            log.Directory.FlushIfChanged();
         }
-        log.Directory.FlushIfChanged();
+        catch (Exception fault) when (!DiskFaults.Passes(fault))
+        {
+            _points.NoteFailure(fault);
+            throw;
+        }
         _points.NoteFlushed(target);
     }
 
@@ -124,9 +165,21 @@ internal sealed class LogFlusher(LogParts log)
                 continue;
             if (log.State.Transactions.IsUsed)
                 segment.BeginAborted().EnsureFile();
-            hasNewFile |= segment.FlushIndexes();
+            TryFlush(segment, segment => hasNewFile |= segment.FlushIndexes());
         }
         if (hasNewFile)
             log.Directory.Flush();
+    }
+
+    private static void TryFlush(Segment segment, Action<Segment> flush)
+    {
+        try
+        {
+            flush(segment);
+        }
+        catch (FileNotFoundException) when (segment.IsRemoved)
+        {
+            // It has left the log meanwhile, and its files are deleted.
+        }
     }
 }

@@ -48,9 +48,19 @@ internal sealed class LogOpening(LogParts log, LogFlusher flusher, LogRetention 
         if (!isKnown)
             log.Points.CreateUnknown();
         var report = clean && IsEnd(start) ? OpenAtEnd(start) : Recover(start, checkpoint);
-        log.Compaction.Opened(log.Segments.Active.NextOffset);
+        BoundCompaction(checkpoint.Replica);
         retention.RemoveBelowLogStart(_ports.Now);
         return report;
+    }
+
+    // A copy without an incarnation has no high watermark, and is no member that could be missed.
+    private void BoundCompaction(in ReplicaMarks marks)
+    {
+        var end = log.Segments.Active.NextOffset;
+        if (!log.Compaction.Opened(end, marks.Incarnation == Guid.Empty ? end : marks.HighWatermark))
+            _ports.EngineLog.Write(EngineLogLevel.Warning,
+                $"'{Path.Combine(_directory.Path, CompactionCheckpoint.FileName)}' was damaged: the log is compacted again from its "
+                    + "start.");
     }
 
     private void Begin()

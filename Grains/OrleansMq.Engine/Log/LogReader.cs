@@ -92,7 +92,10 @@ internal sealed class LogReader(LogParts log, IndexRepair repair)
     /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
     public BatchBuffer? Copy(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes, long inMemoryTo = 0)
     {
-        var wanted = (int)Math.Min(Math.Max(maxBytes, first.SizeInBytes), segment.Size - position);
+        var left = segment.Size - position;
+        if (left < first.SizeInBytes)
+            throw new DamagedLogException(segment.Log.Path, position, first.BaseOffset, "the log was cut within the batch");
+        var wanted = (int)Math.Min(Math.Max(maxBytes, first.SizeInBytes), left);
         var bytes = ArrayPool<byte>.Shared.Rent(wanted);
         try
         {

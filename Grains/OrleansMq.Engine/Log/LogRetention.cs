@@ -104,6 +104,8 @@ internal sealed class LogRetention(LogParts log, LogFlusher flusher, SegmentRoll
     /// <summary>Removes the segments wholly below the log start offset, and deletes files that are due.</summary>
     public void RemoveBelowLogStart(long now)
     {
+        Invariant.Check(_segments.RemovalLock.IsHeldByCurrentThread || !_segments.AppendLock.IsHeldByCurrentThread,
+            "The removal lock was taken under the append lock.");
         lock (_segments.RemovalLock)
         {
             Segment[] removed;

@@ -1,3 +1,4 @@
+using OrleansMq.Diagnostics;
 using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
@@ -34,6 +35,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
     /// <exception cref="IOException">The disk failed: the log must be opened again before further use.</exception>
     public void TruncateTo(long endOffset)
     {
+        CheckLocks();
         if (endOffset >= _segments.Active.NextOffset)
             return;
         if (endOffset < log.Points.LogStartOffset)
@@ -50,6 +52,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
     /// <exception cref="IOException">The disk failed: the log must be opened again before further use.</exception>
     public void ResetTo(long logStartOffset)
     {
+        CheckLocks();
         lock (repair.Lock)
             lock (log.Points.FlushLock)
                 Interruptible(() => Empty(logStartOffset));
@@ -70,24 +73,40 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         log.Points.StartAt(_segments.End);
     }
 
+    private void CheckLocks() =>
+        Invariant.Check(_segments.RemovalLock.IsHeldByCurrentThread && _segments.AppendLock.IsHeldByCurrentThread,
+            "A log was cut without the locks that keep a compaction and the append loop out.");
+
     private void Interruptible(Action cut)
     {
         try
         {
             cut();
         }
-        catch (IOException fault) when (IsHalfDone && (fault is DiskFullException || DiskFaults.IsScarcity(fault)))
+        catch (Exception fault) when (IsHalfDone)
         {
-            log.Points.Freeze();
-            IsInterrupted = true;
+            if (DiskFaults.Passes(fault))
+            {
+                log.Points.Freeze();
+                IsInterrupted = true;
+            }
+            else
+            {
+                log.Points.NoteFailure(fault);
+            }
             throw;
+        }
+        finally
+        {
+            if (!IsHalfDone)
+                _segments.EndCut();
         }
     }
 
     private void Empty(long logStartOffset)
     {
         log.Ports.Cache.Probe(_segments.Active.Log.Path, Handles);
-        _segments.NoteCut();
+        _segments.BeginCut();
         IsHalfDone = true;
         log.Points.BeginEmptying(logStartOffset);
         var old = _segments.All;
@@ -105,7 +124,7 @@ internal sealed class LogTruncation(LogParts log, IndexRepair repair, LogFlusher
         var last = _segments.All[index];
         var cut = FindCut(last, endOffset);
         log.Ports.Cache.Probe(last.Log.Path, Handles);
-        _segments.NoteCut();
+        _segments.BeginCut();
         log.State.DeleteSnapshotsAfter(cut.Offset);
         log.Compaction.CutTo(cut.Offset);
         log.Points.Lower(cut, log.State.Known);

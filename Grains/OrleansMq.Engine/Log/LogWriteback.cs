@@ -23,7 +23,7 @@ internal readonly record struct WritebackStep(long From, long To, long AwaitedFr
 /// <summary>
 /// Writes bulk data to disk as it arrives. Gigabytes of dirty pages would delay every flush, also those of other logs.
 /// </summary>
-/// <remarks>Used by one thread at a time, outside any lock.</remarks>
+/// <remarks>Used under the flush lock.</remarks>
 internal sealed class LogWriteback
 {
     // The last step, and the segment that it was made in.

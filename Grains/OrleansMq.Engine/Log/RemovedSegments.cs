@@ -33,6 +33,16 @@ internal sealed class RemovedSegments
         }
     }
 
+    /// <summary>Closes the files of all segments, each once it is not in use. They stay, and are deleted when they are due.</summary>
+    public void CloseFiles()
+    {
+        Segment[] segments;
+        lock (_queue)
+            segments = [.. _queue.Select(static entry => entry.Segment)];
+        foreach (var segment in segments)
+            segment.CloseFiles();
+    }
+
     /// <summary>Deletes the files of all segments, since the log is closed.</summary>
     public void DeleteAll() => DeleteDue(long.MaxValue);
 }

@@ -58,11 +58,11 @@ internal sealed partial class Segment
             file.Delete();
     }
 
-    /// <summary>Closes handles that are not in use.</summary>
+    /// <summary>Closes the handles, each once it is not in use.</summary>
     public void CloseFiles()
     {
         foreach (var (file, _) in AllFiles())
-            file.Close();
+            file.CloseWhenIdle();
     }
 
     private IEnumerable<(CachedFile File, string Suffix)> AllFiles()

@@ -218,7 +218,7 @@ internal sealed partial class Segment
     }
 
     /// <summary>Makes the log file durable up to its size at the call. Never call it again after it threw: the page cache may have lost the
-    /// bytes.</summary>
+    /// bytes (see <see cref="DurablePoints.NoteFailure"/>).</summary>
     public void FlushLog()
     {
         var size = Size;

@@ -30,9 +30,13 @@ internal sealed class SegmentList
     /// <summary>Guards the list, the active segment and with it the log's end, and the log's <see cref="LogState"/>.</summary>
     public Lock AppendLock { get; } = new();
 
-    /// <summary>How often the log was cut or emptied. What was prepared before, by a flush or a cleaning, refers to bytes that are gone,
-    /// and gives up. It changes under the removal lock, the append lock and the flush lock, before the files do.</summary>
+    /// <summary>Raised when a cut of the log begins, and when it has ended: odd while one is under way, or has ended half-way. What was
+    /// prepared before, by a flush or a cleaning, refers to bytes that are gone, and gives up. It changes under the removal lock, the
+    /// append lock and the flush lock, before the files do and after.</summary>
     public int Cuts => _cuts;
+
+    /// <summary>Whether the log was being cut at some time since a caller read <see cref="Cuts"/>.</summary>
+    public bool WasCutSince(int cuts) => (cuts & 1) != 0 || cuts != _cuts;
 
     /// <summary>All segments, oldest first; never empty once the log is open. Not to be changed.</summary>
     public Segment[] All => _all;
@@ -81,7 +85,10 @@ internal sealed class SegmentList
     }
 
     /// <summary>Notes that the log is about to be cut or emptied.</summary>
-    public void NoteCut() => _cuts++;
+    public void BeginCut() => _cuts = (_cuts + 1) | 1;
+
+    /// <summary>Notes that a cut has ended, or has changed nothing.</summary>
+    public void EndCut() => _cuts = (_cuts + 1) & ~1;
 
     /// <summary>Replaces the whole list.</summary>
     public void Set(Segment[] segments) => _all = segments;

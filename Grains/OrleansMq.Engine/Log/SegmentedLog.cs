@@ -44,7 +44,6 @@ internal sealed class SegmentedLog
     private readonly TimeLookup _times;
     private readonly LogRetention _retention;
     private readonly LogTruncation _truncation;
-    private readonly LogWriteback _writeback = new();
 
     private SegmentedLog(LogParts parts, bool clean)
     {
@@ -207,12 +206,28 @@ internal sealed class SegmentedLog
 
     /// <summary>Reads whole batches. See <see cref="LogReader.Read"/>.</summary>
     /// <returns>Null if there is nothing below the limit.</returns>
-    public BatchBuffer? Read(long offset, long limit, int maxBytes) => _reader.Read(offset, limit, maxBytes, allowsSlice: false).Batches;
+    /// <exception cref="CutDuringReadException">The log was cut meanwhile.</exception>
+    public BatchBuffer? Read(long offset, long limit, int maxBytes) => Read(offset, limit, maxBytes, allowsSlice: false).Batches;
 
     /// <summary>Reads whole batches, or returns their position. See <see cref="LogReader.Read"/>.</summary>
     /// <returns>Both null if there is nothing below the limit.</returns>
+    /// <exception cref="CutDuringReadException">The log was cut meanwhile.</exception>
     public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
-        _reader.Read(offset, limit, maxBytes, allowsSlice: true);
+        Read(offset, limit, maxBytes, allowsSlice: true);
+
+    // A read takes no lock, and may see anything of a file that is being cut.
+    private (BatchBuffer? Batches, LogSlice? Slice) Read(long offset, long limit, int maxBytes, bool allowsSlice)
+    {
+        var cuts = Cuts;
+        try
+        {
+            return _reader.Read(offset, limit, maxBytes, allowsSlice);
+        }
+        catch (Exception fault) when (_segments.WasCutSince(cuts))
+        {
+            throw new CutDuringReadException(Directory, fault);
+        }
+    }
 
     /// <summary>Reads whole batches, and finds which of them belong to aborted transactions. See <see cref="LogReader.Read"/>.</summary>
     /// <returns>Null if there is nothing below the limit.</returns>
@@ -251,6 +266,7 @@ internal sealed class SegmentedLog
     {
         if (!State.Transactions.HasAborted || from >= end)
             return [];
+        var cuts = Cuts;
         var found = new List<AbortedTransaction>();
         try
         {
@@ -261,6 +277,10 @@ internal sealed class SegmentedLog
                     break;
             }
             return AreInPlace(segments, first, end) ? found : null;
+        }
+        catch (Exception fault) when (_segments.WasCutSince(cuts))
+        {
+            throw new CutDuringReadException(Directory, fault);
         }
         catch (FileNotFoundException) when (segments.Any(static segment => segment.IsRemoved))
         {
@@ -282,10 +302,34 @@ internal sealed class SegmentedLog
     }
 
     /// <inheritdoc cref="TimeLookup.FindAtOrAfter"/>
-    public FoundRecord? FindAtOrAfter(long timestamp, long limit) => _times.FindAtOrAfter(timestamp, limit);
+    /// <exception cref="CutDuringReadException">The log was cut meanwhile.</exception>
+    public FoundRecord? FindAtOrAfter(long timestamp, long limit)
+    {
+        var cuts = Cuts;
+        try
+        {
+            return _times.FindAtOrAfter(timestamp, limit);
+        }
+        catch (Exception fault) when (_segments.WasCutSince(cuts))
+        {
+            throw new CutDuringReadException(Directory, fault);
+        }
+    }
 
     /// <inheritdoc cref="TimeLookup.FindMaxTimestamp"/>
-    public FoundRecord? FindMaxTimestamp(long limit) => _times.FindMaxTimestamp(limit);
+    /// <exception cref="CutDuringReadException">The log was cut meanwhile.</exception>
+    public FoundRecord? FindMaxTimestamp(long limit)
+    {
+        var cuts = Cuts;
+        try
+        {
+            return _times.FindMaxTimestamp(limit);
+        }
+        catch (Exception fault) when (_segments.WasCutSince(cuts))
+        {
+            throw new CutDuringReadException(Directory, fault);
+        }
+    }
 
     /// <inheritdoc cref="DurablePoints.SecuredOffset"/>
     public long SecuredOffset => _points.SecuredOffset;
@@ -297,19 +341,18 @@ internal sealed class SegmentedLog
     public LogPosition RecoveryPoint => _points.RecoveryPoint;
 
     /// <inheritdoc cref="LogFlusher.FlushTo"/>
-    /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes.</remarks>
+    /// <remarks>After a fault that does not pass, it throws: the system may have dropped the bytes.</remarks>
     public void FlushTo(LogPosition target, bool secure) => _flusher.FlushTo(target, secure);
 
     /// <inheritdoc cref="LogFlusher.Flush"/>
-    /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes.</remarks>
+    /// <remarks>After a fault that does not pass, it throws: the system may have dropped the bytes.</remarks>
     public void Flush() => _flusher.Flush();
 
     /// <inheritdoc cref="LogFlusher.MoveRecoveryPoint"/>
     public bool MoveRecoveryPoint() => _flusher.MoveRecoveryPoint();
 
-    /// <inheritdoc cref="LogWriteback.Advance"/>
-    /// <remarks>Called by one thread at a time, outside any lock.</remarks>
-    public void WriteBack(bool wait) => _writeback.Advance(_segments.Active, wait);
+    /// <inheritdoc cref="LogFlusher.WriteBack"/>
+    public void WriteBack(bool wait) => _flusher.WriteBack(wait);
 
     /// <summary>Writes out what the active segment's indexes hold in memory, and releases that memory.</summary>
     public void WriteIndexes()
@@ -322,11 +365,13 @@ internal sealed class SegmentedLog
         }
     }
 
-    /// <summary>Closes files that are open and not in use. They are opened again on use.</summary>
+    /// <summary>Closes the files of the log, and those of segments that have left it, each once it is not in use. They are opened again on
+    /// use.</summary>
     public void CloseFiles()
     {
         foreach (var segment in _segments.All)
             segment.CloseFiles();
+        _parts.Removed.CloseFiles();
         _points.CloseFile();
     }
 
@@ -366,6 +411,9 @@ internal sealed class SegmentedLog
     /// <inheritdoc cref="SegmentList.Cuts"/>
     public int Cuts => _segments.Cuts;
 
+    /// <inheritdoc cref="SegmentList.WasCutSince"/>
+    public bool WasCutSince(int cuts) => _segments.WasCutSince(cuts);
+
     /// <inheritdoc cref="CompactionProgress.FirstDirtyOffset"/>
     public long FirstDirtyOffset => _parts.Compaction.FirstDirtyOffset;
 
@@ -385,10 +433,14 @@ internal sealed class SegmentedLog
     }
 
     /// <summary>Stores durably that a pass of a cleaning is about to replace segments: see
-    /// <see cref="CompactionProgress.Begin"/>.</summary>
+    /// <see cref="CompactionProgress.Begin"/>. Stores the high watermark before that: should the other file be damaged, it tells how far a
+    /// pass can have come.</summary>
     /// <returns>False, with nothing done, if the log was cut since.</returns>
-    public bool BeginPass(long firstDirtyOffset, long endOffset, int cuts) =>
-        UnlessCut(cuts, progress => progress.Begin(firstDirtyOffset, endOffset));
+    public bool BeginPass(long firstDirtyOffset, long endOffset, int cuts) => UnlessCut(cuts, progress =>
+    {
+        _points.WriteHighWatermark();
+        progress.Begin(firstDirtyOffset, endOffset);
+    });
 
     /// <summary>Stores durably that a pass has replaced the segments below an offset.</summary>
     /// <returns>False, with nothing done, if the log was cut since.</returns>
@@ -403,7 +455,7 @@ internal sealed class SegmentedLog
     {
         lock (RemovalLock)
         {
-            if (cuts != Cuts)
+            if (WasCutSince(cuts))
                 return false;
             change(_parts.Compaction);
             return true;
@@ -466,7 +518,7 @@ internal sealed class SegmentedLog
         lock (RemovalLock)
         {
             var first = _segments.IndexOf(old);
-            if (first < 0 || cuts != Cuts)
+            if (first < 0 || WasCutSince(cuts))
                 return false;
             var end = _segments.All[first + old.Count].BaseOffset;
             SegmentSwap.Exchange(_parts.Ports.Files, Directory, old, cleaned, end);

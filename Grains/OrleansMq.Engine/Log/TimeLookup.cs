@@ -44,6 +44,18 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: a large batch has to be decompressed.</exception>
     public FoundRecord? FindMaxTimestamp(long limit)
     {
+        var largest = LargestTimestamp(limit, ofRecords: false);
+        if (largest < 0)
+            return null;
+        if (FindAtOrAfter(largest, limit) is { } found)
+            return found;
+        // The headers of batches that compaction has emptied, and time indexes, still have the timestamps of records that are gone.
+        largest = LargestTimestamp(limit, ofRecords: true);
+        return largest < 0 ? null : FindAtOrAfter(largest, limit);
+    }
+
+    private long LargestTimestamp(long limit, bool ofRecords)
+    {
         var largest = -1L;
         var segments = log.Segments.All;
         var start = log.Points.LogStartOffset;
@@ -53,18 +65,18 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
             try
             {
                 // The segment's largest timestamp may be that of a record that was deleted or is not visible yet.
-                var whole = segment.BaseOffset >= start && segment.NextOffset <= limit;
-                largest = Math.Max(largest, whole ? segment.MaxTimestamp : FindMaxTimestampIn(segment, start, limit));
+                var whole = !ofRecords && segment.BaseOffset >= start && segment.NextOffset <= limit;
+                largest = Math.Max(largest, whole ? segment.MaxTimestamp : FindMaxTimestampIn(segment, start, limit, ofRecords));
             }
             catch (FileNotFoundException) when (segment.IsRemoved)
             {
                 // Its records are below the log start offset by now, or in the segment that replaced it.
             }
         }
-        return largest < 0 ? null : FindAtOrAfter(largest, limit);
+        return largest;
     }
 
-    private long FindMaxTimestampIn(Segment segment, long start, long limit)
+    private long FindMaxTimestampIn(Segment segment, long start, long limit, bool ofRecords)
     {
         var largest = -1L;
         if (!reader.TryFindBatch(segment, start, out var from, out _))
@@ -76,7 +88,7 @@ internal sealed class TimeLookup(LogParts log, LogReader reader, IndexRepair rep
         {
             if (walker.Header.MaxTimestamp <= largest)
                 continue;
-            largest = walker.Header.BaseOffset >= start ? walker.Header.MaxTimestamp
+            largest = !ofRecords && walker.Header.BaseOffset >= start ? walker.Header.MaxTimestamp
                 : Math.Max(largest, FindMaxTimestampOf(segment, walker.Position, walker.Header, start, limit));
         }
         return largest;

@@ -50,16 +50,16 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IAppend, IValu
     public bool IsLeftOut => Ids is not null && Dedupe.LeftOut == Ids.Length;
     /// <summary>The header of the control batch that claims the <see cref="Ids"/>, right before the batch.</summary>
     public RecordBatchHeader Claim { get; set; }
-    /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/>.</summary>
+    /// <summary>Whether the batch was in the log before, at <see cref="OriginalOffset"/> if that is known.</summary>
     public bool IsDuplicate { get; set; }
-    /// <summary>The base offset of a duplicate's original.</summary>
+    /// <summary>The base offset of a duplicate's original; -1: it is forgotten.</summary>
     public long OriginalOffset { get; set; }
-    /// <summary>The offset after the last record of a duplicate's original.</summary>
+    /// <summary>The offset after the last record of a duplicate's original; if that is forgotten, one that is not below it.</summary>
     public long OriginalEnd { get; set; }
     /// <inheritdoc/>
     public Acks Acks { get; set; }
     /// <inheritdoc/>
-    public bool IsWritten => IsDecided && _result.Error == ErrorCode.None;
+    public bool IsWritten => IsDecided && _result.Error is ErrorCode.None or ErrorCode.DuplicateSequenceNumber;
     /// <summary>Its number while it <see cref="IsWaiting"/>.</summary>
     public long Waiter { get; set; }
     /// <summary>Whether it is in the log and waits for other replicas. The partition's replication then completes it.</summary>

@@ -14,7 +14,7 @@ namespace OrleansMq.Partitions;
 /// without that lock: what was appended before the reset is part of the flush, what comes later is noted for the next.
 /// <para>Failures: a failed flush takes the partition offline and fails the round that waits for it. It is never retried. A full disk, or a
 /// file that cannot be opened for lack of handles, leaves the partition online: no flush was tried. The round fails, and the records stay
-/// noted, so that the timer flushes them.</para>
+/// noted, so that the timer flushes them. So they do after a bug in a background flush, which is logged.</para>
 /// </remarks>
 internal sealed class PartitionFlusher(Partition partition)
 {
@@ -173,28 +173,36 @@ internal sealed class PartitionFlusher(Partition partition)
         // Before the flush: records appended from here on schedule the next one.
         var (records, since) = (Volatile.Read(ref _notedRecords), Volatile.Read(ref _notedSince));
         Volatile.Write(ref _notedRecords, 0);
-        if (!isCheckpointDue)
-        {
-            var isDone = !_isCheckpointWanted;
-            if (isDone)
-                Volatile.Write(ref _isScheduled, 0);
-            if (partition.Flush() is not null)
-                Restore(records, since);
-            else
-                partition.Replication.OnFlushed();
-            return isDone;
-        }
-        _isCheckpointWanted = false;
-        _lastCheckpoint = now;
-        Volatile.Write(ref _isScheduled, 0);
-        if (partition.Checkpoint() is not null)
+        if (isCheckpointDue)
+            (_isCheckpointWanted, _lastCheckpoint) = (false, now);
+        var isDone = !_isCheckpointWanted;
+        if (isDone)
+            Volatile.Write(ref _isScheduled, 0);
+        if (!TryFlush(isCheckpointDue))
         {
             Restore(records, since);
-            WantCheckpoint();
+            if (isCheckpointDue)
+                WantCheckpoint();
         }
-        else
+        return isDone;
+    }
+
+    // A bug concerns this partition alone, and the next tick tries again.
+    private bool TryFlush(bool isCheckpoint)
+    {
+        try
+        {
+            if ((isCheckpoint ? partition.Checkpoint() : partition.Flush()) is not null)
+                return false;
             partition.Replication.OnFlushed();
-        return true;
+            return true;
+        }
+        catch (Exception bug)
+        {
+            partition.Ports.FailedFlushes.Write(EngineLogLevel.Error,
+                $"A bug in OrleansMq stopped the background flush of {partition.TopicPartition}: {bug.Message} Please report it.", bug);
+            return false;
+        }
     }
 
     // The flush could not be done for the moment: its records are due at once.

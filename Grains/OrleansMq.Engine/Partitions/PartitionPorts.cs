@@ -23,6 +23,7 @@ internal sealed class PartitionPorts
         CallerWrites = new CallerWrites(options.TimeProvider);
         Space = new FreeSpaceGuard(files, options.DataDirectory, options.MinFreeBytes, options.TimeProvider, options.Log);
         FailedWrites = new RareLine(options.Log, options.TimeProvider);
+        FailedFlushes = new RareLine(options.Log, options.TimeProvider);
         MissingCodecs = new RareLine(options.Log, options.TimeProvider);
         FailedLetters = new RareLine(options.Log, options.TimeProvider);
         FailedSchedules = new RareLine(options.Log, options.TimeProvider);
@@ -57,6 +58,8 @@ internal sealed class PartitionPorts
     public FreeSpaceGuard Space { get; }
     /// <summary>Lines about writes that failed and were undone: a full volume refuses every append.</summary>
     public RareLine FailedWrites { get; }
+    /// <summary>Lines about background flushes that a bug stopped: each tick tries them again.</summary>
+    public RareLine FailedFlushes { get; }
     /// <summary>Publishes dead letters to other partitions.</summary>
     public IDeadLetterPort DeadLetters { get; set; } = NoDeadLetters.Instance;
     /// <summary>Lines about dead letters that could not be published: they are retried each second.</summary>

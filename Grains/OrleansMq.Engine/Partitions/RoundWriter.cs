@@ -97,7 +97,9 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
             return;
         }
         var header = operation.Header;
-        // Also one whose offset is forgotten is in the log.
+        // Also one whose offset is forgotten is in the log. Its producer takes the answer for an acknowledgement, so it waits like one.
+        if (decision.Outcome == ProducerOutcome.DuplicateSequence)
+            (operation.IsDuplicate, operation.OriginalOffset, operation.OriginalEnd) = (true, -1, decision.LastOffset + 1);
         var refusal = decision.Outcome == ProducerOutcome.DuplicateSequence ? null : operation.Refusal;
         operation.Decide(refusal ?? ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
         {

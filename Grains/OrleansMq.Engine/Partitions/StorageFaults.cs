@@ -17,7 +17,7 @@ internal static class StorageFaults
     public static bool IsOfContent(Exception fault) => fault is InvalidDataException or UnknownTransitionException;
 
     /// <summary>Whether a fault passes by itself, and leaves the log as it was: it is no sign of damage.</summary>
-    public static bool Passes(Exception fault) => fault is DiskFullException || DiskFaults.IsScarcity(fault);
+    public static bool Passes(Exception fault) => fault is CutDuringReadException || DiskFaults.Passes(fault);
 
     /// <summary>Whether a failed write left the log as it was. The file is there, and ends where it did.</summary>
     public static bool IsUndone(Exception fault) =>
@@ -38,7 +38,8 @@ internal static class StorageFaults
     };
 
     /// <summary>Returns the message for a failed read that says nothing of the file; the partition stays online.</summary>
-    public static string DescribeUnread(Exception fault) => $"{fault.Message} {MoreHandles} Retry.";
+    public static string DescribeUnread(Exception fault) => fault is CutDuringReadException ? fault.Message
+        : $"{fault.Message} {MoreHandles} Retry.";
 
     /// <summary>Returns the message for batches that are written, but could not be flushed yet; the partition stays online.</summary>
     public static string DescribeUnflushed(string directory, Exception fault) => "The batch is written, but not flushed yet: "

@@ -9,7 +9,8 @@ internal enum ProducerOutcome
     Accept = 1,
     /// <summary>It is already in the log: answer with the original's offset, once the original is below the high watermark.</summary>
     Duplicate = 2,
-    /// <summary>It is already in the log, but so old that its offset is forgotten.</summary>
+    /// <summary>It is already in the log, but so old that its offset is forgotten: answer so, once all that it may be is below the high
+    /// watermark.</summary>
     DuplicateSequence = 3,
     /// <summary>It is neither the next in sequence nor known to be in the log.</summary>
     OutOfOrderSequence = 4,
@@ -26,7 +27,8 @@ internal enum ProducerOutcome
 /// <summary>The decision on one batch.</summary>
 /// <param name="Outcome">How to handle the batch.</param>
 /// <param name="BaseOffset">For a duplicate, the original's first offset; otherwise -1.</param>
-/// <param name="LastOffset">For a duplicate, the original's last offset; otherwise -1.</param>
+/// <param name="LastOffset">For a duplicate, the original's last offset; for one whose offset is forgotten, the last one that it can be;
+/// otherwise -1.</param>
 /// <param name="ExpectedSequence">For a wrong sequence, the one that would have been accepted; otherwise -1.</param>
 /// <param name="KnownEpoch">For a wrong epoch of a producer or coordinator, the newest known one; otherwise -1.</param>
 internal readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1,

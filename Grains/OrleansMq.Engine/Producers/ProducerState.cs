@@ -124,7 +124,7 @@ internal struct ProducerState
             || OutboxProducers.IsOutbox(batch.ProducerId, batch.ProducerEpoch))
             return CheckSkipping(batch);
         return StartedAtZero && IsBefore(batch.LastSequence, this[_count - 1].BaseSequence)
-            ? new ProducerDecision(ProducerOutcome.DuplicateSequence)
+            ? new ProducerDecision(ProducerOutcome.DuplicateSequence, LastOffset: this[_count - 1].BaseOffset - 1)
             : new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(Epoch));
     }
 

@@ -17,6 +17,8 @@ internal sealed class Consumer(Attach attach, int priority)
     /// <summary>Whether it stands in the ring.</summary>
     public bool IsInRing { get; set; }
     public bool IsAttached { get; set; } = true;
+    /// <summary>Whether it receives nothing more.</summary>
+    public bool HasYielded { get; set; }
 }
 
 /// <summary>Gives consumers with credit their turns: the highest priority first, in a circle within one. Each step takes constant time,
@@ -37,8 +39,8 @@ internal sealed class ConsumerRing
 
     public Consumer? Find(long attachment) => _consumers.GetValueOrDefault(attachment);
 
-    /// <summary>With a single active consumer, the one that receives until it leaves. The next is that of the highest priority, and of
-    /// those the oldest.</summary>
+    /// <summary>With a single active consumer, the one that receives until it leaves, or gives its turn up. The next is that of the highest
+    /// priority, and of those the oldest.</summary>
     public Consumer? Active { get; private set; }
 
     public void Attach(Consumer consumer)
@@ -55,8 +57,20 @@ internal sealed class ConsumerRing
         consumer.IsAttached = false;
         _consumers.Remove(consumer.Attachment);
         _beside.Remove(consumer);
+        EndTurn(consumer);
+    }
+
+    /// <summary>A consumer receives nothing more.</summary>
+    public void Yield(Consumer consumer)
+    {
+        (consumer.HasYielded, consumer.Credit) = (true, 0);
+        EndTurn(consumer);
+    }
+
+    private void EndTurn(Consumer consumer)
+    {
         if (Active == consumer)
-            Active = _consumers.Values.Where(static other => other.Priority > Beside)
+            Active = _consumers.Values.Where(static other => other is { Priority: > Beside, HasYielded: false })
                 .OrderByDescending(static other => other.Priority).ThenBy(static other => other.Attachment).FirstOrDefault();
     }
 
@@ -65,6 +79,8 @@ internal sealed class ConsumerRing
 
     public void AddCredit(Consumer consumer, int credit)
     {
+        if (consumer.HasYielded)
+            return;
         consumer.Credit += credit;
         if (consumer is not { IsAttached: true, IsInRing: false, Credit: > 0 })
             return;

@@ -206,6 +206,10 @@ internal sealed partial class Cursor
                 _consumers.AddCredit(consumer, grant.Credit);
                 break;
             case GrantCredit: break;
+            case Yield yield when _consumers.Find(yield.Attachment) is { } consumer && _rules.EndsTurn:
+                _consumers.Yield(consumer);
+                break;
+            case Yield: break;
             case SetLockDuration set when _consumers.Find(set.Attachment) is { } consumer:
                 consumer.LockDurationMs = set.LockDurationMs;
                 break;

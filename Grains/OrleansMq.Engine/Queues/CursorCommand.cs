@@ -143,6 +143,11 @@ internal sealed record SetLockDuration(long Attachment, long LockDurationMs) : C
 /// <summary>A consumer takes so many more records.</summary>
 internal sealed record GrantCredit(long Attachment, int Credit) : CursorCommand;
 
+/// <summary>A consumer receives nothing more, and is no longer the single active one: the next one's turn begins. It keeps what it holds
+/// until that is settled or comes back, or it detaches.</summary>
+/// <param name="Attachment">The consumer.</param>
+internal sealed record Yield(long Attachment) : CursorCommand;
+
 /// <summary>A command that is answered, by exactly one <see cref="Answer"/>, unless its id is <see cref="NoAnswer"/>.</summary>
 internal abstract record CursorRequest(long RequestId) : CursorCommand
 {

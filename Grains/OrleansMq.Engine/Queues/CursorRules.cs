@@ -106,6 +106,9 @@ internal class CursorRules
     /// <summary>Returns the credit that returns with a record.</summary>
     public virtual int CreditReturned(bool isWindow) => isWindow ? 1 : 0;
 
+    /// <summary>Whether a consumer that gives its turn up receives nothing more.</summary>
+    public virtual bool EndsTurn => true;
+
     /// <summary>Whether one consumer at a time receives.</summary>
     public virtual bool IsSingleActive(CursorConfiguration configuration) => configuration.IsSingleActiveConsumer;
 

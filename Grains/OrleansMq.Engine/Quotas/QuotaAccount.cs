@@ -128,15 +128,35 @@ internal sealed class QuotaAccount
 
     /// <summary>Takes units, unless others are owed already.</summary>
     /// <returns>Zero: they were taken. Else how long until nothing is owed.</returns>
-    public TimeSpan ChargeUnlessOwed(double units)
+    public TimeSpan ChargeUnlessOwed(double units) => ChargeUnlessOwed(units, out _);
+
+    /// <summary>Takes units, unless others are owed already.</summary>
+    /// <param name="units">The units.</param>
+    /// <param name="taken">What was taken, for <see cref="TakeBack"/>: more is not owed.</param>
+    /// <returns>Zero: they were taken. Else how long until nothing is owed.</returns>
+    public TimeSpan ChargeUnlessOwed(double units, out double taken)
+    {
+        lock (_lock)
+        {
+            taken = 0;
+            Pass();
+            if (_bucket.Wait is > 0 and var wait)
+                return Limited(wait);
+            var before = _bucket.Tokens;
+            Use(units);
+            taken = before - _bucket.Tokens;
+            return TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>Gives back what a request took that did nothing. It stays among what <see cref="Describe"/> tells of the last
+    /// seconds.</summary>
+    public void TakeBack(double taken)
     {
         lock (_lock)
         {
             Pass();
-            if (_bucket.Wait is > 0 and var wait)
-                return Limited(wait);
-            Use(units);
-            return TimeSpan.Zero;
+            _bucket.TakeBack(taken);
         }
     }
 

@@ -41,4 +41,7 @@ internal struct TokenBucket
 
     /// <summary>Takes units, also more than there are.</summary>
     public void Take(double units) => _tokens = Math.Max(_tokens - units, -_rate * MostDebt);
+
+    /// <summary>Gives units back that were taken.</summary>
+    public void TakeBack(double units) => _tokens = Math.Min(_tokens + units, Capacity);
 }

@@ -18,9 +18,7 @@ internal sealed partial class Replica
                 _ports.Warn(Key, $"Refused damaged batches of {TopicPartition} from broker {push.Leader}: {damage}");
                 break;
             case Push push:
-                // An empty log may begin again at the first batch.
-                Step(() => Take(push, reply is { IsCatchUp: true }), reply, mayCut: push.LogStart > Partition.LogStartOffset
-                    || Partition.LogStartOffset == Partition.LogEndOffset);
+                Take(push, reply);
                 if (reply is { IsCatchUp: true })
                     WriteBack();
                 break;
@@ -36,15 +34,42 @@ internal sealed partial class Replica
         }
     }
 
+    // The log may change while a step waits for the append lock, under which the removal lock must not be taken.
+    private void Take(Push push, BundleReply? reply)
+    {
+        var isCatchUp = reply is { IsCatchUp: true };
+        var (mayCut, isLeft) = (MayCut(push), false);
+        Step(() =>
+        {
+            isLeft = !mayCut && MayCut(push);
+            if (!isLeft)
+                Take(push, isCatchUp);
+        }, reply, mayCut);
+        if (isLeft)
+            Step(() => Take(push, isCatchUp), reply, mayCut: true);
+    }
+
+    // An empty log may begin again at the first batch.
+    private bool MayCut(Push push) =>
+        push.LogStart > Partition.LogStartOffset || Partition.LogStartOffset == Partition.LogEndOffset;
+
     private void Take(Push push, bool isCatchUp)
     {
         var before = _view!.LogEndOffset;
-        _follower!.OnPush(push);
-        var records = _view.LogEndOffset - before;
-        if (records > 0 && !isCatchUp)
-            _ports.Pace.NoteLive();
-        if (records > 0)
-            FlushTaken(records);
+        try
+        {
+            _follower!.OnPush(push);
+        }
+        finally
+        {
+            // A push that was taken in part has the rest of it resent, and skips what is here: no other call would flush that.
+            if (_view.LogEndOffset - before is > 0 and var records)
+            {
+                if (!isCatchUp)
+                    _ports.Pace.NoteLive();
+                FlushTaken(records);
+            }
+        }
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
             leader.StopIfReplaced(Now);
     }
@@ -124,21 +149,11 @@ internal sealed partial class Replica
             if (read is not null && !ReplicatedBatches.TrySplit(read.Memory, batches))
                 throw new DamagedLogException(_log.Directory, 0, fill.From, "what was read is not whole record batches");
         }
-        catch (Exception fault) when (StorageFaults.Passes(fault))
+        catch (Exception fault)
         {
             read?.Dispose();
-            // An empty push would tell the follower that compaction left nothing here.
-            _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeUnread(fault)}");
-            Step(() => leader.OnPushNotFilled(fill.To));
+            EndUnread(leader, fill, fault);
             return;
-        }
-        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
-        {
-            read?.Dispose();
-            // A read concurrent with a truncation may see anything.
-            if (ReferenceEquals(leader, _leader) && leader.Status == LeaderStatus.Leading)
-                Partition.GoOffline(StorageFaults.Describe(_log!.Directory, fault), fault);
-            (read, batches) = (null, []);
         }
         var end = batches.Count > 0 ? batches[^1].NextOffset : fill.Limit;
         Step(() =>
@@ -147,5 +162,16 @@ internal sealed partial class Replica
             if (read is not null)
                 _effects.Add(new Release(read));
         });
+    }
+
+    // On a thread of the pool, where an exception would end the process. No push follows: an empty one would tell the follower that
+    // compaction left nothing there.
+    private void EndUnread(LeaderReplica leader, FillPush fill, Exception fault)
+    {
+        if (StorageFaults.Passes(fault))
+            _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeUnread(fault)}");
+        else if (ReferenceEquals(leader, _leader) && leader.Status == LeaderStatus.Leading)
+            Partition.GoOffline(DescribeFault(fault), fault);
+        Step(() => leader.OnPushNotFilled(fill.To));
     }
 }

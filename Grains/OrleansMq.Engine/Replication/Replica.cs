@@ -166,12 +166,14 @@ internal sealed partial class Replica
         catch (Exception fault)
         {
             // The state of the log, or of the roles, is unknown.
-            Partition.GoOffline(StorageFaults.IsStorageFault(fault) || StorageFaults.IsOfContent(fault)
-                ? StorageFaults.Describe(_log.Directory, fault)
-                : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
+            Partition.GoOffline(DescribeFault(fault), fault);
         }
         Pump(reply);
     }
+
+    private string DescribeFault(Exception fault) => StorageFaults.IsStorageFault(fault) || StorageFaults.IsOfContent(fault)
+        ? StorageFaults.Describe(_log!.Directory, fault)
+        : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
 
     private void StepLocked(Action input)
     {

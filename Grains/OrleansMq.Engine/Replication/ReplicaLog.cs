@@ -4,7 +4,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Replication;
 
-/// <summary>A follower could not append a push, and no part of it is in the log: as if the push was lost.</summary>
+/// <summary>A follower could not append some batches of a push, of which nothing is in the log. Batches before them may be: as if the rest
+/// of the push was lost.</summary>
 internal sealed class PushNotTakenException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>A partition's log as the roles use it. Called under the append lock; calls that may truncate, also under the removal

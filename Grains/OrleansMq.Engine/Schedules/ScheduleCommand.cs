@@ -51,27 +51,51 @@ internal readonly record struct FoundTarget(Guid TopicId, ScheduleTarget? Target
     /// repeat.</summary>
     public string? Zone { get; init; }
 
-    /// <summary>What is looked up of it. Records of which it is the same wait together.</summary>
-    public (Guid TopicId, string? Zone) Place => (TopicId, Zone);
+    /// <summary>Whether the topic would refuse the record by its configuration: it waits, and is tried again.</summary>
+    public bool IsRefused { get; init; }
+
+    /// <summary>What the record waits for. Records of which it is the same wait together.</summary>
+    public WaitingPlace Place => new(TopicId, Zone, IsRefused);
 
     /// <summary>The first firing behind both this one and the time of the read; null: the record does not repeat, or no more.</summary>
     public long? NextDue { get; init; }
+}
+
+/// <summary>What due records wait for that are set aside.</summary>
+/// <param name="TopicId">The topic.</param>
+/// <param name="Zone">The time zone by which they repeat; see <see cref="FoundTarget.Zone"/>.</param>
+/// <param name="IsRefused">Whether the topic refuses them.</param>
+internal readonly record struct WaitingPlace(Guid TopicId, string? Zone, bool IsRefused)
+{
+    /// <summary>The place of the records that a topic refuses.</summary>
+    public static WaitingPlace OfRefused(Guid topicId) => new(topicId, null, IsRefused: true);
 }
 
 /// <summary>The answer to <see cref="PublishIntent"/>.</summary>
 /// <param name="Target">The target.</param>
 /// <param name="FirstSequence">The first sequence of the intent.</param>
 /// <param name="Outcome">What the target did.</param>
-/// <param name="Refused">The number of records that the target refused for good: they are dropped.</param>
-internal sealed record IntentAnswered(ScheduleTarget Target, long FirstSequence, PublishOutcome Outcome, int Refused = 0)
-    : ScheduleCommand;
+internal sealed record IntentAnswered(ScheduleTarget Target, long FirstSequence, PublishOutcome Outcome) : ScheduleCommand
+{
+    /// <summary>The first record that the target refused by its configuration: it has those before it, and was not sent those behind it.
+    /// Null: it has all.</summary>
+    public RefusedRecord? Refused { get; init; }
+}
+
+/// <summary>A record of an intent that its target refused.</summary>
+/// <param name="Index">Which one of the intent.</param>
+/// <param name="Bytes">How many bytes its value has in the schedules' log.</param>
+/// <param name="Repeats">Whether it is a firing of a schedule that repeats.</param>
+/// <param name="IsLast">Whether no firing follows it.</param>
+internal readonly record struct RefusedRecord(int Index, int Bytes, bool Repeats = false, bool IsLast = false);
 
 /// <summary>What a target did with an intent.</summary>
 internal enum PublishOutcome
 {
     /// <summary>Not known: it is published again.</summary>
     Unknown = 0,
-    /// <summary>It has all records, from this publish or an earlier one, at its high watermark.</summary>
+    /// <summary>It has all records, from this publish or an earlier one, at its high watermark; or those before one that it
+    /// refuses.</summary>
     Published = 1,
     /// <summary>It does not exist any more. The records are dropped, and counted.</summary>
     TargetGone = 2,
@@ -100,7 +124,7 @@ internal sealed record ConfirmMissingTopics(IReadOnlyList<ScheduledTimer> Timers
 
 /// <summary>
 /// Append those of the intent's records to their target that it lacks. The target keeps the last sequence of each origin: higher ones are
-/// accepted, lower ones are duplicates and answered as published. A record that it refuses for good is skipped. Answer with
+/// accepted, lower ones are duplicates and answered as published. So the records behind one that it refuses are not sent. Answer with
 /// <see cref="IntentAnswered"/>.
 /// </summary>
 internal sealed record PublishIntent(ScheduleIntent Intent) : ScheduleEffect;

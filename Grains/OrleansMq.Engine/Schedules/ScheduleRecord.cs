@@ -16,7 +16,8 @@ internal readonly record struct ScheduleRecord(byte[] Key, ReadOnlyMemory<byte>?
 /// <summary>The value of a scheduled record that is in the log.</summary>
 /// <param name="Timer">The record.</param>
 /// <param name="Bytes">How many bytes its value has.</param>
-internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes);
+/// <param name="Repeats">Whether it repeats.</param>
+internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes, bool Repeats);
 
 /// <summary>
 /// The records of the schedules' log, a compacted topic. Numbers are big-endian.
@@ -25,12 +26,14 @@ internal readonly record struct CopiedPayload(ScheduledTimer Timer, int Bytes);
 ///             value: 0 i8, or 2 where it repeats | content i64 | 12 bytes | topic id 16 | as the caller gave it: it waits, or is intended
 ///             value: 1 i8, or 3 where it goes on repeating | content i64 | at i64: it was appended; null: cancelled, dropped, or appended
 ///             and forgotten
+///             A record that its topic refused has its first value again.
 /// intent      key: 2 i8 | topic id 16 | partition i32 | first sequence i64
 ///             value: version i8 = 0 | origin i64 | count i32 | count * (due i64 | id 16 | reference i64 | content i64); null: published
 /// sequence    key: 3 i8 | topic id 16 | partition i32    value: version i8 = 0 | next sequence i64; null: the target is gone
 /// </code>
 /// An intent and the sequence behind it are in one batch, with the next firings of those of its records that repeat: each is a scheduled
-/// record with the same id and value, due later. The removal of an intent and what follows for its scheduled records are in one batch, too.
+/// record with the same id and value, due later. The removal of an intent and what follows for its scheduled records are in one batch, too:
+/// where one is scheduled again that repeats, its next firing is removed there, and those behind it get an intent with their sequences.
 /// Hence every prefix of the log that ends between batches is a state, and compaction changes none.
 /// </summary>
 internal static class ScheduleRecords
@@ -56,8 +59,8 @@ internal static class ScheduleRecords
 
     public static ScheduleRecord OfScheduled(ScheduleHandle handle, ReadOnlyMemory<byte> value) => new(Key(handle), value);
 
-    /// <summary>Schedules the next firing of a record that repeats.</summary>
-    public static ScheduleRecord OfNextFiring(ScheduleHandle next, CopiedPayload copied) => new(Key(next), null, copied);
+    /// <summary>Schedules the next firing of a record that repeats, or a record that its topic refused.</summary>
+    public static ScheduleRecord OfCopied(ScheduleHandle handle, CopiedPayload copied) => new(Key(handle), null, copied);
 
     public static ScheduleRecord OfAppended(AppendedSchedule appended)
     {

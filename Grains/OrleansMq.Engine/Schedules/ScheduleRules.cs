@@ -57,6 +57,9 @@ internal class ScheduleRules
     /// <summary>Returns the intent of a target that is published next, of those that are not over.</summary>
     public virtual ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.FirstOrDefault();
 
+    /// <summary>Whether a target that refused a record gets nothing until the record is scheduled again, in force.</summary>
+    public virtual bool WaitsForRefused => true;
+
     /// <summary>Whether a new leader publishes the intents that it finds in the log.</summary>
     public virtual bool ResumesIntents => true;
 

@@ -19,8 +19,12 @@ internal sealed partial class ScheduleService
     private readonly Dictionary<ScheduleTarget, Publish> _publishing = [];
     // Intents that are over, but whose removal is not in force yet.
     private readonly HashSet<(ScheduleTarget Target, long FirstSequence)> _over = [];
-    // The due records of topics and zones that cannot be looked up.
-    private readonly Dictionary<(Guid TopicId, string? Zone), Parked> _parked = [];
+    // The due records of topics and zones that cannot be looked up, and those that their topics refuse.
+    private readonly Dictionary<WaitingPlace, Parked> _parked = [];
+    // Those of refused records that are tried again.
+    private readonly HashSet<ScheduleHandle> _probing = [];
+    // Next firings that are removed when the refused one before them is scheduled again: that one.
+    private readonly Dictionary<ScheduleHandle, ScheduleHandle> _takenBack = [];
     private long _nextRetry = long.MaxValue;
     private List<ScheduledTimer> _due = [];
     private long _reading; // the number of the read in progress; 0: none
@@ -43,6 +47,9 @@ internal sealed partial class ScheduleService
         public int RetryMs { get; set; }
     }
 
+    // In the place of a sequence: nothing is published until a refusal is in force.
+    private const long Blocked = -1;
+
     // An intent that is published. RetryAt is MaxValue until its target has not answered in time.
     private readonly record struct Publish(long FirstSequence, long RetryAt);
 
@@ -59,11 +66,15 @@ internal sealed partial class ScheduleService
 
     private void Sort(IReadOnlyList<FoundTarget> found)
     {
-        // Topics and zones that are known again: all of their records are read again, in order.
+        // Topics and zones that are known again: all of their records are read again, in order. So are those of deleted topics.
         var known = found.Where(one => !one.IsUnknown && _parked.ContainsKey(one.Place)).Select(one => one.Place).ToHashSet();
+        known.UnionWith(found.Where(one => one is { IsUnknown: false, Target: null }).Select(one => WaitingPlace.OfRefused(one.TopicId))
+            .Where(_parked.ContainsKey));
         for (var i = 0; i < _due.Count; i++)
         {
             var (timer, one) = (_due[i], found[i]);
+            if (one.Target is null)
+                _probing.Remove(timer.Handle);
             // A request replaced the payload during the read: the one that was read may be compacted already.
             if (known.Contains(one.Place)
                 || (_state.Timers.TryGetTaken(timer.Handle, out var current) && current.Reference != timer.Reference))
@@ -93,7 +104,7 @@ internal sealed partial class ScheduleService
         _queued.Enqueue(new PendingWrite([ScheduleRecords.Removal(timer.Handle)]) { Decided = [timer.Handle] });
     }
 
-    private void Park((Guid TopicId, string? Zone) place, ScheduleHandle handle)
+    private void Park(WaitingPlace place, ScheduleHandle handle)
     {
         if (!_parked.TryGetValue(place, out var parked))
         {
@@ -103,10 +114,11 @@ internal sealed partial class ScheduleService
         parked.Handles.Enqueue(handle);
     }
 
-    private void Unpark((Guid TopicId, string? Zone) place)
+    private void Unpark(WaitingPlace place)
     {
-        _parked.Remove(place, out var parked);
-        foreach (var handle in parked!.Handles)
+        if (!_parked.Remove(place, out var parked))
+            return;
+        foreach (var handle in parked.Handles)
             _state.Timers.Return(handle);
     }
 
@@ -122,7 +134,10 @@ internal sealed partial class ScheduleService
                     && (timers.Count == 0 || bytes + next.Bytes <= _options.BytesPerIntent); lane.Ready.Dequeue())
                 {
                     if (!TryBegin(next.Timer, repeats: next.NextDue is not null))
+                    {
+                        _probing.Remove(next.Timer.Handle);
                         continue;
+                    }
                     timers.Add(next.Timer);
                     bytes += next.Bytes;
                     if (next.NextDue is { } due)
@@ -140,7 +155,7 @@ internal sealed partial class ScheduleService
         // The same time would be the same key: what is over would remove what is to come.
         Invariant.Check(due > timer.Handle.Due, "The next firing of a schedule is not later than this one.");
         _repeating[timer.Handle] = timer.Handle with { Due = due };
-        return ScheduleRecords.OfNextFiring(_repeating[timer.Handle], new CopiedPayload(timer, bytes));
+        return ScheduleRecords.OfCopied(_repeating[timer.Handle], new CopiedPayload(timer, bytes, Repeats: true));
     }
 
     private void Intend(ScheduleTarget target, Lane lane, List<ScheduledTimer> timers, List<ScheduleRecord> firings)
@@ -203,13 +218,12 @@ internal sealed partial class ScheduleService
         if (!_rules.IsOver(answered.Outcome))
         {
             var retried = _lanes[target];
-            retried.RetryMs = Longer(retried.RetryMs);
+            retried.RetryMs = Longer(retried.RetryMs, _options.MostRetryMs);
             _publishing[target] = publish with { RetryAt = _time.Elapsed + retried.RetryMs };
             _nextRetry = Math.Min(_nextRetry, _time.Elapsed + retried.RetryMs);
             return;
         }
         _publishing.Remove(target);
-        Dropped += answered.Refused;
         var intent = _state.IntentsOf(target).First(intent => intent.FirstSequence == answered.FirstSequence);
         _over.Add((target, intent.FirstSequence));
         var lane = _lanes[target];
@@ -217,10 +231,14 @@ internal sealed partial class ScheduleService
         lane.RetryMs = 0;
         _toDecide.Add(target);
         var isRemembered = answered.Outcome == PublishOutcome.Published && _rules.RemembersAppended;
-        List<ScheduleRecord> removals = [ScheduleRecords.Removal(intent), .. intent.Timers.Select(timer => isRemembered
+        var (count, held) = (answered.Refused?.Index ?? intent.Timers.Count, new List<ScheduleHandle>());
+        List<ScheduleRecord> removals = [ScheduleRecords.Removal(intent), .. intent.Timers.Take(count).Select(timer => isRemembered
             ? ScheduleRecords.OfAppended(new AppendedSchedule(timer.Handle, timer.Content, _time.Now,
                 _state.IsRepeating(timer.Handle.Id)))
             : ScheduleRecords.Removal(timer.Handle))];
+        if (answered.Refused is { } refused)
+            Refuse(intent, refused, lane, removals, held);
+        Probed(intent, count);
         if (answered.Outcome == PublishOutcome.TargetGone)
         {
             Dropped += intent.Timers.Count;
@@ -231,7 +249,79 @@ internal sealed partial class ScheduleService
                 _toDecide.Remove(target);
             }
         }
-        _queued.Enqueue(new PendingWrite(removals) { Over = intent });
+        _queued.Enqueue(new PendingWrite(removals) { Over = intent, Held = held, IsRefused = answered.Refused is not null });
+        PublishNext(target);
+    }
+
+    // The intent is cut at a record that its target refused: the record is scheduled again, and those behind it are an intent of their own.
+    // Its target gets nothing until that is in force. A later sequence would make a duplicate of the record for a leader that finds the
+    // whole intent.
+    private void Refuse(ScheduleIntent intent, RefusedRecord refused, Lane lane, List<ScheduleRecord> records, List<ScheduleHandle> held)
+    {
+        if (_rules.WaitsForRefused)
+            _publishing.Add(intent.Target, new Publish(Blocked, long.MaxValue));
+        Hold(intent.Timers[refused.Index] with { TopicId = intent.Target.TopicId }, refused, records, held);
+        if (refused.Index + 1 < intent.Timers.Count)
+        {
+            lane.Outstanding++;
+            records.Add(ScheduleRecords.OfIntent(intent with
+            {
+                FirstSequence = intent.FirstSequence + refused.Index + 1,
+                Timers = [.. intent.Timers.Skip(refused.Index + 1)],
+            }));
+        }
+        // Those that wait for their turn are looked at again, by what is known of the topic now.
+        while (lane.Ready.TryDequeue(out var ready))
+            _state.Timers.Return(ready.Timer.Handle);
+    }
+
+    // A record that its target refused is scheduled again. Of one that repeats, the next firing is taken back: it has one timer. Where its
+    // schedule was cancelled, or made anew, since the firing was decided, the firing is dropped.
+    private void Hold(ScheduledTimer timer, RefusedRecord refused, List<ScheduleRecord> records, List<ScheduleHandle> held)
+    {
+        var handle = timer.Handle;
+        if (refused.Repeats)
+        {
+            var isWaiting = _state.Timers.TryFind(handle.Id, out var next);
+            if (_changingIds.ContainsKey(handle.Id) || (isWaiting ? next.Content != timer.Content : !refused.IsLast))
+            {
+                Dropped++;
+                records.Add(ScheduleRecords.Removal(handle));
+                return;
+            }
+            if (isWaiting)
+            {
+                records.Add(ScheduleRecords.Removal(next.Handle));
+                _takenBack[next.Handle] = handle;
+            }
+        }
+        records.Add(ScheduleRecords.OfCopied(handle, new CopiedPayload(timer, refused.Bytes, refused.Repeats)));
+        held.Add(handle);
+    }
+
+    // Where a target took a record that was refused before, all that its topic refused are tried.
+    private void Probed(ScheduleIntent intent, int taken)
+    {
+        var isTaken = false;
+        for (var i = 0; i < Math.Min(taken + 1, intent.Timers.Count); i++)
+            isTaken |= _probing.Remove(intent.Timers[i].Handle) && i < taken;
+        if (isTaken)
+            Unpark(WaitingPlace.OfRefused(intent.Target.TopicId));
+    }
+
+    // In force: the record waits for another try, and its target goes on.
+    private void Refused(PendingWrite write)
+    {
+        var target = write.Over!.Target;
+        foreach (var handle in write.Held)
+        {
+            _state.Timers.Lend(handle);
+            Park(WaitingPlace.OfRefused(target.TopicId), handle);
+            foreach (var (next, _) in _takenBack.Where(back => back.Value == handle).ToList())
+                _takenBack.Remove(next);
+        }
+        if (_publishing.GetValueOrDefault(target).FirstSequence == Blocked)
+            _publishing.Remove(target);
         PublishNext(target);
     }
 
@@ -246,15 +336,20 @@ internal sealed partial class ScheduleService
         {
             if (parked.Handles.Count == 0)
                 _parked.Remove(place);
-            // Some tell whether topic and zone are known now.
-            for (var i = 0; i < _options.RecordsPerIntent && parked.Handles.TryDequeue(out var handle); i++)
+            // Some tell whether topic and zone are known now, or the topic takes them.
+            var most = place.IsRefused ? _options.RefusedPerRetry : _options.RecordsPerIntent;
+            for (var i = 0; i < most && parked.Handles.TryDequeue(out var handle); i++)
+            {
+                if (place.IsRefused)
+                    _probing.Add(handle);
                 _state.Timers.Return(handle);
-            parked.RetryMs = Longer(parked.RetryMs);
+            }
+            parked.RetryMs = Longer(parked.RetryMs, place.IsRefused ? _options.MostRefusedRetryMs : _options.MostRetryMs);
             parked.RetryAt = _time.Elapsed + parked.RetryMs;
         }
         _nextRetry = Math.Min(_publishing.Count == 0 ? long.MaxValue : _publishing.Values.Min(publish => publish.RetryAt),
             _parked.Count == 0 ? long.MaxValue : _parked.Values.Min(parked => parked.RetryAt));
     }
 
-    private int Longer(int retryMs) => Math.Clamp(retryMs * 2, _options.RetryMs, _options.MostRetryMs);
+    private int Longer(int retryMs, int most) => Math.Clamp(retryMs * 2, _options.RetryMs, most);
 }

@@ -23,6 +23,10 @@ internal sealed partial class ScheduleService
         public IReadOnlyList<ScheduleHandle> Decided { get; init; } = [];
         public ScheduleTarget? Intended { get; init; }
         public ScheduleIntent? Over { get; init; }
+        /// <summary>Whether its target refused a record of <see cref="Over"/>.</summary>
+        public bool IsRefused { get; init; }
+        /// <summary>That record, unless it is dropped.</summary>
+        public IReadOnlyList<ScheduleHandle> Held { get; init; } = [];
         public bool Forgets { get; init; }
         public bool Sweeps { get; init; }
     }
@@ -89,6 +93,8 @@ internal sealed partial class ScheduleService
             }
             if (write.Over is { } over)
                 End(over);
+            if (write.IsRefused)
+                Refused(write);
             if (write.Forgets)
                 _isForgetting = false;
             if (write.Sweeps)

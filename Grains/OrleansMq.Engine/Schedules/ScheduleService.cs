@@ -11,12 +11,15 @@ namespace OrleansMq.Schedules;
 /// </para>
 /// <para>
 /// Topics do not wait for each other. A target that does not answer is retried, while others go on. The due records of a topic, or
-/// of a topic and a time zone, that cannot be looked up are set aside; some of them try again.
+/// of a topic and a time zone, that cannot be looked up are set aside; some of them try again. So are those that their topic refuses by its
+/// configuration: it took them when they were scheduled, and may take them again. An intent is cut at a record that its target refused, and
+/// the record is scheduled again at its time. A leader that was replaced, and sends that intent once more when the target takes the record,
+/// may append it beside the other.
 /// </para>
 /// <para>
 /// A record that repeats has one timer. The batch that decides a firing schedules the next one, behind the present time: firings that were
 /// missed are not made up. One firing is delivered at a time; the next one waits for it. A cancellation that comes while a firing is
-/// decided removes the next one: the schedule ends.
+/// decided removes the next one: the schedule ends. A firing that its topic refuses takes the place of the next one.
 /// </para>
 /// <para>
 /// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. A record that was
@@ -53,7 +56,8 @@ internal sealed partial class ScheduleService
     /// <summary>The state in force.</summary>
     public ScheduleState State => _state;
 
-    /// <summary>The number of records that were dropped since they had no target any more, or it refused them.</summary>
+    /// <summary>The number of records that were dropped since they had no target any more, or it refused a firing whose schedule was
+    /// cancelled.</summary>
     public long Dropped { get; private set; }
 
     /// <summary>Begins to serve.</summary>
@@ -130,15 +134,21 @@ internal sealed partial class ScheduleService
 
     private void Schedule(ScheduleRequest request)
     {
-        // A schedule that is being cancelled while a firing is decided: the next one is scheduled again.
-        var handle = _repeating.TryGetValue(request.Handle, out var next) && _changing.ContainsKey(next) ? next : request.Handle;
+        // A schedule that is being cancelled while a firing is decided: the next one is scheduled again. One that is being cancelled while
+        // the next one is taken back is another schedule from now on.
+        var isAnother = _takenBack.TryGetValue(request.Handle, out var held) && _changing.TryGetValue(held, out var last)
+            && last.Content is null;
+        if (isAnother)
+            _takenBack.Remove(request.Handle);
+        var handle = _repeating.TryGetValue(request.Handle, out var next) && _changing.ContainsKey(next) ? next
+            : _takenBack.GetValueOrDefault(request.Handle, request.Handle);
         var content = ScheduleRecords.ReadContent(request.Value.Span);
         var isChanging = _changing.TryGetValue(handle, out var change);
         if (_hasEnded)
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.Unclear));
         else if (isChanging && change.Content is { } coming && coming != content)
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.OtherContent));
-        else if (!isChanging && _state.TryGetContent(handle, out var known))
+        else if (!isAnother && !isChanging && _state.TryGetContent(handle, out var known))
             _effects.Add(new ScheduleAnswer(request.RequestId,
                 known == content ? ScheduleOutcome.Scheduled : ScheduleOutcome.OtherContent));
         else
@@ -153,6 +163,8 @@ internal sealed partial class ScheduleService
         else if (_deciding.Contains(handle) && _repeating.TryGetValue(handle, out var firing))
             Change(ScheduleRecords.Removal(_rules.Ended(handle, firing)), _rules.Ended(handle, firing), request.RequestId,
                 ScheduleOutcome.Cancelled, null);
+        else if (_takenBack.TryGetValue(handle, out var held))
+            Change(ScheduleRecords.Removal(held), held, request.RequestId, ScheduleOutcome.Cancelled, null);
         else if (_rules.IsTooLate(IsIntended(handle)))
             _effects.Add(new ScheduleAnswer(request.RequestId, ScheduleOutcome.TooLate));
         else if (!_changing.ContainsKey(handle) && (_state.IsAppended(handle) || (!_state.Timers.IsBeyondHorizon(handle)
@@ -222,6 +234,10 @@ internal sealed record ScheduleOptions
     public int RetryMs { get; init; } = 200;
     /// <summary>The longest time between two tries, in milliseconds.</summary>
     public int MostRetryMs { get; init; } = 3_000;
+    /// <summary>The longest time between two tries of what a topic refuses, in milliseconds.</summary>
+    public int MostRefusedRetryMs { get; init; } = 30_000;
+    /// <summary>How many of a topic's refused records are tried at once: each may be read, and have a megabyte.</summary>
+    public int RefusedPerRetry { get; init; } = 16;
     /// <summary>How often deleted topics are looked for, in milliseconds.</summary>
     public long SweepMs { get; init; } = 600_000;
     /// <summary>How many records a turn looks at then.</summary>

@@ -9,8 +9,9 @@ namespace OrleansMq.Schedules;
 /// <code>
 /// scheduled -> cancelled                                   removal of its key
 /// scheduled -> intended -> appended -> forgotten, or dropped  intent; removal of the intent with new values of its records; removal
+/// intended -> scheduled                                    its topic refused it: removal of the intent with its first value
 /// </code>
-/// Of a record that repeats, the next firing is scheduled in the batch of the intent.
+/// Of a record that repeats, the next firing is scheduled in the batch of the intent. It is removed where this one is scheduled again.
 /// </summary>
 internal sealed class ScheduleState(TimerWheel timers)
 {
@@ -84,8 +85,8 @@ internal sealed class ScheduleState(TimerWheel timers)
         var key = record.Key;
         switch (key.Length == 0 ? 0 : key[0])
         {
-            case ScheduleRecords.Scheduled when record.Copied is { Timer: var timer }:
-                Schedule(timer with { Handle = ScheduleRecords.ReadHandle(key), Reference = offset }, repeats: true);
+            case ScheduleRecords.Scheduled when record.Copied is { Timer: var timer, Repeats: var repeats }:
+                Schedule(timer with { Handle = ScheduleRecords.ReadHandle(key), Reference = offset }, repeats);
                 break;
             case ScheduleRecords.Scheduled:
                 Set(ScheduleRecords.ReadHandle(key), record.Value, offset);

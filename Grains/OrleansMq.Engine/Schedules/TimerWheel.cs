@@ -107,6 +107,13 @@ internal sealed class TimerWheel
             _near.Set(timer);
     }
 
+    /// <summary>Lends one timer. One that is not in memory, or is lent, is left alone.</summary>
+    public void Lend(ScheduleHandle handle)
+    {
+        if (_near.Remove(handle, out var timer))
+            _taken.Set(timer);
+    }
+
     /// <summary>Lends the timers that are due, in their order.</summary>
     /// <param name="now">The time, in milliseconds since 1970. A time before that of an earlier call lends none beyond it.</param>
     /// <param name="most">The most timers to lend.</param>

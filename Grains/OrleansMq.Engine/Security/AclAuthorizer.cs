@@ -5,7 +5,8 @@ namespace OrleansMq.Security;
 
 /// <summary>
 /// Decides what sessions may do by the rules of an <see cref="AclImage"/>: super users first, then denials, then grants; what nothing
-/// allows is refused. A check is a memory read. Code in the broker's own process may do everything. Thread safe.
+/// allows is refused. A check is a memory read. Code in the broker's own process may do everything. AMQP has users of its own, whom its
+/// administrators name as they like: a name makes none of them a super user. Thread safe.
 /// </summary>
 internal sealed class AclAuthorizer : IAuthorizer
 {
@@ -48,7 +49,8 @@ internal sealed class AclAuthorizer : IAuthorizer
     /// <inheritdoc/>
     public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name)
     {
-        if (session.Protocol == SessionProtocol.InProcess || Decide(session.Principal, session.Host, operation, type, name).IsAllowed)
+        if (session.Protocol == SessionProtocol.InProcess || IsSuperUser(session)
+            || DecideByRules(session.Principal, session.Host, operation, type, name).IsAllowed)
             return true;
         if (_options.Authorization == AuthorizationMode.Enforce)
             return false;
@@ -69,15 +71,22 @@ internal sealed class AclAuthorizer : IAuthorizer
     /// <inheritdoc/>
     public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) =>
         session.Protocol == SessionProtocol.InProcess || _options.Authorization != AuthorizationMode.Enforce
-        || _options.SuperUsers.Contains(session.Principal)
+        || IsSuperUser(session)
         || (_options.AllowEveryoneIfNoAclFound && _isRead && !_image.DeniesEvery(session.Principal, session.Host, operation, type))
         || _image.AllowsAny(session.Principal, session.Host, operation, type);
 
-    /// <summary>Decides, and tells why.</summary>
+    /// <summary>Decides on a principal of any door but AMQP's, and tells why.</summary>
     public AclDecision Decide(string principal, string host, AccessOperation operation, ResourceType type, string name)
     {
-        if (_options.SuperUsers.Contains(principal))
-            return new AclDecision(true, AclReason.SuperUser);
+        return _options.SuperUsers.Contains(principal) ? new AclDecision(true, AclReason.SuperUser)
+            : DecideByRules(principal, host, operation, type, name);
+    }
+
+    private bool IsSuperUser(BrokerSession session) =>
+        session.Protocol != SessionProtocol.Amqp && _options.SuperUsers.Contains(session.Principal);
+
+    private AclDecision DecideByRules(string principal, string host, AccessOperation operation, ResourceType type, string name)
+    {
         var decision = _image.Decide(principal, host, operation, type, name);
         return decision.Reason == AclReason.NoRules && _options.AllowEveryoneIfNoAclFound && _isRead
             ? decision with { IsAllowed = true } : decision;

@@ -56,9 +56,10 @@ internal sealed record AclRule(ResourceType ResourceType, AclPattern Pattern, st
         ? name.StartsWith(ResourceName, StringComparison.Ordinal)
         : ResourceName == Anything || ResourceName == name;
 
-    /// <summary>Whether the rule is about a caller.</summary>
-    public bool IsAbout(string principal, string host) =>
-        (Principal == AnyUser || Principal == principal) && (Host == Anything || Host == host);
+    /// <summary>Whether the rule is about a caller. A caller whose address is not known may call from any: every denial is about it, and of
+    /// grants those for every address.</summary>
+    public bool IsAbout(string principal, string host) => (Principal == AnyUser || Principal == principal)
+        && (Host == Anything || Host == host || (host.Length == 0 && Permission == AclPermission.Deny));
 
     /// <summary>Whether the rule decides an operation. A grant of reading, writing, deleting or altering includes the description; a
     /// denial includes nothing else.</summary>

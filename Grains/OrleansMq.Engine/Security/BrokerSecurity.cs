@@ -36,8 +36,9 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private readonly SemaphoreSlim _verifying = new(Verifiers, Verifiers);
     private readonly ConcurrentDictionary<string, KnownUser> _known = new(StringComparer.Ordinal);
     private readonly Lazy<ScramCredential> _nobody = new(static () =>
-        ScramCredential.Create(ScramMechanism.Sha256, Convert.ToHexString(RandomNumberGenerator.GetBytes(16))));
+        ScramCredential.Create(ScramMechanism.Sha512, Convert.ToHexString(RandomNumberGenerator.GetBytes(16))));
     private readonly RareLine _unreachable;
+    private Decoys? _decoys;
     private int _waiting;
 
     /// <param name="store">Returns what holds the documents. It is asked from <see cref="OpenAsync"/> on.</param>
@@ -77,6 +78,9 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <summary>Whether the rules decide, or at least warn.</summary>
     public bool IsEnabled => _options.Authorization != AuthorizationMode.Off;
 
+    /// <summary>Whether what no rule allows is refused.</summary>
+    public bool Enforces => _options.Authorization == AuthorizationMode.Enforce;
+
     /// <summary>Who decides: the rules where they are switched on, the host's own authorizer otherwise.</summary>
     public IAuthorizer AuthorizerOver(IAuthorizer other) => IsEnabled ? Authorizer : other;
 
@@ -88,9 +92,6 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
 
     /// <summary>The version of what is in force here.</summary>
     public long Version => Document.Version;
-
-    /// <summary>A secret of the cluster, for what users that do not exist are answered.</summary>
-    public ReadOnlySpan<byte> Decoy => Document.Secret is { Length: > 0 } secret ? secret : _nobody.Value.StoredKey;
 
     /// <summary>Whether a user exists, as far as this broker knows.</summary>
     public bool Has(string user) => Document.Users.ContainsKey(user);
@@ -131,11 +132,35 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public async ValueTask<ScramCredential?> FindAsync(string user, ScramMechanism mechanism, CancellationToken cancellationToken) =>
         (await FindAsync(user, cancellationToken).ConfigureAwait(false)).Find(mechanism);
 
+    /// <summary>Returns the credential by which a user is challenged. A user that does not exist, or has none for the mechanism, gets one
+    /// that looks like those of users that have, is the same each time but for its keys, and that no proof fits.</summary>
+    /// <exception cref="IOException">The user, or the one that it looks like, is not known here, and the store does not
+    /// answer.</exception>
+    public async ValueTask<ScramCredential> ChallengeAsync(string user, ScramMechanism mechanism, CancellationToken cancellationToken)
+    {
+        if (await FindAsync(user, mechanism, cancellationToken).ConfigureAwait(false) is { } own)
+            return own;
+        var decoys = DecoysOf(Document);
+        ScramCredential? other = null;
+        foreach (var like in decoys.Like(user))
+        {
+            var found = await FindAsync(like, cancellationToken).ConfigureAwait(false);
+            if (found.Find(mechanism) is { } credential)
+                return decoys.Credential(user, mechanism, credential);
+            other ??= found.Scram.LastOrDefault();
+        }
+        return decoys.Credential(user, mechanism, other);
+    }
+
     /// <summary>Whether a password is a user's.</summary>
     /// <exception cref="IOException">The user is not known here, and the store does not answer.</exception>
     public async ValueTask<bool> VerifiesAsync(string user, string password, CancellationToken cancellationToken)
     {
         var found = (await FindAsync(user, cancellationToken).ConfigureAwait(false)).Scram;
+        var exists = !found.IsEmpty;
+        // The store and the processor are as busy for a user that does not exist.
+        if (!exists && DecoysOf(Document).Like(user).FirstOrDefault() is { } like)
+            found = (await FindAsync(like, cancellationToken).ConfigureAwait(false)).Scram;
         if (Interlocked.Increment(ref _waiting) > MaxWaiting)
         {
             Interlocked.Decrement(ref _waiting);
@@ -143,7 +168,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         }
         try
         {
-            return await VerifiesAsync(found, password, cancellationToken).ConfigureAwait(false);
+            return await VerifiesAsync(found, password, cancellationToken).ConfigureAwait(false) && exists;
         }
         finally
         {
@@ -157,7 +182,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         await _verifying.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            // The one that was set last is the password. It takes as long for a user that does not exist.
+            // The one that was set last is the password.
             var credential = found.IsEmpty ? _nobody.Value : found[^1];
             return await Task.Run(() => credential.Verifies(password), cancellationToken).ConfigureAwait(false) && !found.IsEmpty;
         }
@@ -247,6 +272,19 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private IStateStore Store => _findStore();
 
     private SecurityDocument Document => _followed.Current;
+
+    // Only who asks for users that do not exist has them computed, once for each version.
+    private DecoyUsers DecoysOf(SecurityDocument document)
+    {
+        var decoys = Volatile.Read(ref _decoys);
+        if (decoys is null || !ReferenceEquals(decoys.Document, document))
+        {
+            decoys = new Decoys(document, new DecoyUsers(document.Secret is { Length: > 0 } secret ? secret : _nobody.Value.StoredKey,
+                document.Users.Keys));
+            Volatile.Write(ref _decoys, decoys);
+        }
+        return decoys.Users;
+    }
 
     private static string? FaultOf(UserChange change) =>
         !IsUserName(change.User) ? $"A user's name has 1 to {MaxUserNameLength} characters, and no control characters."
@@ -357,6 +395,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     private static BrokerException NotFound(string user) => new(ErrorCode.ResourceNotFound, $"There is no user '{user}'.");
 
     private BrokerException Contended() => _followed.Contended();
+
+    private sealed record Decoys(SecurityDocument Document, DecoyUsers Users);
 
     private sealed record KnownUser(UserDocument Document, UserEntry Entry, long ReadAt);
 }

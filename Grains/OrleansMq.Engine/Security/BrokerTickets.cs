@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using OrleansMq.Diagnostics;
@@ -9,21 +8,26 @@ namespace OrleansMq.Security;
 /// <summary>
 /// The tickets of a cluster, as one broker makes and verifies them. Their secret is a document of the state store: the broker that comes
 /// first creates it, the others read it. While the store is away, what was read before counts. A ticket that was verified once is
-/// remembered, so that the next call with it costs a look into memory. A broker's own ticket is bound to what it calls: in wrong
-/// hands it is good for that target alone, until it expires. Thread safe.
+/// remembered, so that the next call with it costs a look into memory. The ticket of a broker's call, and of a client's with a session, is
+/// bound to what it calls: in wrong hands it is good for that target alone, until it expires. Thread safe.
 /// </summary>
 internal sealed class BrokerTickets : IAsyncDisposable
 {
     /// <summary>How long a client's ticket is good at most.</summary>
     public static readonly TimeSpan ClientLife = TimeSpan.FromMinutes(10);
 
-    // Renewed at half of it: the clocks of two brokers may differ by the other half.
-    private static readonly TimeSpan BoundLife = TimeSpan.FromMinutes(5);
+    /// <summary>How long a ticket is good that is bound to its target. It is renewed at half of it: the clocks of two brokers may differ by
+    /// the other half.</summary>
+    public static readonly TimeSpan BoundLife = TimeSpan.FromMinutes(5);
+
     private static readonly TimeSpan UnboundLife = TimeSpan.FromHours(1);
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    // More clients and targets than a broker has at a time: only tickets that a broker has made are remembered.
+    // More clients and targets than a broker has at a time: only what brokers and their clients have made is remembered.
     private const int MaxVerified = 20_000;
+
+    // A grain's key may have megabytes, and a client chooses it.
+    private const int MaxRemembered = 1_024;
 
     private readonly string _name;
     private readonly TimeProvider _clock;
@@ -119,6 +123,25 @@ internal sealed class BrokerTickets : IAsyncDisposable
             key);
     }
 
+    /// <summary>Opens the session of a client, beside the ticket of <see cref="Issue"/>, with which it is good at every grain.</summary>
+    /// <param name="principal">The principal.</param>
+    /// <param name="createdAt">The version that created the user; -1 for none.</param>
+    /// <param name="changedAt">The version that changed the user's credentials last; -1 for none.</param>
+    /// <param name="life">For how long the session is good.</param>
+    /// <returns>Null as long as the key is of an earlier version, whose brokers know no sessions.</returns>
+    public TicketSession? OpenSession(string principal, long createdAt, long changedAt, TimeSpan life)
+    {
+        if (_followed.Current.Keys is not [{ HasSessions: true } key, ..])
+            return null;
+        var now = _clock.GetUtcNow();
+        var (session, secret) = TicketFormat.WriteSession(new Ticket(TicketKind.Client, principal, now + life)
+        {
+            CreatedAt = createdAt,
+            ChangedAt = changedAt,
+        }, key);
+        return new TicketSession(session, secret, now);
+    }
+
     /// <summary>Verifies a ticket.</summary>
     /// <param name="bytes">The ticket, which does not change afterwards.</param>
     /// <param name="target">What is called, for a ticket that is bound.</param>
@@ -143,6 +166,8 @@ internal sealed class BrokerTickets : IAsyncDisposable
         var fault = TicketFormat.Read(bytes, keys, now, target, out ticket);
         if (fault == TicketFault.None)
         {
+            if (target.Length > MaxRemembered)
+                return fault;
             if (_verified.Count >= MaxVerified)
                 _verified.Clear();
             _verified[bytes] = new Verified(ticket!, TicketFormat.IsBound(bytes) ? target.ToArray() : []);
@@ -173,6 +198,9 @@ internal sealed class BrokerTickets : IAsyncDisposable
         _verified.Clear();
         if (document.Keys is [{ IsBound: false }, ..])
             _log.Write(EngineLogLevel.Warning, "The key of tickets is of an earlier version: a broker's ticket is good at every grain. Run "
+                + "'omq ticket replace-key' once all brokers are of this version.");
+        else if (document.Keys is [{ HasSessions: false }, ..])
+            _log.Write(EngineLogLevel.Warning, "The key of tickets is of an earlier version: a client's ticket is good at every grain. Run "
                 + "'omq ticket replace-key' once all brokers are of this version.");
     }
 
@@ -217,7 +245,12 @@ internal sealed class BrokerTickets : IAsyncDisposable
 
         public bool Equals(byte[]? x, byte[]? y) => CryptographicOperations.FixedTimeEquals(x, y);
 
-        // The end of the HMAC, which no caller can choose.
-        public int GetHashCode(byte[] ticket) => BinaryPrimitives.ReadInt32LittleEndian(ticket.AsSpan(^sizeof(int)..));
+        // A client that has a session's secret can look for tickets with a hash; each process has other ones.
+        public int GetHashCode(byte[] ticket)
+        {
+            var hash = new HashCode();
+            hash.AddBytes(ticket.AsSpan(^sizeof(long)..));
+            return hash.ToHashCode();
+        }
     }
 }

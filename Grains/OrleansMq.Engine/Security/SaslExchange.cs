@@ -88,8 +88,8 @@ internal sealed class ScramServerExchange(ScramMechanism mechanism, BrokerSecuri
         if (!_exchange.TryBegin(message.Span))
             return SaslStep.Failed(mechanism.Name());
         _createdAt = security.CreatedAt(_exchange.User);
-        var credential = await security.FindAsync(_exchange.User, mechanism, cancellationToken).ConfigureAwait(false);
+        var credential = await security.ChallengeAsync(_exchange.User, mechanism, cancellationToken).ConfigureAwait(false);
         _isChallenged = true;
-        return new SaslStep(_exchange.Challenge(credential, security.Decoy));
+        return new SaslStep(_exchange.Challenge(credential));
     }
 }

@@ -15,7 +15,8 @@ internal sealed record ScramCredential
     /// <summary>The most iterations, as in Kafka: a login that takes longer would be a way to keep the broker busy.</summary>
     public const int MaxIterations = 16_384;
 
-    private const int SaltBytes = 20;
+    /// <summary>The bytes of a salt that the broker chooses.</summary>
+    public const int SaltBytes = 20;
 
     /// <summary>The mechanism.</summary>
     public required ScramMechanism Mechanism { get; init; }

@@ -51,14 +51,12 @@ internal sealed class ScramExchange(ScramMechanism mechanism, string? nonce = nu
     }
 
     /// <summary>Returns the challenge.</summary>
-    /// <param name="credential">The user's credential; null where there is none.</param>
-    /// <param name="decoy">For a user without one: a secret of the broker, so that each has the same salt whenever it is asked for.</param>
-    public byte[] Challenge(ScramCredential? credential, ReadOnlySpan<byte> decoy)
+    /// <param name="credential">The user's credential, or what stands for that of a user without one.</param>
+    public byte[] Challenge(ScramCredential credential)
     {
         _credential = credential;
-        var salt = credential?.Salt ?? mechanism.Hmac(decoy, Encoding.UTF8.GetBytes(User))[..20];
         _serverFirst = string.Create(CultureInfo.InvariantCulture,
-            $"r={_nonce},s={Convert.ToBase64String(salt)},i={credential?.Iterations ?? ScramCredential.MinIterations}");
+            $"r={_nonce},s={Convert.ToBase64String(credential.Salt)},i={credential.Iterations}");
         return Encoding.UTF8.GetBytes(_serverFirst);
     }
 

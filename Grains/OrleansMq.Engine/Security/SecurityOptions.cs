@@ -31,6 +31,14 @@ public sealed record SecurityOptions
     /// accepted.</summary>
     public ImmutableArray<string> SaslMechanisms { get; init; } = [.. SaslExchange.Known];
 
+    /// <summary>The administrator that an installation begins with; null for none. Where rules are enforced, AMQP has it, too, in the
+    /// place of guest.</summary>
+    internal (string Name, string Password)? FirstUser { get; init; }
+
+    /// <summary>Whether a user's name is a super user's, while rules are enforced. A user of AMQP has none of its rights.</summary>
+    internal bool IsSuperUser(string user) =>
+        Authorization == AuthorizationMode.Enforce && SuperUsers.Contains(BrokerSecurity.PrincipalOf(user));
+
     /// <summary>Verifies tokens; null where none are accepted.</summary>
     internal ITokenVerifier? Tokens { get; init; }
 

@@ -17,9 +17,13 @@ internal sealed record TicketKey(uint Id, byte[] Secret)
     /// without.</summary>
     public bool IsBound { get; init; }
 
+    /// <summary>Whether clients that log in get a session under it, by which they bind the tickets of their calls themselves. Only keys of
+    /// earlier versions are without: a broker of such a version does not read those tickets.</summary>
+    public bool HasSessions { get; init; }
+
     /// <summary>A new secret.</summary>
     public static TicketKey Create() => new(BinaryPrimitives.ReadUInt32BigEndian(RandomNumberGenerator.GetBytes(sizeof(uint))),
-        RandomNumberGenerator.GetBytes(SecretBytes)) { IsBound = true };
+        RandomNumberGenerator.GetBytes(SecretBytes)) { IsBound = true, HasSessions = true };
 
     /// <summary>Omits the secret.</summary>
     public override string ToString() => $"{nameof(TicketKey)} {Id}";

@@ -32,6 +32,9 @@ internal static class DiskFaults
         && (OperatingSystem.IsWindows() ? number is WindowsTooManyFiles or WindowsNoMemory
             : number is NoMemory or TooManyFilesInSystem or TooManyFilesInProcess);
 
+    /// <summary>Whether a fault of an operation passes by itself: the volume is full, or <see cref="IsScarcity"/>.</summary>
+    public static bool Passes(Exception exception) => exception is DiskFullException || IsScarcity(exception);
+
     /// <summary>Whether a file could not be opened for lack of handles. Only opening reports that, so nothing was tried on the
     /// file.</summary>
     public static bool IsNoHandle(Exception exception) => exception is IOException { HResult: var number }

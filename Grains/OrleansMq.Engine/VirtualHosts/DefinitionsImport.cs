@@ -80,7 +80,7 @@ internal sealed record DefinitionsImport
             {
                 Policies = With(settings.Policies.Policies, definitions.Policies, name),
                 OperatorPolicies = With(settings.Policies.OperatorPolicies, definitions.OperatorPolicies, name),
-            },
+            }.DemandRoom(existing?.Settings.Policies ?? PolicySet.Empty),
         };
         var topology = existing?.Topology ?? VirtualHostTopology.Create(name);
         return new HostImport(settings, existing is null, TopologyOf(topology, definitions, settings.DefaultQueueType, newId));

@@ -116,7 +116,7 @@ internal sealed class RandomRoutes : ExchangeRoutes
 internal sealed class HeadersRoutes : ExchangeRoutes
 {
     private readonly ImmutableDictionary<BindingState, (HeadersPattern Pattern, RouteTarget Target)> _bindings;
-    private (HeadersPattern Pattern, RouteTarget Target)[]? _all;
+    private Tests? _tests;
 
     private HeadersRoutes(ImmutableDictionary<BindingState, (HeadersPattern Pattern, RouteTarget Target)> bindings) => _bindings = bindings;
 
@@ -133,22 +133,34 @@ internal sealed class HeadersRoutes : ExchangeRoutes
     /// <inheritdoc/>
     public override void Collect(in RoutedMessage message, RouteCollector collector)
     {
-        foreach (var (pattern, target) in _all ??= [.. _bindings.Values])
+        var tests = _tests ??= new Tests([.. _bindings.Values]);
+        if (!collector.TrySpend(tests.Steps))
+            return;
+        foreach (var (pattern, target) in tests.All)
         {
             if (pattern.Matches(message.Headers))
                 collector.Add(target);
         }
     }
+
+    private sealed class Tests((HeadersPattern Pattern, RouteTarget Target)[] all)
+    {
+        public (HeadersPattern Pattern, RouteTarget Target)[] All => all;
+
+        public int Steps { get; } = (int)Math.Min(all.Sum(static one => (long)one.Pattern.Steps), int.MaxValue);
+    }
 }
 
 /// <summary>
 /// Routes each key to one target, chosen by a hash. Every target has points on a ring in proportion to its weight, the sum of its bindings'
-/// keys. The points depend on its name alone: a target that comes or goes moves only its own share of the keys.
+/// keys. The points depend on its name alone: a target that comes or goes moves only its own share of the keys. Weights of more than 512
+/// together have fewer points each, half as many for each doubling: a target that leads beyond 512, 1,024 and so on moves other keys, too.
 /// </summary>
 internal sealed class HashRoutes(string? header, string? property, ImmutableDictionary<BindingState, RouteTarget> bindings) : ExchangeRoutes
 {
     private const int PointsPerWeight = 64;
-    private const long MaxPoints = 1 << 20;
+    // A ring is made anew after each bind, which takes milliseconds.
+    private const long MaxPoints = 1 << 15;
 
     private (ulong Point, RouteTarget Target)[]? _ring;
 

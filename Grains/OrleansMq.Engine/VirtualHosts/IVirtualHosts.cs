@@ -49,7 +49,10 @@ internal sealed record VirtualHostImage(string Name, long Version, VirtualHostSe
     RoutingTable Routes)
 {
     /// <summary>Returns what a user may do.</summary>
-    public UserAccess AccessOf(UserState user) => new(user, Name, Settings.Permissions.GetValueOrDefault(user.Name));
+    /// <param name="user">The user.</param>
+    /// <param name="report">Takes texts for the log, where a pattern takes too long to match.</param>
+    public UserAccess AccessOf(UserState user, Action<string>? report = null) =>
+        new(user, Name, Settings.Permissions.GetValueOrDefault(user.Name), report);
 }
 
 /// <summary>The users of an image.</summary>

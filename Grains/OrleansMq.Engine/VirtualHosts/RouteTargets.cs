@@ -70,9 +70,15 @@ internal sealed class TargetSet
 internal readonly record struct RoutedMessage(string RoutingKey, FieldTable Headers, IReadOnlyList<string>? MoreKeys = null,
     Func<string, string?>? Properties = null);
 
-/// <summary>Collects the queues of a message, each once. Reused by one publisher at a time, so that routing allocates little.</summary>
+/// <summary>Collects the queues of a message, each once. Reused by one caller at a time, so that routing allocates little. The work of one
+/// message is bounded: bindings of other clients decide how much a key costs.</summary>
 internal sealed class RouteCollector
 {
+    /// <summary>The most steps for one message: matches, bindings that are tested, and patterns that are tried for a word. They take some
+    /// ten milliseconds.</summary>
+    public const int MaxSteps = 1_000_000;
+
+    private int _steps;
     private readonly HashSet<RouteTarget> _seen = [];
     private readonly List<RouteTarget> _queues = [];
     private readonly Queue<string> _exchanges = [];
@@ -81,8 +87,18 @@ internal sealed class RouteCollector
     /// <summary>The queues that the message goes to.</summary>
     public IReadOnlyList<RouteTarget> Queues => _queues;
 
+    /// <summary>The entries that its memory has room for.</summary>
+    public int Capacity => _seen.Capacity + _queues.Capacity + _exchanges.Capacity + _visited.Capacity + Current.Capacity + Next.Capacity
+        + Open.Capacity + IsOpen.Capacity;
+
     /// <summary>The number of matches so far, with those of targets that were found before.</summary>
     public int Matches { get; private set; }
+
+    /// <summary>The steps so far; above <see cref="MaxSteps"/> they are not exact.</summary>
+    public int Steps => _steps;
+
+    /// <summary>Whether the message has more steps than are allowed. Its queues are then incomplete.</summary>
+    public bool IsExhausted => _steps > MaxSteps;
 
     /// <summary>The nodes at which a topic match stands.</summary>
     public List<TopicNode> Current { get; } = [];
@@ -99,16 +115,37 @@ internal sealed class RouteCollector
     /// <summary>Begins a message.</summary>
     public void Begin(string exchange)
     {
+        Clear();
+        Visit(exchange);
+    }
+
+    /// <summary>Forgets what was found.</summary>
+    public void Clear()
+    {
         _seen.Clear();
         _queues.Clear();
         _exchanges.Clear();
         _visited.Clear();
-        Matches = 0;
-        Visit(exchange);
+        Current.Clear();
+        Next.Clear();
+        Open.Clear();
+        IsOpen.Clear();
+        (Matches, _steps) = (0, 0);
     }
 
     /// <summary>Takes the next exchange to route by.</summary>
-    public bool TryNext(out string exchange) => _exchanges.TryDequeue(out exchange!);
+    public bool TryNext(out string exchange)
+    {
+        exchange = "";
+        return !IsExhausted && _exchanges.TryDequeue(out exchange!);
+    }
+
+    /// <summary>Counts steps. Returns whether they are allowed.</summary>
+    public bool TrySpend(int steps)
+    {
+        _steps = Math.Min(_steps, MaxSteps) + Math.Min(steps, MaxSteps);
+        return !IsExhausted;
+    }
 
     /// <summary>Adds an exchange to route by, unless the message has been there.</summary>
     public void Visit(string exchange)
@@ -130,7 +167,10 @@ internal sealed class RouteCollector
     /// <summary>Adds targets.</summary>
     public void Add(TargetSet targets)
     {
-        foreach (var target in targets.All)
+        var all = targets.All;
+        if (!TrySpend(all.Length + 1))
+            return;
+        foreach (var target in all)
             Add(target);
     }
 }

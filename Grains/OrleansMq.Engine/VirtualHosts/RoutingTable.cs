@@ -67,16 +67,31 @@ internal sealed class RoutingTable
         }
     }
 
+    /// <summary>Returns the queues of a message, each once. Its memory for the search is shared with other callers.</summary>
+    /// <param name="exchange">The exchange that it was published to.</param>
+    /// <param name="message">The message.</param>
+    /// <returns>Null: it takes more than <see cref="RouteCollector.MaxSteps"/> steps. The message must not be published.</returns>
+    public RouteTarget[]? QueuesOf(string exchange, in RoutedMessage message)
+    {
+        var collector = RouteCollectorPool.Shared.Rent();
+        var queues = Route(exchange, message, collector) ? collector.Queues.ToArray() : null;
+        RouteCollectorPool.Shared.Return(collector);
+        return queues;
+    }
+
     /// <summary>Finds the queues of a message. A queue is found once, however many bindings lead to it, and exchanges that lead to each
     /// other in a circle are visited once.</summary>
     /// <param name="exchange">The exchange that it was published to.</param>
     /// <param name="message">The message.</param>
     /// <param name="collector">Takes the queues.</param>
-    public void Route(string exchange, in RoutedMessage message, RouteCollector collector)
+    /// <returns>False: it takes more than <see cref="RouteCollector.MaxSteps"/> steps. The message must not be published.</returns>
+    public bool Route(string exchange, in RoutedMessage message, RouteCollector collector)
     {
         collector.Begin(exchange);
         while (collector.TryNext(out var name))
         {
+            if (!collector.TrySpend(1 + (message.MoreKeys?.Count ?? 0)))
+                return false;
             var before = collector.Matches;
             if (name.Length == 0)
                 RouteByName(message, collector);
@@ -87,6 +102,7 @@ internal sealed class RoutingTable
                     collector.Visit(alternate);
             }
         }
+        return !collector.IsExhausted;
     }
 
     private void RouteByName(in RoutedMessage message, RouteCollector collector)

@@ -7,8 +7,8 @@ namespace OrleansMq.VirtualHosts;
 
 /// <summary>
 /// A regular expression that an operator gave, for names of exchanges and queues: it matches anywhere in a name, unless it says otherwise.
-/// Matching takes time proportional to the name. Only a pattern that needs backtracking, such as <c>^(?!amq\.)</c>, does not; it has a
-/// limit, and does not match when that is exceeded.
+/// Matching takes time proportional to the name, also with lookaheads at the beginning, such as <c>^(?!amq\.)</c>. Other patterns that need
+/// backtracking have a time limit, and do not match a name that exceeds it (<see cref="BacktrackingPattern"/>).
 /// </summary>
 [JsonConverter(typeof(SafePatternConverter))]
 internal sealed partial class SafePattern : IEquatable<SafePattern>
@@ -17,18 +17,27 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
     private const long MaxRepetitions = 10_000;
     private const RegexOptions Options = RegexOptions.CultureInvariant;
 
-    // Wall time: generous, so that a busy machine does not refuse what a pattern allows.
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(1);
+    private readonly LookaheadPattern? _linear;
+    private readonly BacktrackingPattern? _backtracking;
+    private volatile bool _hasOverrun;
 
-    private readonly Regex _regex;
-
-    private SafePattern(string text, Regex regex) => (Text, _regex) = (text, regex);
+    private SafePattern(string text, LookaheadPattern? linear, BacktrackingPattern? backtracking) =>
+        (Text, _linear, _backtracking) = (text, linear, backtracking);
 
     /// <summary>A pattern that matches every name.</summary>
     public static SafePattern Everything { get; } = Parse(".*");
 
     /// <summary>The pattern as given.</summary>
     public string Text { get; }
+
+    /// <summary>Whether its matches may take longer than in proportion to the name.</summary>
+    public bool Backtracks => _backtracking is not null;
+
+    /// <summary>Whether a match has exceeded its time limit.</summary>
+    public bool HasOverrun => _hasOverrun;
+
+    /// <summary>Returns a pattern that is matched as given.</summary>
+    internal static SafePattern Of(string text, BacktrackingPattern backtracking) => new(text, null, backtracking);
 
     /// <summary>Parses a pattern.</summary>
     /// <exception cref="FormatException">It is no regular expression, or too large.</exception>
@@ -48,7 +57,7 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
         }
         try
         {
-            return new SafePattern(text, Create(text));
+            return Create(text);
         }
         catch (ArgumentException wrong)
         {
@@ -56,17 +65,18 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
         }
     }
 
-    /// <summary>Whether it matches a name.</summary>
-    public bool Matches(string name)
+    /// <summary>Whether it matches a name. It does not match one that takes too long.</summary>
+    public bool Matches(string name) => TryMatch(name) == true;
+
+    /// <summary>Returns whether it matches a name; null: that takes too long.</summary>
+    public bool? TryMatch(string name)
     {
-        try
-        {
-            return _regex.IsMatch(name);
-        }
-        catch (RegexMatchTimeoutException)
-        {
-            return false; // Grants nothing.
-        }
+        if (_linear is { } linear)
+            return linear.Matches(name);
+        var matches = _backtracking!.TryMatch(name);
+        if (matches is null)
+            _hasOverrun = true;
+        return matches;
     }
 
     /// <inheritdoc/>
@@ -81,17 +91,8 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
     /// <summary>Returns the pattern as given.</summary>
     public override string ToString() => Text;
 
-    private static Regex Create(string text)
-    {
-        try
-        {
-            return new Regex(text, Options | RegexOptions.NonBacktracking);
-        }
-        catch (NotSupportedException)
-        {
-            return new Regex(text, Options, Limit);
-        }
-    }
+    private static SafePattern Create(string text) => LookaheadPattern.TryParse(text, Options) is { } linear
+        ? new SafePattern(text, linear, null) : new SafePattern(text, null, BacktrackingPattern.Create(text, Options));
 
     [GeneratedRegex(@"\{(\d+)(?:,(\d*))?\}")]
     private static partial Regex Repetition();

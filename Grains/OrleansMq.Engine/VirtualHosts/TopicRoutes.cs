@@ -5,7 +5,7 @@ namespace OrleansMq.VirtualHosts;
 /// <summary>
 /// Routes by patterns of words with dots between them: <c>*</c> is one word, <c>#</c> any number, zero included. The patterns are a trie,
 /// and a key is matched against all at once: the cost depends on the key's words and on the nodes that match them, not on the number of
-/// patterns.
+/// patterns. Several <c>#</c> in a row are one.
 /// </summary>
 internal sealed class TopicRoutes : ExchangeRoutes
 {
@@ -18,11 +18,11 @@ internal sealed class TopicRoutes : ExchangeRoutes
 
     /// <inheritdoc/>
     public override ExchangeRoutes Add(BindingState binding, RouteTarget target) =>
-        new TopicRoutes(_root.Change(WordsOf(binding.RoutingKey), targets => targets.Add(target)));
+        new TopicRoutes(_root.Change(PatternOf(binding.RoutingKey), targets => targets.Add(target)));
 
     /// <inheritdoc/>
     public override ExchangeRoutes Remove(BindingState binding, RouteTarget target) =>
-        new TopicRoutes(_root.Change(WordsOf(binding.RoutingKey), targets => targets.Remove(target)));
+        new TopicRoutes(_root.Change(PatternOf(binding.RoutingKey), targets => targets.Remove(target)));
 
     /// <inheritdoc/>
     public override void Collect(in RoutedMessage message, RouteCollector collector)
@@ -30,6 +30,13 @@ internal sealed class TopicRoutes : ExchangeRoutes
         Collect(message.RoutingKey, collector);
         foreach (var key in message.MoreKeys ?? [])
             Collect(key, collector);
+    }
+
+    // A '#' behind a '#' matches nothing more, and would be one more node for each word of a key.
+    private static string[] PatternOf(string pattern)
+    {
+        var words = WordsOf(pattern);
+        return [.. words.Where((word, place) => word != TopicNode.Hash || place == 0 || words[place - 1] != TopicNode.Hash)];
     }
 
     // An empty key has no words, not an empty one.
@@ -45,6 +52,8 @@ internal sealed class TopicRoutes : ExchangeRoutes
         foreach (var word in WordsOf(key))
         {
             next.Clear();
+            if (!collector.TrySpend(current.Count + open.Count))
+                return;
             // A node that is entered now takes part from the next word on.
             var count = open.Count;
             foreach (var node in current)
@@ -79,8 +88,11 @@ internal sealed class TopicRoutes : ExchangeRoutes
 /// <summary>A node of the trie of patterns: the patterns that begin with the words on the way to it. Immutable.</summary>
 internal sealed class TopicNode
 {
-    private const string Star = "*";
-    private const string Hash = "#";
+    /// <summary>One word.</summary>
+    public const string Star = "*";
+
+    /// <summary>Any number of words.</summary>
+    public const string Hash = "#";
 
     private TopicNode(ImmutableDictionary<string, TopicNode> words, TopicNode? anyWord, TopicNode? anyWords, TargetSet targets) =>
         (Words, AnyWord, AnyWords, Targets) = (words, anyWord, anyWords, targets);

@@ -14,15 +14,18 @@ internal sealed class UserAccess
     private readonly UserState _user;
     private readonly string _virtualHost;
     private readonly UserPermissions? _permissions;
+    private readonly Action<string>? _report;
     private readonly Dictionary<(string Exchange, Permission Permission), SafePattern?> _topics = [];
 
     /// <summary>Creates the access of a user.</summary>
     /// <param name="user">The user.</param>
     /// <param name="virtualHost">The virtual host.</param>
     /// <param name="permissions">The permissions under the user's name; those of an earlier user of that name do not count.</param>
-    public UserAccess(UserState user, string virtualHost, UserPermissions? permissions)
+    /// <param name="report">Takes a text for the log where a pattern takes too long to match. Called often; null for none.</param>
+    public UserAccess(UserState user, string virtualHost, UserPermissions? permissions, Action<string>? report = null)
     {
-        (_user, _virtualHost, _permissions) = (user, virtualHost, permissions?.UserId == user.Id ? permissions : null);
+        (_user, _virtualHost, _permissions, _report) =
+            (user, virtualHost, permissions?.UserId == user.Id ? permissions : null, report);
         foreach (var (exchange, topic) in _permissions?.Topics ?? UserPermissions.All(user.Id).Topics)
         {
             _topics[(exchange, Permission.Write)] = Expand(topic.Write);
@@ -75,9 +78,14 @@ internal sealed class UserAccess
     /// <summary>Checks a publish.</summary>
     /// <param name="name">The exchange.</param>
     /// <param name="exchange">The exchange; null if it does not exist.</param>
-    /// <param name="routingKey">The routing key.</param>
-    public AmqpRefusal? CheckPublish(string name, ExchangeState? exchange, string routingKey) =>
-        CheckAsIs(Permission.Write, name) ?? CheckTopic(Permission.Write, exchange, routingKey);
+    /// <param name="routingKeys">The routing key, and those of the headers CC and BCC.</param>
+    public AmqpRefusal? CheckPublish(string name, ExchangeState? exchange, params ReadOnlySpan<string> routingKeys)
+    {
+        var refusal = CheckAsIs(Permission.Write, name);
+        foreach (var key in routingKeys)
+            refusal ??= CheckTopic(Permission.Write, exchange, key);
+        return refusal;
+    }
 
     /// <summary>Checks the user id that a message names; null for none.</summary>
     public AmqpRefusal? CheckUserId(string? userId) => userId is null || userId == _user.Name || _user.Tags.Contains(UserState.Impersonator)
@@ -100,14 +108,14 @@ internal sealed class UserAccess
     }
 
     private AmqpRefusal? CheckTopic(Permission permission, ExchangeState? exchange, string routingKey) =>
-        exchange?.Type != ExchangeTypes.Topic || !_topics.TryGetValue((exchange.Name, permission), out var pattern)
-            || Matches(pattern, routingKey)
+        exchange is null || ExchangeTypes.RoutingTypeOf(exchange) != ExchangeTypes.Topic
+            || !_topics.TryGetValue((exchange.Name, permission), out var pattern) || Matches(permission, pattern, routingKey)
             ? null : Refuse(permission, $"topic '{routingKey}' in {ResourceNames.Exchange(_virtualHost, exchange.Name)}");
 
     private AmqpRefusal Refuse(Permission permission, string resource) => AmqpRefusal.Access(
         $"{permission.ToString().ToLowerInvariant()} access to {resource} refused for user '{_user.Name}'");
 
-    private bool Allows(Permission permission, string name) => _permissions is not null && Matches(permission switch
+    private bool Allows(Permission permission, string name) => _permissions is not null && Matches(permission, permission switch
     {
         Permission.Configure => _permissions.Configure,
         Permission.Write => _permissions.Write,
@@ -115,8 +123,17 @@ internal sealed class UserAccess
     }, name);
 
     // An empty pattern matches the empty name alone, none matches nothing.
-    private static bool Matches(SafePattern? pattern, string name) =>
-        pattern is not null && (pattern.Text.Length == 0 ? name.Length == 0 : pattern.Matches(name));
+    private bool Matches(Permission permission, SafePattern? pattern, string name)
+    {
+        if (pattern is null || pattern.Text.Length == 0)
+            return pattern is not null && name.Length == 0;
+        var matches = pattern.TryMatch(name);
+        if (matches is null)
+            _report?.Invoke($"The {permission.ToString().ToLowerInvariant()} permission of user '{_user.Name}' in virtual host "
+                + $"'{_virtualHost}' refused '{name}': its pattern '{pattern}' takes too long to match. Replace it by one without nested "
+                + "repetitions.");
+        return matches == true;
+    }
 
     // The names are texts in the pattern, not patterns. A pattern that is too large with them matches nothing.
     private SafePattern? Expand(string pattern)

@@ -15,6 +15,8 @@ internal sealed record UserState
     /// <summary>The tag of users that may publish under another user's id.</summary>
     public const string Impersonator = "impersonator";
 
+    private static readonly string Nobody = VirtualHosts.PasswordHash.Create("", "none"u8);
+
     /// <summary>Its name.</summary>
     public required string Name { get; init; }
 
@@ -38,8 +40,11 @@ internal sealed record UserState
     /// <param name="user">The user; null if there is none of the name.</param>
     /// <param name="password">The password.</param>
     /// <param name="isLoopback">Whether the connection comes from this machine.</param>
-    public static bool MayLogIn(UserState? user, string password, bool isLoopback) => user is not null
-        && (isLoopback || !user.IsLoopbackOnly) && VirtualHosts.PasswordHash.Verify(user.PasswordHash, user.HashingAlgorithm, password);
+    /// <remarks>It takes as long for a user that does not exist.</remarks>
+    public static bool MayLogIn(UserState? user, string password, bool isLoopback) =>
+        VirtualHosts.PasswordHash.Verify(user is { PasswordHash.Length: > 0 } ? user.PasswordHash : Nobody,
+            user is { PasswordHash.Length: > 0 } ? user.HashingAlgorithm : VirtualHosts.PasswordHash.Sha256, password)
+        && user is { PasswordHash.Length: > 0 } && (isLoopback || !user.IsLoopbackOnly);
 }
 
 /// <summary>What a user may do in a virtual host.</summary>

@@ -16,6 +16,7 @@ namespace OrleansMq.VirtualHosts;
 [JsonDerivedType(typeof(ClearTopicPermission), "clearTopicPermission")]
 [JsonDerivedType(typeof(SetPolicy), "setPolicy")]
 [JsonDerivedType(typeof(ClearPolicy), "clearPolicy")]
+[JsonDerivedType(typeof(SetQueueLimit), "setQueueLimit")]
 [JsonDerivedType(typeof(ImportDefinitions), "importDefinitions")]
 internal abstract record VirtualHostAdministration
 {
@@ -79,6 +80,11 @@ internal sealed record SetPolicy(string VirtualHost, Policy Policy, bool IsOpera
 
 /// <summary>Removes a policy. A missing one is not an error.</summary>
 internal sealed record ClearPolicy(string VirtualHost, string Name, bool IsOperator = false) : VirtualHostAdministration;
+
+/// <summary>Limits the queues of a virtual host.</summary>
+/// <param name="VirtualHost">The virtual host.</param>
+/// <param name="MaxQueues">The most queues; null for no limit.</param>
+internal sealed record SetQueueLimit(string VirtualHost, int? MaxQueues) : VirtualHostAdministration;
 
 /// <summary>Imports definitions, as <see cref="DefinitionsImport"/> says.</summary>
 /// <param name="Json">The file.</param>

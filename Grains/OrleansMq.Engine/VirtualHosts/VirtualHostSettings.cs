@@ -26,6 +26,10 @@ internal sealed record VirtualHostSettings
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public QueueType? DefaultQueueType { get; init; }
 
+    /// <summary>The most queues; null for no limit. Those beyond a limit that is set later stay.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? MaxQueues { get; init; }
+
     /// <summary>The policies.</summary>
     public PolicySet Policies { get; init; } = PolicySet.Empty;
 

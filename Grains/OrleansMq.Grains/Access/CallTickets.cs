@@ -23,7 +23,6 @@ internal sealed class CallTickets
     private const string UserPrefix = "User:";
     // A broker with more users at a time decides again, which costs a look at the authorizer's memory.
     private const int MaxSessions = 10_000;
-    private const int MaxOnStack = 512;
 
     private readonly BrokerTickets _tickets;
     private readonly BrokerSecurity _users;
@@ -93,8 +92,7 @@ internal sealed class CallTickets
     {
         if (!TicketFormat.IsBound(bytes))
             return _tickets.Verify(bytes, default, out ticket);
-        var length = target.Length;
-        return _tickets.Verify(bytes, target.Write(length <= MaxOnStack ? stackalloc byte[MaxOnStack] : new byte[length]), out ticket);
+        return _tickets.Verify(bytes, target.Write(stackalloc byte[CallTarget.Room]), out ticket);
     }
 
     private Ticket? Read(CallTarget target)

@@ -1,8 +1,11 @@
 using System.Diagnostics;
 using OrleansMq.Access;
 using OrleansMq.Api;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Security;
+using OrleansMq.Quotas;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Access;
 
@@ -22,13 +25,14 @@ internal sealed class GrainDoor
     private const string Timers = "Orleans.Runtime.IGrainTimerInvoker";
 
     private readonly BrokerAccess _access;
+    private readonly SiloBroker _broker;
     private readonly CallTickets? _tickets;
     private readonly SessionAccess _strangers;
     private readonly IGrainContextAccessor _contexts;
 
     public GrainDoor(BrokerAccess access, SiloBroker broker, SiloSecurity security, IGrainContextAccessor contexts)
     {
-        (_access, _contexts) = (access, contexts);
+        (_access, _broker, _contexts) = (access, broker, contexts);
         _strangers = access.Open(BrokerSession.Orleans with { Principal = broker.Options.Security.OrleansPrincipal });
         _tickets = security.Tickets is { } tickets
             ? new CallTickets(tickets, security.Users, access, _strangers, broker.Options) : null;
@@ -50,8 +54,8 @@ internal sealed class GrainDoor
 
     /// <summary>Carries out a call that the caller may make.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAuthorizationFailed"/>,
-    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>, or the call's ticket is not
-    /// good.</exception>
+    /// <see cref="ErrorCode.GroupAuthorizationFailed"/>, <see cref="ErrorCode.ClusterAuthorizationFailed"/>,
+    /// <see cref="ErrorCode.ThrottlingQuotaExceeded"/>, or the call's ticket is not good.</exception>
     public Task InvokeAsync(IIncomingGrainCallContext call)
     {
         // The grain's own timer, which carries no ticket.
@@ -60,12 +64,34 @@ internal sealed class GrainDoor
         var isClaimed = !IsClient(call.SourceId);
         var caller = _strangers;
         return (_tickets is null ? isClaimed : _tickets.IsOfBroker(TargetOf(call), isClaimed, out caller)) ? call.Invoke()
+            : caller.Pace is { } pace && !pace.IsFree(QuotaKey.RequestPercentage) ? InvokeAtPaceAsync(call, caller, pace)
             : InvokeForClientAsync(call, caller);
     }
 
     /// <summary>Whether a caller says that it is outside the silos.</summary>
     internal static bool IsClient(GrainId? caller) => caller is { } id && id.IsClient()
         && !id.Key.ToString()!.StartsWith(HostedClientPrefix, StringComparison.Ordinal);
+
+    // The time until the call waits for the first time is the client's, as of requests by other protocols. The call is carried out, and its
+    // answer held back: a heartbeat or a commit that came late would cost the other members of its group. Nothing is awaited before the
+    // method begins, which a group's grain relies on. Where a held answer would keep other calls waiting, the next answer is held instead.
+    private async Task InvokeAtPaceAsync(IIncomingGrainCallContext call, SessionAccess client, SessionPace pace)
+    {
+        const QuotaKey key = QuotaKey.RequestPercentage;
+        var started = Stopwatch.GetTimestamp();
+        var answering = InvokeForClientAsync(call, client);
+        pace.Charge(key, Stopwatch.GetElapsedTime(started).TotalSeconds * 100);
+        try
+        {
+            await answering;
+        }
+        finally
+        {
+            if (GrainRules.Interleaves(call.InterfaceMethod, call.Grain.GetType()) && pace.Wait(key) is var wait)
+                await pace.DelayAsync(key, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle,
+                    _broker.Stopping);
+        }
+    }
 
     private async Task InvokeForClientAsync(IIncomingGrainCallContext call, SessionAccess client)
     {
@@ -82,7 +108,11 @@ internal sealed class GrainDoor
             DemandCreation(name, client);
         else if (rule is not FilteredListAttribute)
             client.Demand(rule.Operation, rule.Type, name);
-        await call.Invoke();
+        if (client.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate) && rule is { Type: ResourceType.Topic,
+            Operation: AccessOperation.Create or AccessOperation.Delete or AccessOperation.Alter })
+            await MutateAsync(call, rule, name, pace);
+        else
+            await call.Invoke();
         if (rule is { Operation: AccessOperation.Delete, Type: ResourceType.Topic })
             _access.Meter.Topics.Forget(name);
         if (call.Result is TopicListing[] topics)
@@ -128,6 +158,41 @@ internal sealed class GrainDoor
             return;
         _access.Count(narrowed, answer, Stopwatch.GetElapsedTime(started));
         call.Result = topics.Complete(whole, narrowed, answer);
+    }
+
+    // A catalogue that is on its way to another broker has done nothing, and the client calls again: that call pays.
+    private async Task MutateAsync(IIncomingGrainCallContext call, GrainRuleAttribute rule, string topic, SessionPace pace)
+    {
+        var taken = await CountAsync(call, rule, topic) is { } count ? pace.Mutate(count) : 0;
+        try
+        {
+            await call.Invoke();
+        }
+        catch (BrokerException moved) when (rule.Operation != AccessOperation.Alter && LeaderPatience.HasMoved(moved.Code))
+        {
+            pace.TakeBack(taken);
+            throw;
+        }
+    }
+
+    // The partitions that a call creates or deletes; null where it is refused: an impossible number, or no such topic.
+    private async ValueTask<int?> CountAsync(IIncomingGrainCallContext call, GrainRuleAttribute rule, string topic)
+    {
+        if (rule.Operation == AccessOperation.Create)
+            return call.Request.GetArgument(rule.NameArgument) is NewTopic { Partitions: <= TopicState.MaxPartitions and var created }
+                ? Math.Max(created, 1) : null;
+        var total = 0;
+        if (rule.Operation == AccessOperation.Alter && (total = (int)call.Request.GetArgument(0)!) > TopicState.MaxPartitions)
+            return null;
+        try
+        {
+            var present = (await _access.Broker.GetTopicAsync(topic)).Partitions;
+            return rule.Operation == AccessOperation.Delete ? present : Math.Max(total - present, 0);
+        }
+        catch (BrokerException)
+        {
+            return null;
+        }
     }
 
     private static CallTarget TargetOf(IIncomingGrainCallContext call) => new(call.TargetId, call.InterfaceMethod.DeclaringType!);

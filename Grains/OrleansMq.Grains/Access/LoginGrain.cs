@@ -40,7 +40,15 @@ internal sealed class LoginGrain(SiloSecurity security, BrokerAccess access, Sil
             throw new BrokerException(ErrorCode.SaslAuthenticationFailed, SaslStep.Failed(mechanism).Failure!);
         }
         var ticket = tickets.Issue(principal, step.ExpiresAt, step.CreatedAt ?? -1, step.ChangedAt ?? -1, out var life);
-        return new LoginAnswer { Ticket = ticket, Life = life };
+        var session = tickets.OpenSession(principal, step.CreatedAt ?? -1, step.ChangedAt ?? -1, life);
+        return new LoginAnswer
+        {
+            Ticket = ticket,
+            Life = life,
+            Session = session?.Session,
+            Secret = session?.Secret,
+            At = session?.At ?? default,
+        };
     }
 
     private static async Task<SaslStep> AuthenticateAsync(SaslExchange exchange, byte[] message, CancellationToken cancellationToken)

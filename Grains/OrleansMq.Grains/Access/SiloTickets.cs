@@ -20,7 +20,6 @@ internal sealed class SiloTickets(BrokerTickets tickets, bool refusesBad) : ITic
 
     // More than a silo calls in the time that a ticket is good for. They are forgotten all at once: making one takes a microsecond.
     private const int MaxKept = 20_000;
-    private const int MaxOnStack = 512;
 
     private readonly ConcurrentDictionary<CallTarget, BrokerTicket> _kept = new();
 
@@ -39,7 +38,7 @@ internal sealed class SiloTickets(BrokerTickets tickets, bool refusesBad) : ITic
         _kept.TryGetValue(target, out var kept) && tickets.IsCurrent(kept) ? kept.Bytes : Make(target);
 
     /// <inheritdoc/>
-    public ValueTask<byte[]?> RenewAsync(byte[] refused) => default;
+    public ValueTask<bool> RenewAsync(byte[] refused) => default;
 
     /// <summary>Has the calls of a silo carry its ticket.</summary>
     public static void AddTo(IServiceCollection services) => TicketedCalls.AddTo(services, static provider =>
@@ -49,8 +48,7 @@ internal sealed class SiloTickets(BrokerTickets tickets, bool refusesBad) : ITic
 
     private byte[]? Make(CallTarget target)
     {
-        var length = target.Length;
-        var made = tickets.For(target.Write(length <= MaxOnStack ? stackalloc byte[MaxOnStack] : new byte[length]));
+        var made = tickets.For(target.Write(stackalloc byte[CallTarget.Room]));
         if (made is null)
             return refusesBad ? throw new BrokerException(ErrorCode.BrokerNotAvailable,
                 "This broker has not read the keys of tickets yet, and the others would refuse its call. Retry.") : null;

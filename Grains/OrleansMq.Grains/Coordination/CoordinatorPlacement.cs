@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
 using Orleans.Runtime.Placement;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Partitions;
 
 namespace OrleansMq.Grains.Coordination;
@@ -9,9 +10,6 @@ namespace OrleansMq.Grains.Coordination;
 /// <summary>Places a coordinator's grain on the broker that runs it, or is to run it.</summary>
 [AttributeUsage(AttributeTargets.Class)]
 internal sealed class CoordinatorPlacementAttribute() : PlacementAttribute(new CoordinatorPlacement());
-
-/// <summary>See <see cref="CoordinatorPlacementAttribute"/>.</summary>
-internal sealed class CoordinatorPlacement : PlacementStrategy;
 
 /// <summary>Asks the brokers.</summary>
 /// <remarks>Its services are resolved late: a silo alone has no search.</remarks>
@@ -32,9 +30,6 @@ internal sealed class CoordinatorPlacementDirector(IServiceProvider services, IB
 /// <remarks>Its services are resolved late: Orleans creates its directories before them.</remarks>
 internal sealed class CoordinatorDirectory(IServiceProvider services) : IGrainDirectory
 {
-    /// <summary>The name under which the grains ask for it.</summary>
-    public const string Name = "omq-coordinators";
-
     /// <inheritdoc/>
     /// <remarks>An address on another silo means: not here, forward the calls to there.</remarks>
     public async Task<GrainAddress?> Register(GrainAddress address)

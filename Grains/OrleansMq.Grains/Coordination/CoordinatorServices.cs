@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Runtime.Hosting;
 using OrleansMq.Brokers;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 
@@ -21,7 +22,7 @@ internal static class CoordinatorServices
         services.AddSingleton<GoneCallers>();
         services.AddParticipant<GoneCallers>();
         silo.AddPlacementDirector<CoordinatorPlacement, CoordinatorPlacementDirector>();
-        silo.AddGrainDirectory(CoordinatorDirectory.Name, (provider, _) => new CoordinatorDirectory(provider));
+        silo.AddGrainDirectory(BrokerDirectories.Coordinators, (provider, _) => new CoordinatorDirectory(provider));
         if (!isReplicated)
             return silo;
         services.AddSingleton<ILeadershipHandover>(provider => provider.GetRequiredService<ActiveCoordinators>());

@@ -5,6 +5,7 @@ using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Coordination;
 using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Groups.Coordination;
@@ -18,7 +19,7 @@ namespace OrleansMq.Grains.Groups;
 /// </summary>
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
-[CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
+[CoordinatorPlacement, GrainDirectory(BrokerDirectories.Coordinators)]
 internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IClusterMetadata topics,
     CoordinatorDocuments documents, IServiceProvider services)
     : CoordinatorGrain(GroupDocuments.Kind.Noun, broker, active, services), IGroupGrain, IIncomingGrainCallFilter

@@ -56,12 +56,12 @@ public static class OrleansMqSiloBuilderExtensions
     /// silo.AddOrleansMq(options => options with { BrokerId = new BrokerId(1), DataDirectory = "/var/lib/omq" }, new BrokerClusterOptions
     /// {
     ///     PostgreSql = "Host=db;Database=omq;Username=omq;Password=...",
-    ///     Endpoints = new SiloEndpoints(IPAddress.Parse("10.0.0.1"), 11111, 30000),
     /// });
     /// </code>
-    /// It sets the silo's name (<c>broker-1</c>), its cluster and service id, membership and grain storage in PostgreSQL, and failure
-    /// detection. The start brings the database schema up to date. A silo that its cluster has declared dead ends its process with exit
-    /// code <see cref="DeclaredDead.ExitCode"/>: let a supervisor restart it.
+    /// <c>silo.ConfigureEndpoints</c> says where other silos and clients reach it. It sets the silo's name (<c>broker-1</c>), its
+    /// cluster and service id, membership and grain storage in PostgreSQL, and failure detection. The start brings the database schema up
+    /// to date. A silo that its cluster has declared dead ends its process with exit code <see cref="DeclaredDead.ExitCode"/>: let a
+    /// supervisor restart it.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults, as without a cluster.</param>

@@ -141,7 +141,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         lock (_hosts)
         {
             opening = _virtualHosts is null or { IsFaulted: true }
-                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(State, Options.Log)) : _virtualHosts;
+                ? _virtualHosts = Task.Run(() => VirtualHostOwners.OpenAsync(State, Options.Log, AmqpUserRules.Of(Options.Security)))
+                : _virtualHosts;
         }
         return await opening;
     }

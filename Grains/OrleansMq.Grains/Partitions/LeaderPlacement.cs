@@ -2,15 +2,13 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
 using Orleans.Runtime.Placement;
+using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>Places a partition's grain on the silo of its current or chosen leader.</summary>
 [AttributeUsage(AttributeTargets.Class)]
 internal sealed class LeaderPlacementAttribute() : PlacementAttribute(new LeaderPlacement());
-
-/// <summary>See <see cref="LeaderPlacementAttribute"/>.</summary>
-internal sealed class LeaderPlacement : PlacementStrategy;
 
 /// <summary>
 /// Decides where a partition's grain is activated. If no broker leads or can lead, that is this silo: the activation answers with the
@@ -39,9 +37,6 @@ internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderS
 /// <remarks>It resolves its dependencies on first use: Orleans creates directories before those exist.</remarks>
 internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDirectory
 {
-    /// <summary>The directory's name, as the grain refers to it.</summary>
-    public const string Name = "omq-partitions";
-
     private IBrokerPeers Peers => services.GetRequiredService<IBrokerPeers>();
 
     /// <inheritdoc/>

@@ -6,9 +6,11 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
 using OrleansMq.Producers;
+using OrleansMq.Quotas;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
@@ -21,7 +23,7 @@ namespace OrleansMq.Grains.Partitions;
 /// </summary>
 [GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
-[LeaderPlacement, GrainDirectory(PartitionDirectory.Name)]
+[LeaderPlacement, GrainDirectory(BrokerDirectories.Partitions)]
 internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, GrainDoor door, IServiceProvider services)
     : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionForwardGrain, IQueueGrain, IQueueForwardGrain, IScheduleForwardGrain,
         IPartitionOwnerGrain, IPartitionLeaderGrain
@@ -56,18 +58,37 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it in place.</remarks>
-    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks, CancellationToken cancellationToken) =>
-        await Append(OpenForClient(AccessOperation.Write), MemoryMarshal.AsMemory(batch), acks, burst: null);
+    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks, CancellationToken cancellationToken)
+    {
+        var caller = door.CallerOf<IPartitionGrain>();
+        var opening = OpenFor(caller, AccessOperation.Write);
+        var bytes = MemoryMarshal.AsMemory(batch);
+        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace
+            ? await AppendAtPaceAsync(pace, opening, bytes, owner: null, acks, cancellationToken)
+            : await Append(opening, bytes, acks, burst: null);
+    }
 
     /// <inheritdoc/>
-    public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) =>
-        AppendAsync(OpenForClient<IPartitionAppendGrain>(AccessOperation.Write), batch, acks, burst: null);
+    public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks)
+    {
+        var caller = door.CallerOf<IPartitionAppendGrain>();
+        var opening = OpenFor(caller, AccessOperation.Write);
+        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace ? AppendAtPaceAsync(pace, opening, batch, acks)
+            : AppendAsync(opening, batch, acks, burst: null);
+    }
 
     /// <inheritdoc/>
-    public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
-        AppendManyAsync(OpenForClient<IPartitionAppendGrain>(AccessOperation.Write), batches, acks);
+    public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
+    {
+        var caller = door.CallerOf<IPartitionAppendGrain>();
+        var opening = OpenFor(caller, AccessOperation.Write);
+        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace
+            ? AppendManyAtPaceAsync(pace, opening, batches, acks) : AppendManyAsync(opening, batches, acks);
+    }
 
-    private static Task<ProduceResult[]> AppendManyAsync(Opening opening, BatchInCall[] batches, Acks acks)
+    // Refuses batches by their size; null: none.
+    private static Task<ProduceResult[]> AppendManyAsync(Opening opening, BatchInCall[] batches, Acks acks,
+        Func<int, ProduceResult?>? refuses = null)
     {
         var burst = new AppendBurst();
         var appends = new Task<ProduceResult>[batches.Length];
@@ -75,7 +96,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
         {
             if (burst.IsFull)
                 burst.Run();
-            appends[i] = AppendAsync(opening, batches[i], acks, burst);
+            appends[i] = AppendAsync(opening, batches[i], acks, burst, refuses: refuses);
         }
         // There is no await before this line.
         burst.Run();
@@ -87,24 +108,34 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         var caller = door.CallerOf<IPartitionAppendGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
+        var pace = PaceOf(caller, QuotaKey.ProducerByteRate);
+        var began = Time.GetTimestamp();
         var bytes = batch.Own(out var owner);
+        TimeSpan wait;
+        ProduceResult result;
         using (owner)
         {
             if (!opening.Partition.IsOpen)
                 return ProduceResult.Failed(opening.Error, opening.Message!);
+            if (pace?.Refuses(QuotaKey.ProducerByteRate) is { } refusal)
+                return ProduceResult.Failed(ErrorCode.ThrottlingQuotaExceeded, refusal);
+            wait = pace?.Charge(QuotaKey.ProducerByteRate, bytes.Length) ?? TimeSpan.Zero;
             var (partition, producer) = (opening.Partition, TransactionDoor.ProducerOf(bytes.Span));
-            return await caller.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
+            result = await caller.AppendInTransactionAsync(partition.TopicPartition, _key.TopicId, producer,
                 new BatchTransaction(transactionalId, transaction), async verified =>
                     await partition.AppendAsync(bytes, Acks.All, verified: verified));
         }
+        if (pace is not null)
+            await HoldAsync(pace, QuotaKey.ProducerByteRate, wait, began, CancellationToken.None);
+        return result;
     }
 
     private static async Task<ProduceResult> AppendAsync(Opening opening, BatchInCall batch, Acks acks, AppendBurst? burst,
-        VerifiedTransaction verified = default)
+        VerifiedTransaction verified = default, Func<int, ProduceResult?>? refuses = null)
     {
         var bytes = batch.Own(out var owner);
         using (owner)
-            return await Append(opening, bytes, acks, burst, verified);
+            return refuses?.Invoke(bytes.Length) ?? await Append(opening, bytes, acks, burst, verified);
     }
 
     private static CountedAppend Append(in Opening opening, Memory<byte> batch, Acks acks, AppendBurst? burst,
@@ -114,8 +145,13 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
             : CountedAppend.Uncounted(ProduceResult.Failed(opening.Error, opening.Message!));
 
     /// <inheritdoc/>
-    public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) =>
-        ReadAsync(OpenForClient(AccessOperation.Read), read, cancellationToken);
+    public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken)
+    {
+        var caller = door.CallerOf<IPartitionGrain>();
+        var opening = OpenFor(caller, AccessOperation.Read);
+        return PaceOf(caller, QuotaKey.ConsumerByteRate) is { } pace && opening.Partition.IsOpen
+            ? ReadAtPaceAsync(pace, opening, read, cancellationToken) : ReadAsync(opening, read, cancellationToken);
+    }
 
     private async Task<FetchResult> ReadAsync(Opening opening, PartitionRead read, CancellationToken cancellationToken)
     {

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Orleans.Runtime.Hosting;
 using Orleans.Storage;
 using OrleansMq.Brokers;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
@@ -17,6 +18,7 @@ internal static class PartitionServices
     public static ISiloBuilder AddPartitions(this ISiloBuilder silo)
     {
         var services = silo.Services;
+        BrokerRoutes.RemoveFrom(services);
         services.AddSingleton<ServedPartitions>();
         services.AddSingleton<ILocalPartitions>(provider => provider.GetRequiredService<ServedPartitions>());
         // A cluster's are in its database.
@@ -29,7 +31,7 @@ internal static class PartitionServices
             provider.GetRequiredService<SiloBroker>().Cluster?.AnswerTimeout ?? BrokerClusterOptions.DefaultAnswerTimeout,
             OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         silo.AddPlacementDirector<LeaderPlacement, LeaderPlacementDirector>();
-        silo.AddGrainDirectory(PartitionDirectory.Name, (provider, _) => new PartitionDirectory(provider));
+        silo.AddGrainDirectory(BrokerDirectories.Partitions, (provider, _) => new PartitionDirectory(provider));
         return silo;
     }
 

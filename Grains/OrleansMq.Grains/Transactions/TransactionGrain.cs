@@ -4,6 +4,7 @@ using Orleans.Placement;
 using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Transactions;
@@ -18,7 +19,7 @@ namespace OrleansMq.Grains.Transactions;
 /// </summary>
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
-[CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
+[CoordinatorPlacement, GrainDirectory(BrokerDirectories.Coordinators)]
 internal sealed class TransactionGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, TransactionServices transactions,
     IServiceProvider services)
     : CoordinatorGrain(TransactionDocuments.Kind.Noun, broker, active, services), ITransactionGrain, IIncomingGrainCallFilter

@@ -3,8 +3,10 @@ using Orleans.Concurrency;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
 using Orleans.Storage;
+using OrleansMq.Brokers;
 using OrleansMq.Coordination;
 using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Storage;
@@ -18,7 +20,7 @@ namespace OrleansMq.Grains.VirtualHosts;
 /// nothing.</summary>
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
-[CoordinatorPlacement, GrainDirectory(CoordinatorDirectory.Name)]
+[CoordinatorPlacement, GrainDirectory(BrokerDirectories.Coordinators)]
 internal sealed class VirtualHostsGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IServiceProvider services)
     : CoordinatorGrain("owner of the virtual hosts", broker, active, services), IVirtualHostsGrain, IIncomingGrainCallFilter
 {
@@ -46,7 +48,12 @@ internal sealed class VirtualHostsGrain(SiloBroker broker, GrainDoor door, Activ
         var publisher = reach.CreatePublisher();
         try
         {
-            return await VirtualHostCoordinator.OpenAsync(store, new VirtualHostOwnerOptions { Log = Broker.Options.Log },
+            var options = new VirtualHostOwnerOptions
+            {
+                Log = Broker.Options.Log,
+                Users = AmqpUserRules.Of(Broker.Options.Security),
+            };
+            return await VirtualHostCoordinator.OpenAsync(store, options,
                 reach.FenceAsync, publisher);
         }
         catch (Exception failure)

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
@@ -15,10 +14,14 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) : IAmqpAccess
 {
     /// <inheritdoc/>
-    public ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client) => new(UserState.MayLogIn(
-        registry.Hosts.Users.FindUser(login.User), login.Password, IPAddress.IsLoopback(client.Remote.Address))
-        ? new LoginResult(LoginOutcome.Accepted)
-        : new LoginResult(LoginOutcome.Refused, "the user is unknown, its password is wrong, or it may not log in from there"));
+    public async ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client)
+    {
+        if (await registry.Logins.CheckAsync(registry.Hosts.Users, login.User, login.Password, client.Remote.Address)
+            .ConfigureAwait(false) is not { } user)
+            return new LoginResult(LoginOutcome.Refused, "the user is unknown, its password is wrong, or it may not log in from there");
+        client.UserId = user.Id;
+        return new LoginResult(LoginOutcome.Accepted);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<IAmqpSession> OpenAsync(string virtualHost, AmqpClient client)
@@ -26,12 +29,13 @@ internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) 
         try
         {
             var image = registry.Hosts.Find(virtualHost) ?? await registry.Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
-            if (registry.Hosts.Users.FindUser(client.User) is not { } user)
+            // One that was deleted since the login, and made again, is another user.
+            if (registry.Hosts.Users.FindUser(client.User) is not { } user || user.Id != client.UserId)
                 throw new AmqpException(ReplyCode.NotAllowed, $"access to vhost '{virtualHost}' refused for user '{client.User}'");
             if (UserAccess.CheckOpen(virtualHost, user, image is not null, image?.Settings.Permissions.GetValueOrDefault(user.Name))
                 is { } refusal)
                 throw refusal.ToException();
-            return new AmqpSession(registry, replies, image!, user.Name);
+            return new AmqpSession(registry, replies, image!, user, AmqpLogins.TextOf(client.Remote.Address));
         }
         catch (BrokerException fault)
         {
@@ -47,6 +51,8 @@ internal sealed class AmqpSession : IAmqpSession
     private const long MaxPublishing = 64L << 20;
 
     private readonly string _user;
+    private readonly long _userId;
+    private readonly string _host;
     private readonly int _firstEpoch;
     private volatile VirtualHostImage _image;
     private volatile Rights? _rights;
@@ -54,9 +60,14 @@ internal sealed class AmqpSession : IAmqpSession
     private volatile bool _isUnclear;
     private readonly ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>> _publishers = new(StringComparer.Ordinal);
 
-    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, string user) =>
-        (Registry, Replies, _image, _firstEpoch, _user, Id) =
-            (registry, replies, image, image.Settings.FirstEpoch, user, registry.NewConnection());
+    /// <param name="registry">The open queues.</param>
+    /// <param name="replies">The channels that take answers.</param>
+    /// <param name="image">The virtual host.</param>
+    /// <param name="user">The user that has logged in.</param>
+    /// <param name="host">The client's address.</param>
+    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string host) =>
+        (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id) =
+            (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, registry.NewConnection());
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
     public string Id { get; }
@@ -89,20 +100,19 @@ internal sealed class AmqpSession : IAmqpSession
         get
         {
             var image = Image;
-            var user = Registry.Hosts.Users.FindUser(_user)
-                ?? throw new AmqpException(ReplyCode.ConnectionForced, UserDeleted);
+            var user = FindUser() ?? throw new AmqpException(ReplyCode.ConnectionForced, UserDeleted);
             if (_rights is { } known && ReferenceEquals(known.User, user) && ReferenceEquals(known.Settings, image.Settings))
                 return known.Access;
-            var access = image.AccessOf(user);
+            var access = image.AccessOf(user, Registry.ReportSlowPermission);
             _rights = new Rights(user, image.Settings, access);
             return access;
         }
     }
 
     /// <inheritdoc/>
-    /// <remarks>A virtual host that was deleted and made again is another one.</remarks>
+    /// <remarks>A virtual host, or user, that was deleted and made again is another one.</remarks>
     public string? EndReason => Registry.Hosts.Find(VirtualHost)?.Settings.FirstEpoch != _firstEpoch ? HostDeleted
-        : Registry.Hosts.Users.FindUser(_user) is null ? UserDeleted : null;
+        : FindUser() is null ? UserDeleted : null;
 
     /// <inheritdoc/>
     public IAmqpChannel CreateChannel(IChannelClient client) => new AmqpChannel(this, client);
@@ -127,14 +137,14 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <summary>Opens a topic's partition as a stream, which the user reads.</summary>
     /// <inheritdoc cref="QueueRegistry.OpenTopicAsync" path="/exception"/>
-    public ValueTask<QueueEntry> OpenTopicAsync(TopicStream stream) => Registry.OpenTopicAsync(VirtualHost, stream, _user);
+    public ValueTask<QueueEntry> OpenTopicAsync(TopicStream stream) => Registry.OpenTopicAsync(VirtualHost, stream, _user, _host);
 
     /// <summary>Opens a topic, to which the user publishes.</summary>
     /// <inheritdoc cref="QueueRegistry.OpenPublisherAsync" path="/exception"/>
     public async ValueTask<TopicPublisher> OpenPublisherAsync(TopicStream stream)
     {
         var opening = _publishers.GetOrAdd(stream.Topic, _ => new Lazy<Task<TopicPublisher>>(() =>
-            Registry.OpenPublisherAsync(VirtualHost, stream, _user)));
+            Registry.OpenPublisherAsync(VirtualHost, stream, _user, _host)));
         try
         {
             return await opening.Value.ConfigureAwait(false);
@@ -180,7 +190,7 @@ internal sealed class AmqpSession : IAmqpSession
     /// <inheritdoc/>
     /// <remarks>A user's password never expires, so there is no secret to replace: the connection continues as long as its user exists.
     /// RabbitMQ does the same for its own users, and clients that refresh tokens rely on it.</remarks>
-    public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) => new(Registry.Hosts.Users.FindUser(_user) is not null);
+    public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) => new(FindUser() is not null);
 
     /// <inheritdoc/>
     public async ValueTask EndAsync()
@@ -195,6 +205,16 @@ internal sealed class AmqpSession : IAmqpSession
         foreach (var queue in queues)
             await Registry.EndAsync(VirtualHost, queue).ConfigureAwait(false);
     }
+
+    /// <summary>Takes a queue or exchange that is created or deleted from the user's quota.</summary>
+    /// <exception cref="AmqpException">It is used up.</exception>
+    public void Mutate(bool isDurable)
+    {
+        if (Registry.Mutate(_user, isDurable) is { } refusal)
+            throw new AmqpException(ReplyCode.PreconditionFailed, refusal);
+    }
+
+    private UserState? FindUser() => Registry.Hosts.Users.FindUser(_user) is { } user && user.Id == _userId ? user : null;
 
     private string HostDeleted => $"vhost '{VirtualHost}' was deleted";
 

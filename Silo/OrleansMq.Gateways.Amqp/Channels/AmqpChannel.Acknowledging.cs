@@ -10,7 +10,7 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 // basic.ack, nack, reject and recover.
 internal sealed partial class AmqpChannel
 {
-    /// <summary>How long the end of a channel, or of a consumer, waits for returns and rejections.</summary>
+    /// <summary>How long the end of a channel, or of a consumer, waits for publishes, returns and rejections.</summary>
     internal static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];

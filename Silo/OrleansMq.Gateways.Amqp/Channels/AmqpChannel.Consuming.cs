@@ -214,6 +214,9 @@ internal sealed partial class AmqpChannel
         if (consumer is not null)
         {
             await consumer.EndAsync().ConfigureAwait(false);
+            // It may hold messages for long.
+            if (consumer.Entry.Settings.SingleActiveConsumer)
+                await consumer.Reader.YieldAsync().ConfigureAwait(false);
             await consumer.Entry.RemoveAsync(consumer).ConfigureAwait(false);
             await ReleaseAsync(consumer).ConfigureAwait(false);
         }
@@ -344,9 +347,9 @@ internal sealed partial class AmqpChannel
             _cancelled.Clear();
         }
         await Task.WhenAll(consumers.Concat(cancelled).Select(static consumer => consumer.EndAsync()).ToArray()).ConfigureAwait(false);
-        // The readers log failures. What was rejected becomes a dead letter before others can receive it. Where that takes long the readers
-        // return what they hold.
-        await Task.WhenAll(ReturnAllAsync(), ReturnedAsync()).WaitAsync(MaxReturning, session.Time)
+        // The readers log failures. What was rejected becomes a dead letter before others can receive it, and what was published is in the
+        // queues before the close is answered. Where that takes long the readers return what they hold.
+        await Task.WhenAll(ReturnAllAsync(), ReturnedAsync(), PublishedAsync()).WaitAsync(MaxReturning, session.Time)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (_timeouts is not null)
             await _timeouts.DisposeAsync().ConfigureAwait(false);

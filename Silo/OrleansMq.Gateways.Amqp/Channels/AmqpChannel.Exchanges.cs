@@ -19,6 +19,8 @@ internal sealed partial class AmqpChannel
         {
             var arguments = Publication.ToEngine(declare.Arguments);
             Check(session.Access.CheckDeclareExchange(declare.Exchange, arguments.Text(ExchangeTypes.Alternate)));
+            if (session.Image.Topology.FindExchange(declare.Exchange) is null)
+                session.Mutate(declare.Durable);
             await session.SendAsync(new DeclareExchange(new ExchangeDeclaration
             {
                 Name = declare.Exchange,
@@ -35,6 +37,8 @@ internal sealed partial class AmqpChannel
     private async ValueTask DeleteExchangeAsync(ExchangeDelete delete)
     {
         Check(session.Access.CheckDeleteExchange(delete.Exchange));
+        if (session.Image.Topology.FindExchange(delete.Exchange) is { } exchange)
+            session.Mutate(exchange.Durable);
         await session.SendAsync(new DeleteExchange(delete.Exchange, delete.IfUnused)).ConfigureAwait(false);
         Reply(!delete.NoWait, default(ExchangeDeleteOk));
     }
@@ -55,7 +59,10 @@ internal sealed partial class AmqpChannel
 
     private async ValueTask BindAsync(BindingRequest request, bool isBound)
     {
-        Check(session.Access.CheckBinding(request, session.Image.Topology.FindExchange(request.Source)));
+        // The source decides whether its keys are limited. The image may be older than it.
+        var source = session.Image.Topology.FindExchange(request.Source)
+            ?? (await session.RefreshAsync().ConfigureAwait(false)).Topology.FindExchange(request.Source);
+        Check(session.Access.CheckBinding(request, source));
         await session.SendAsync(isBound ? new Bind(request, session.Id) : new Unbind(request, session.Id)).ConfigureAwait(false);
     }
 }

@@ -16,7 +16,6 @@ internal sealed partial class AmqpChannel
     // Bytes of publishes that no queue has answered: the channel takes the next one below it.
     private const long MaxPublishing = 8L << 20;
 
-    private readonly RouteCollector _routes = new();
     private readonly PublishWindow _publishes = new(MaxPublishing);
     private ConfirmWindow? _confirms;
 
@@ -74,14 +73,17 @@ internal sealed partial class AmqpChannel
     {
         var topology = session.Image.Topology;
         var exchange = topology.FindExchange(publish.Exchange);
-        Check(session.Access.CheckPublish(publish.Exchange, exchange, publish.RoutingKey));
+        Check(session.Access.CheckPublish(publish.Exchange, exchange));
         if (exchange is null)
+        {
             topology = (await session.RefreshAsync().ConfigureAwait(false)).Topology;
+            exchange = topology.FindExchange(publish.Exchange);
+        }
         Check(topology.CheckPublish(publish.Exchange));
+        Check(session.Access.CheckPublish(publish.Exchange, exchange, [.. Publication.CheckKeys(message)]));
         Check(session.Access.CheckUserId(message.Properties.UserId));
         if (message.Properties.Expiration is { } expiration && FaultOfExpiration(expiration) is { } fault)
             throw new AmqpException(ReplyCode.PreconditionFailed, $"invalid expiration '{expiration}': {fault}");
-        Publication.KeysOf(message.Properties.Headers, message.RoutingKey);
         if (RecordKey.FaultOf(message.Properties) is { } unfit)
             throw new AmqpException(ReplyCode.PreconditionFailed, unfit);
         if (publish.Exchange.Length == 0 && TopicStream.Of(publish.RoutingKey) is { } topic)
@@ -89,7 +91,7 @@ internal sealed partial class AmqpChannel
             Check(session.Access.CheckWriteTopic(topic.Name));
             (await session.OpenPublisherAsync(topic).ConfigureAwait(false)).Check(topic);
         }
-        if (DelayedMessages.DelayOf(topology.FindExchange(publish.Exchange), message) is { } delay
+        if (DelayedMessages.DelayOf(exchange, message) is { } delay
             && DelayedMessages.FaultOf(message, delay) is { } tooMuch)
             throw new AmqpException(ReplyCode.PreconditionFailed, tooMuch);
     }
@@ -124,6 +126,8 @@ internal sealed partial class AmqpChannel
         var image = session.Image;
         if (DelayedMessages.DelayOf(image.Topology.FindExchange(message.Exchange), message) is { } delay)
         {
+            // Its bindings may change before it is due. One that takes too many steps now is refused while its publisher is there.
+            QueuesOf(image, message);
             published.Add(session.Registry.Delays.PublishAsync(session.VirtualHost, message, delay));
             _counters.Add(MessageCount.Routed);
             return published;
@@ -133,16 +137,16 @@ internal sealed partial class AmqpChannel
             var publisher = await session.OpenPublisherAsync(topic).ConfigureAwait(false);
             published.Add(session.PublishAsync(publisher, topic, Publication.WithoutBlindCopies(message)));
         }
-        image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
-        if (_routes.Queues.Count == 0 && (isReply || published.Count > 0))
+        var queues = QueuesOf(image, message);
+        if (queues.Length == 0 && (isReply || published.Count > 0))
             return published;
-        if (_routes.Queues.Count == 0 && isMandatory)
+        if (queues.Length == 0 && isMandatory)
         {
             // A binding may be newer than this broker's image.
             image = await session.RefreshAsync().ConfigureAwait(false);
-            image.Routes.Route(message.Exchange, Publication.RoutedOf(message), _routes);
+            queues = QueuesOf(image, message);
         }
-        if (_routes.Queues.Count == 0)
+        if (queues.Length == 0)
         {
             _counters.Add(isMandatory ? MessageCount.UnroutableReturned : MessageCount.UnroutableDropped);
             if (isMandatory)
@@ -154,7 +158,7 @@ internal sealed partial class AmqpChannel
             return published;
         }
         message = Publication.WithoutBlindCopies(message);
-        foreach (var target in _routes.Queues.ToArray())
+        foreach (var target in queues)
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
                 continue;
@@ -163,6 +167,9 @@ internal sealed partial class AmqpChannel
         _counters.Add(MessageCount.Routed, published.Count);
         return published;
     }
+
+    private static RouteTarget[] QueuesOf(VirtualHostImage image, AmqpMessage message) =>
+        image.Routes.QueuesOf(message.Exchange, Publication.RoutedOf(message)) ?? throw Publication.TooMuchRouting(message);
 
     // Completes once the message has its place in the queue's order.
     private async ValueTask<Task<PublishOutcome>> PublishAsync(QueueState queue, AmqpMessage message)
@@ -206,7 +213,7 @@ internal sealed partial class AmqpChannel
         Confirm(tag, isAccepted);
     }
 
-    // What a channel publishes is in the queues for its next command.
+    // What a channel publishes is in the queues for its next command, and when its close is answered.
     private Task PublishedAsync() => _publishes.WaitForNoneAsync();
 
     // What is complete at the same time shares an ack: the report follows on another thread.

@@ -48,6 +48,8 @@ internal sealed partial class AmqpChannel
             AutoDelete = declare.AutoDelete,
             Arguments = arguments,
         };
+        if (session.Image.Topology.FindQueue(name) is null)
+            session.Mutate(declare.Durable && !declare.Exclusive);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
         return answer.Queue!;
     }
@@ -106,6 +108,7 @@ internal sealed partial class AmqpChannel
         var entry = await OpenQueueAsync(name).ConfigureAwait(false);
         var messages = await entry.Queue.CountAsync().ConfigureAwait(false);
         Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(messages)).Refusal);
+        session.Mutate(queue.Durable);
         await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
         await EndGetterAsync(queue.Id).ConfigureAwait(false);

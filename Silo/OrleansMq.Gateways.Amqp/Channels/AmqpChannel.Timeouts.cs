@@ -13,8 +13,7 @@ internal sealed partial class AmqpChannel
     private static readonly TimeSpan MinPeriod = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan MaxPeriod = TimeSpan.FromMinutes(1);
 
-    // Deliveries that were returned by it: the client may still settle them, which does nothing.
-    private readonly HashSet<ulong> _timedOut = [];
+    private readonly TimedOutTags _timedOut = new();
     private TimeSpan _period = TimeSpan.MaxValue;
     private ITimer? _timeouts;
 

@@ -40,8 +40,18 @@ internal sealed partial class AmqpChannel
         List<(List<Delivery> Deliveries, Outcome Outcome)> settlements)
     {
         var published = new List<Task<PublishOutcome>>();
-        foreach (var (isMandatory, message) in publishes)
-            published.AddRange(await RouteAsync(isMandatory, message).ConfigureAwait(false));
+        try
+        {
+            foreach (var (isMandatory, message) in publishes)
+                published.AddRange(await RouteAsync(isMandatory, message).ConfigureAwait(false));
+        }
+        catch
+        {
+            // As below.
+            lock (Gate)
+                Restore(settlements);
+            throw;
+        }
         await Task.WhenAll(published).ConfigureAwait(false);
         if (!IsAccepted(published))
         {

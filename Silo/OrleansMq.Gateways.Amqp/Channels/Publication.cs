@@ -12,6 +12,9 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <summary>What routing needs of a message, and tables on their way between the wire and the virtual hosts.</summary>
 internal static class Publication
 {
+    /// <summary>The most routing keys of a message, with those of its headers CC and BCC.</summary>
+    public const int MaxKeys = 1_000;
+
     /// <summary>Returns a message as routing tables take it.</summary>
     public static RoutedMessage RoutedOf(AmqpMessage message)
     {
@@ -28,27 +31,40 @@ internal static class Publication
             });
     }
 
-    /// <summary>Returns the routing key, and those of the headers CC and BCC.</summary>
-    /// <exception cref="AmqpException">One of the headers is not an array of texts.</exception>
+    /// <summary>Returns the routing key, and those of the headers CC and BCC. What is no text there, as records of other clients may have
+    /// it, is none.</summary>
     public static List<string> KeysOf(FieldTable? headers, string routingKey)
     {
         var keys = new List<string> { routingKey };
-        if (headers is not { } table)
-            return keys;
-        Add("CC", table.Find("CC"u8));
-        Add("BCC", table.Find("BCC"u8));
+        foreach (var value in new[] { headers?.Find("CC"u8), headers?.Find("BCC"u8) })
+            keys.AddRange((value?.Values ?? []).Select(static key => key.Text).OfType<string>());
         return keys;
-
-        void Add(string name, FieldValue? value)
-        {
-            if (value is not { } given)
-                return;
-            if (given.Values is not { } values)
-                throw Unacceptable(name, given);
-            foreach (var key in values)
-                keys.Add(key.Text ?? throw Unacceptable(name, key));
-        }
     }
+
+    /// <summary>Returns the routing keys of a message that a client publishes.</summary>
+    /// <exception cref="AmqpException">They are not texts, or too long, or too many.</exception>
+    public static List<string> CheckKeys(AmqpMessage message)
+    {
+        if (message.Properties.Headers is not { } headers)
+            return [message.RoutingKey];
+        CheckTexts("CC", headers.Find("CC"u8));
+        CheckTexts("BCC", headers.Find("BCC"u8));
+        var keys = KeysOf(headers, message.RoutingKey);
+        if (keys.Count > MaxKeys)
+            throw new AmqpException(ReplyCode.PreconditionFailed,
+                $"invalid message: it has {keys.Count} routing keys with those of the headers CC and BCC, at most {MaxKeys} are allowed");
+        foreach (var key in keys)
+        {
+            if (ResourceNames.FaultOf("a routing key of the headers CC and BCC", key) is { } fault)
+                throw new AmqpException(ReplyCode.PreconditionFailed, $"invalid message: {fault.Text}");
+        }
+        return keys;
+    }
+
+    /// <summary>The refusal of a message whose routing takes too many steps.</summary>
+    public static AmqpException TooMuchRouting(AmqpMessage message) => new(ReplyCode.PreconditionFailed,
+        $"the routing of a message to exchange '{message.Exchange}' takes more than {RouteCollector.MaxSteps} steps: use fewer routing "
+        + "keys or bindings, or simpler patterns");
 
     /// <summary>Returns a message as consumers receive it: without the header BCC.</summary>
     public static AmqpMessage WithoutBlindCopies(AmqpMessage message) =>
@@ -86,6 +102,17 @@ internal static class Publication
         FieldType.Table => new TableValue(ToEngine(value.Table!.Value)),
         _ => VoidValue.Instance,
     };
+
+    private static void CheckTexts(string name, FieldValue? value)
+    {
+        if (value is not { } given)
+            return;
+        foreach (var key in given.Values ?? throw Unacceptable(name, given))
+        {
+            if (key.Text is null)
+                throw Unacceptable(name, key);
+        }
+    }
 
     private static AmqpException Unacceptable(string header, FieldValue value) => new(ReplyCode.PreconditionFailed,
         $"invalid message: {{unacceptable_type_in_header,\"{header}\",{TypeNameOf(value)}}}");

@@ -31,6 +31,9 @@ internal sealed class AmqpClient(IPEndPoint remote)
     /// <summary>The user that has logged in; empty before.</summary>
     public string User { get; set; } = "";
 
+    /// <summary>That user's id; 0 before.</summary>
+    public long UserId { get; set; }
+
     /// <summary>The virtual host; empty before it was asked for.</summary>
     public string VirtualHost { get; set; } = "";
 

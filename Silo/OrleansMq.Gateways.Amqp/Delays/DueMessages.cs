@@ -5,7 +5,7 @@ namespace OrleansMq.Gateways.Amqp.Delays;
 
 /// <summary>Routes the due messages of a virtual host: a loop that receives them, publishes each to the queues that its exchange leads to
 /// now, and settles those that every queue has. The others stay, and are tried again: those whose queue cannot be reached before all that
-/// come later, those whose queue is full after a wait that grows with each attempt.</summary>
+/// come later, those whose queue is full, or whose routing takes too many steps, after a wait that grows with each attempt.</summary>
 internal sealed class DueMessages : IAsyncDisposable
 {
     private const int MaxReceived = 256;

@@ -12,6 +12,7 @@ internal sealed partial class ManagementApi
     // Exclusive queues belong to connections; an operator has none.
     private const string NoConnection = "management";
     private const int SaltBytes = 4;
+    private const string QueueLimit = "max-queues";
 
     private async Task<int> ChangeAsync(ManagementRequest request, string method, string[] path)
     {
@@ -32,6 +33,9 @@ internal sealed partial class ManagementApi
             case ["operator-policies", var host, var name]:
                 ManagementUser.Demand(request.User.IsAdministrator, "administrator");
                 return await ChangePolicyAsync(request, isPut, host, name, isOperator: true).ConfigureAwait(false);
+            case ["vhost-limits", var host, var name]:
+                ManagementUser.Demand(request.User.IsAdministrator, "administrator");
+                return await ChangeLimitAsync(request, isPut, host, name).ConfigureAwait(false);
             case ["exchanges", var host, var name]:
                 return await (isPut ? PutExchangeAsync(request, host, name) : DeleteExchangeAsync(request, host, name))
                     .ConfigureAwait(false);
@@ -151,6 +155,17 @@ internal sealed partial class ManagementApi
         return StatusOf(await request.Hosts.AdministerAsync(command).ConfigureAwait(false), isPut && !isThere);
     }
 
+    private static async Task<int> ChangeLimitAsync(ManagementRequest request, bool isPut, string host, string name)
+    {
+        await request.SeeAsync(host).ConfigureAwait(false);
+        if (name != QueueLimit)
+            throw ManagementException.Bad($"the limit of virtual hosts is {QueueLimit}, not '{name}'");
+        // RabbitMQ takes a number below 0 for no limit.
+        var most = isPut ? (await request.BodyAsync().ConfigureAwait(false)).Integer("value", -1) : -1;
+        await request.Hosts.AdministerAsync(new SetQueueLimit(host, most < 0 ? null : most)).ConfigureAwait(false);
+        return StatusCodes.Status204NoContent;
+    }
+
     private static async Task<int> PutExchangeAsync(ManagementRequest request, string host, string name)
     {
         var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
@@ -167,6 +182,8 @@ internal sealed partial class ManagementApi
         Demand(access.CheckDeclareExchange(name, declaration.Arguments.Text(ExchangeTypes.Alternate)));
         if (declaration.Type == ExchangeTypes.Delayed)
             throw ManagementException.Bad("NOT_IMPLEMENTED - exchanges of type x-delayed-message are not implemented");
+        if (image.Topology.FindExchange(name) is null)
+            Mutate(request, declaration.Durable);
         var answer = await request.Hosts.SendAsync(host, new DeclareExchange(declaration)).ConfigureAwait(false);
         return StatusOf(answer, image.Topology.FindExchange(name) is null);
     }
@@ -175,8 +192,9 @@ internal sealed partial class ManagementApi
     {
         var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
         Demand(access.CheckDeleteExchange(name));
-        if (image.Topology.FindExchange(name) is null)
+        if (image.Topology.FindExchange(name) is not { } exchange)
             throw ManagementException.NotFound();
+        Mutate(request, exchange.Durable);
         await request.Hosts.SendAsync(host, new DeleteExchange(name, request.Flag("if-unused"))).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
     }
@@ -193,6 +211,8 @@ internal sealed partial class ManagementApi
             Arguments = body.Table("arguments"),
         };
         Demand(access.CheckDeclareQueue(name, declaration.Arguments.Text(QueueArguments.DeadLetterExchange)));
+        if (image.Topology.FindQueue(name) is null)
+            Mutate(request, declaration.Durable);
         var answer = await request.Hosts.SendAsync(host, new DeclareQueue(declaration, NoConnection)).ConfigureAwait(false);
         return StatusOf(answer, image.Topology.FindQueue(name) is null);
     }
@@ -205,6 +225,7 @@ internal sealed partial class ManagementApi
         var described = await DescribeAsync(request, image, queue).ConfigureAwait(false);
         Demand(image.Topology.DeleteQueue(name, connection: null, request.Flag("if-unused"), request.Flag("if-empty"),
             new QueueFacts(described.Counts.Ready)).Refusal);
+        Mutate(request, queue.Durable);
         await request.Hosts.SendAsync(host, new DeleteQueue(name, Connection: null, queue.Id,
             request.Flag("if-unused"))).ConfigureAwait(false);
         await request.Registry.EndAsync(host, queue).ConfigureAwait(false);
@@ -226,7 +247,11 @@ internal sealed partial class ManagementApi
         var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
         var body = await request.BodyAsync().ConfigureAwait(false);
         var binding = new BindingRequest(source, kind, destination, body.Text("routing_key", ""), body.Table("arguments"));
-        Demand(access.CheckBinding(binding, image.Topology.FindExchange(source)));
+        // The source decides whether its keys are limited. The image may be older than it.
+        var exchange = image.Topology.FindExchange(source)
+            ?? (await request.Hosts.RefreshAsync(host, request.Context.RequestAborted).ConfigureAwait(false))?.Topology
+                .FindExchange(source);
+        Demand(access.CheckBinding(binding, exchange));
         await request.Hosts.SendAsync(host, new Bind(binding, Connection: null)).ConfigureAwait(false);
         var key = KeyOf(new BindingState
         {
@@ -252,6 +277,12 @@ internal sealed partial class ManagementApi
         Demand(access.CheckBinding(unbound, image.Topology.FindExchange(source)));
         await request.Hosts.SendAsync(host, new Unbind(unbound, Connection: null)).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
+    }
+
+    private static void Mutate(ManagementRequest request, bool isDurable)
+    {
+        if (request.Registry.Mutate(request.User.State.Name, isDurable) is { } refusal)
+            throw ManagementException.TooMany(refusal);
     }
 
     private static void Demand(AmqpRefusal? refusal)

@@ -37,6 +37,10 @@ internal sealed partial class ManagementApi
                 or ["definitions"] or ["definitions", _]:
                 ManagementUser.Demand(user.IsAdministrator, "administrator");
                 return await ReadUsersAsync(request, path).ConfigureAwait(false);
+            case ["vhost-limits"] or ["vhost-limits", _]:
+                ManagementUser.Demand(user.IsMonitoring, "monitor");
+                var limited = path.Length == 1 ? request.Visible : [await request.SeeAsync(path[1]).ConfigureAwait(false)];
+                return writer => List(writer, limited.Where(static one => one.Settings.MaxQueues is not null), WriteLimits, isObject: true);
             case ["policies" or "operator-policies", ..]:
                 ManagementUser.Demand(user.IsPolicymaker || user.IsMonitoring, "policymaker");
                 return await ReadPoliciesAsync(request, path[0] == "operator-policies", path[1..]).ConfigureAwait(false);
@@ -141,6 +145,14 @@ internal sealed partial class ManagementApi
             default:
                 throw ManagementException.NotFound();
         }
+    }
+
+    private static void WriteLimits(Utf8JsonWriter writer, VirtualHostImage host)
+    {
+        writer.WriteString("vhost", host.Name);
+        writer.WriteStartObject("value");
+        writer.WriteNumber(QueueLimit, host.Settings.MaxQueues!.Value);
+        writer.WriteEndObject();
     }
 
     private async Task<Action<Utf8JsonWriter>> ReadQueuesAsync(ManagementRequest request, IEnumerable<VirtualHostImage> hosts)

@@ -8,6 +8,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Hosting;
 using OrleansMq.VirtualHosts;
 
@@ -94,7 +95,11 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
     public static Task RefuseAsync(HttpContext context, ManagementException refused)
     {
         if (context.Response.HasStarted)
+        {
+            // An answer that breaks off must not look complete.
+            context.Abort();
             return Task.CompletedTask;
+        }
         if (refused.Status == StatusCodes.Status401Unauthorized)
             context.Response.Headers.WWWAuthenticate = "Basic realm=\"OrleansMq\"";
         return WriteAsync(context, refused.Status, writer =>
@@ -109,15 +114,17 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
     private async Task HandleAsync(HttpContext context)
     {
         var registry = await amqp.OpenQueuesAsync().ConfigureAwait(false);
-        var request = new ManagementRequest(context, registry, ManagementUser.Of(context.Request, registry.Hosts.Users));
+        var request = new ManagementRequest(context, registry, await ManagementUser.OfAsync(context.Request, registry)
+            .ConfigureAwait(false));
+        ConnectionGuard.Accept(context);
         var path = PathOf(context);
         if (path is not ["api", .. var rest])
             throw ManagementException.NotFound();
         var method = HttpMethods.IsHead(context.Request.Method) ? HttpMethods.Get : context.Request.Method;
         if (method == HttpMethods.Get)
             await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
-        else if (method == HttpMethods.Post && await AnswerPostAsync(request, rest).ConfigureAwait(false) is { } answer)
-            await WriteAsync(context, StatusCodes.Status200OK, answer).ConfigureAwait(false);
+        else if (method == HttpMethods.Post && await AnswerPostAsync(request, rest).ConfigureAwait(false) is { } answerAsync)
+            await answerAsync(context).ConfigureAwait(false);
         else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
             context.Response.StatusCode = status;
     }
@@ -136,12 +143,17 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, Json))
             write(writer);
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "application/json";
+        BeginAnswer(context, status);
         context.Response.ContentLength = buffer.WrittenCount;
-        context.Response.Headers.CacheControl = "no-cache";
         if (!HttpMethods.IsHead(context.Request.Method))
             await context.Response.Body.WriteAsync(buffer.WrittenMemory, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static void BeginAnswer(HttpContext context, int status)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        context.Response.Headers.CacheControl = "no-cache";
     }
 }
 
@@ -175,7 +187,7 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
         var image = await SeeAsync(name).ConfigureAwait(false);
         if (!User.MayOpen(image))
             throw ManagementException.NotAuthorized($"User not authorized to access virtual host '{name}'");
-        return (image, image.AccessOf(User.State));
+        return (image, image.AccessOf(User.State, Registry.ReportSlowPermission));
     }
 
     /// <summary>Reads the body; an empty one is an empty object.</summary>

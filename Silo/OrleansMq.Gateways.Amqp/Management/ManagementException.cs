@@ -18,6 +18,12 @@ internal sealed class ManagementException(int status, string error, string reaso
     /// <summary>The request is wrong.</summary>
     public static ManagementException Bad(string reason) => new(400, "bad_request", reason);
 
+    /// <summary>It cannot be done now.</summary>
+    public static ManagementException Unavailable(string reason) => new(503, "service_unavailable", reason);
+
+    /// <summary>The user has used up a quota.</summary>
+    public static ManagementException TooMany(string reason) => new(429, "too_many_requests", reason);
+
     /// <summary>The user is unknown, or may not do this.</summary>
     public static ManagementException NotAuthorized(string reason) => new(401, "not_authorized", reason);
 }

@@ -27,6 +27,7 @@ internal sealed class ManagementGateway : IGateway
     private readonly Func<AmqpGateway> _amqp;
     private readonly HostNames _hosts;
     private readonly ServerCertificates? _certificates;
+    private readonly ConnectionGuard _guard;
     private WebApplication? _app;
     private volatile HostedBroker? _broker;
     private volatile ManagementApi? _api;
@@ -37,6 +38,7 @@ internal sealed class ManagementGateway : IGateway
     {
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
+        _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, TimeProvider.System);
         if (options.Tls is { } tls)
             _certificates = ServerCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
     }
@@ -131,6 +133,7 @@ internal sealed class ManagementGateway : IGateway
         server.AddServerHeader = false;
         server.Limits.MaxRequestBodySize = MaxBodyBytes;
         server.Limits.MaxConcurrentConnections = _options.MaxConnections;
+        server.Limits.RequestHeadersTimeout = _options.LoginTime;
         server.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));
         if (_options.Listen.Address.Equals(IPAddress.IPv6Any))
             server.ListenAnyIP(_options.Listen.Port, Configure);
@@ -141,9 +144,10 @@ internal sealed class ManagementGateway : IGateway
     private void Configure(ListenOptions listen)
     {
         listen.Protocols = HttpProtocols.Http1;
+        _guard.Use(listen);
         if (_certificates is not { } certificates)
             return;
-        HttpsPort.Use(listen, certificates);
+        HttpsPort.Use(listen, certificates, HttpsPort.Handshakes("AMQP management", _options.MaxConnections, _options.Log));
     }
 
     // A page of another site knows guest's password as everyone does.

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Management;
@@ -24,12 +25,12 @@ internal sealed class ManagementUser(UserState state)
 
     /// <summary>Logs the user of a request in.</summary>
     /// <exception cref="ManagementException">There is none, or it may not use this API.</exception>
-    public static ManagementUser Of(HttpRequest request, UserDirectory users)
+    public static async ValueTask<ManagementUser> OfAsync(HttpRequest request, QueueRegistry registry)
     {
-        var remote = request.HttpContext.Connection.RemoteIpAddress;
         if (Credentials(request.Headers.Authorization.ToString()) is not var (name, password)
-            || users.FindUser(name) is not { } user
-            || !UserState.MayLogIn(user, password, remote is not null && IPAddress.IsLoopback(remote)))
+            || await registry.Logins.CheckAsync(registry.Hosts.Users, name, password,
+                request.HttpContext.Connection.RemoteIpAddress ?? IPAddress.None, request.HttpContext.RequestAborted)
+                .ConfigureAwait(false) is not { } user)
             throw ManagementException.NotAuthorized("Login failed");
         var found = new ManagementUser(user);
         return found.IsMonitoring || found.IsPolicymaker || user.Tags.Contains("management") ? found

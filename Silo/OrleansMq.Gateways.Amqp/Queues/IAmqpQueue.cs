@@ -91,6 +91,9 @@ internal interface IQueueReader : IAsyncDisposable
     /// <param name="delay">How long one that goes back waits. A queue in memory does not wait.</param>
     Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default);
 
+    /// <summary>Receives nothing more, and keeps what it holds: a single active reader gives its turn up to the next one.</summary>
+    Task YieldAsync() => Task.CompletedTask;
+
     /// <summary>Reads a message again that this reader holds; null if the queue has it no more.</summary>
     /// <exception cref="BrokerException">It cannot be read now.</exception>
     ValueTask<AmqpMessage?> ReadAsync(MessageHold hold);

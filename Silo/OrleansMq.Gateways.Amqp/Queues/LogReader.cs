@@ -136,6 +136,20 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     }
 
     /// <inheritdoc/>
+    public async Task YieldAsync()
+    {
+        try
+        {
+            await queue.Broker.Queues.ReceiveAsync(queue.Partition, _consumer, 0, TimeSpan.Zero).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            // Its session has ended, and its turn with it; or the leader is of an earlier version, and the turn ends with what it holds.
+            queue.Log.Write(EngineLogLevel.Debug, $"A consumer of queue '{queue.State.Name}' did not give its turn up: {fault.Message}");
+        }
+    }
+
+    /// <inheritdoc/>
     public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => queue.ReadAsync(hold.Position);
 
     /// <inheritdoc/>

@@ -213,7 +213,8 @@ internal sealed class MemoryQueue : IAmqpQueue
             if (_waiting.Find(static reader => reader.Priority == IAmqpQueue.Beside) is { } beside)
                 return beside;
             var active = _readers.Find(static reader => reader.IsActive)
-                ?? _readers.Where(static reader => reader.Priority > IAmqpQueue.Beside).MaxBy(static reader => reader.Priority);
+                ?? _readers.Where(static reader => reader is { Priority: > IAmqpQueue.Beside, HasYielded: false })
+                    .MaxBy(static reader => reader.Priority);
             if (active is not null)
                 active.IsActive = true;
             return active is not null && _waiting.Contains(active) ? active : null;
@@ -326,6 +327,8 @@ internal sealed class MemoryQueue : IAmqpQueue
 
         public bool IsActive { get; set; }
 
+        public bool HasYielded { get; private set; }
+
         public bool CanTake => Max > 0;
 
         public Dictionary<long, Item> Held { get; } = [];
@@ -353,6 +356,15 @@ internal sealed class MemoryQueue : IAmqpQueue
         public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default)
         {
             queue.Settle(this, hold.Position, settlement);
+            return Task.CompletedTask;
+        }
+
+        public Task YieldAsync()
+        {
+            Stop();
+            lock (queue._lock)
+                (IsActive, HasYielded) = (false, true);
+            queue.Run(queue.NewWork());
             return Task.CompletedTask;
         }
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Compression;
@@ -10,6 +11,8 @@ using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
+using OrleansMq.Quotas;
+using OrleansMq.Security;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -32,11 +35,15 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
     // The creation and deletion of one name's topic do not overlap.
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
-    // Changes of policies reach the queues one after the other, so that the last one counts.
-    private readonly SemaphoreSlim _applying = new(1);
+    // Changes of policies reach the queues of a virtual host one after the other, so that the last one counts.
+    private readonly ConcurrentDictionary<string, SemaphoreSlim> _applying = new(StringComparer.Ordinal);
+    // Patterns of policies that take too long for some names, and are logged.
+    private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
+    private readonly RareLine _unroutable;
+    private readonly RareLine _slowPermission;
 
     /// <param name="host">The broker that keeps the queues.</param>
     /// <param name="hosts">The virtual hosts.</param>
@@ -47,12 +54,17 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
+        (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
+        Logins = new AmqpLogins(host.Access.Meter.Denials, time, log);
         hosts.Changed += OnChanged;
     }
 
     /// <summary>The messages that exchanges delay.</summary>
     public DelayedMessages Delays { get; }
+
+    /// <summary>Checks the logins of users.</summary>
+    public AmqpLogins Logins { get; }
 
     /// <summary>The virtual hosts.</summary>
     public IVirtualHosts Hosts { get; }
@@ -118,6 +130,21 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             await OpenAsync(host.Name, queue).ConfigureAwait(false);
         if (host.Topology.Exchanges.Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
             await Delays.OpenAsync(host.Name).ConfigureAwait(false);
+        ReportSlow(host.Name, host.Settings.Policies);
+    }
+
+    /// <summary>Logs that a permission's pattern takes too long to match, once a minute.</summary>
+    public void ReportSlowPermission(string line) => _slowPermission.Write(EngineLogLevel.Error, line);
+
+    // Called after policies were matched.
+    private void ReportSlow(string virtualHost, PolicySet policies)
+    {
+        foreach (var policy in policies.Backtracking)
+        {
+            if (policy.Pattern.HasOverrun && _slow.TryAdd(policy.Pattern, policy))
+                Log.Write(EngineLogLevel.Error, $"The policy '{policy.Name}' of virtual host '{virtualHost}' does not apply to some names: "
+                    + $"its pattern '{policy.Pattern}' takes too long to match them. Replace it by one without nested repetitions.");
+        }
     }
 
     private static bool IsActive(VirtualHostImage host, QueueState queue) => queue.Type != QueueType.Stream
@@ -138,10 +165,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <param name="virtualHost">The virtual host.</param>
     /// <param name="stream">The partition.</param>
     /// <param name="user">The user, as whom it is read.</param>
+    /// <param name="host">The client's address.</param>
     /// <exception cref="AmqpException">There is no such topic or partition, or it is not to be read so.</exception>
-    public async ValueTask<QueueEntry> OpenTopicAsync(string virtualHost, TopicStream stream, string user)
+    public async ValueTask<QueueEntry> OpenTopicAsync(string virtualHost, TopicStream stream, string user, string host)
     {
-        var broker = _host.Access.Open(SessionOf(user)).Broker;
+        var broker = _host.Access.Open(SessionOf(user, host)).Broker;
         var partition = await stream.FindAsync(broker, virtualHost).ConfigureAwait(false);
         // It is no queue of a virtual host: its id is that of none.
         var state = new QueueState { Name = stream.Name, Id = 0, Type = QueueType.Stream, Durable = true };
@@ -153,13 +181,29 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <param name="virtualHost">The virtual host.</param>
     /// <param name="stream">The topic.</param>
     /// <param name="user">The user, as whom it is written.</param>
+    /// <param name="host">The client's address.</param>
     /// <exception cref="AmqpException">There is no such topic, or it is not to be written so.</exception>
-    public Task<TopicPublisher> OpenPublisherAsync(string virtualHost, TopicStream stream, string user) => TopicPublisher.OpenAsync(stream,
-        virtualHost, _host.Access.Open(SessionOf(user)).Broker, _broker,
+    public Task<TopicPublisher> OpenPublisherAsync(string virtualHost, TopicStream stream, string user, string host) => TopicPublisher
+        .OpenAsync(stream, virtualHost, _host.Access.Open(SessionOf(user, host)).Broker, _broker,
         topic => _host.Metadata.Image.FindServed(topic)?.Partitions.Length, Time, Log);
 
     // Rules of access control decide on topics, beside the permissions of virtual hosts.
-    private static BrokerSession SessionOf(string user) => new($"User:{user}", "", "", "", SessionProtocol.Amqp);
+    private static BrokerSession SessionOf(string user, string host) =>
+        new(BrokerSecurity.PrincipalOf(user), "", "", host, SessionProtocol.Amqp);
+
+    /// <summary>Takes a queue or exchange that is created or deleted, and stored, from a user's quota.</summary>
+    /// <param name="user">The user.</param>
+    /// <param name="isDurable">Whether it is durable. What is not is stored, too, where brokers share it.</param>
+    /// <returns>Why it is refused; null: it is not.</returns>
+    public string? Mutate(string user, bool isDurable)
+    {
+        const QuotaKey key = QuotaKey.ControllerMutationRate;
+        if ((!isDurable && !Hosts.IsShared) || _host.Access.Quotas is not { Image: not null } quotas)
+            return null;
+        var wait = quotas.Of(BrokerSecurity.PrincipalOf(user), "").Of(key)?.ChargeUnlessOwed(1) ?? TimeSpan.Zero;
+        return wait > TimeSpan.Zero
+            ? $"the quota {key.Name()} of user '{user}' is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s" : null;
+    }
 
     /// <summary>Ends a queue that is deleted. Completes when its messages are gone.</summary>
     public Task EndAsync(string virtualHost, QueueState queue) =>
@@ -258,7 +302,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             : await RouteAsync(host, letter, stored).ConfigureAwait(false);
         if (outcome == PublishOutcome.Unknown || (outcome == PublishOutcome.Refused && settings.DeadLettersAtLeastOnce))
             return false;
-        Totals.DeadLettered(reason);
+        // What is refused is lost.
+        if (outcome == PublishOutcome.Accepted)
+            Totals.DeadLettered(reason);
         return true;
     }
 
@@ -314,7 +360,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <param name="message">The message.</param>
     /// <param name="stored">The ids of the queues that have it already; those that take it now are added.</param>
     /// <returns><see cref="PublishOutcome.Accepted"/>: every queue has it that can, or there is no exchange, or no queue.
-    /// <see cref="PublishOutcome.Refused"/>: one is full. <see cref="PublishOutcome.Unknown"/>: of one it is not known.</returns>
+    /// <see cref="PublishOutcome.Refused"/>: one is full, or the routing takes too many steps.
+    /// <see cref="PublishOutcome.Unknown"/>: of one it is not known.</returns>
     public async Task<PublishOutcome> RouteAsync(string virtualHost, AmqpMessage message, HashSet<long> stored)
     {
         try
@@ -335,11 +382,15 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private async Task<PublishOutcome> RouteAsync(VirtualHostImage host, AmqpMessage message, HashSet<long>? stored)
     {
-        var collector = new RouteCollector();
-        host.Routes.Route(message.Exchange, Publication.RoutedOf(message), collector);
+        if (host.Routes.QueuesOf(message.Exchange, Publication.RoutedOf(message)) is not { } queues)
+        {
+            _unroutable.Write(EngineLogLevel.Error, "A delayed message, or dead letter, reaches no queue until that changes, and is lost "
+                + $"where dead letters are published at most once: {Publication.TooMuchRouting(message).Message}.");
+            return PublishOutcome.Refused;
+        }
         message = Publication.WithoutBlindCopies(message);
         var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
-        foreach (var target in collector.Queues)
+        foreach (var target in queues)
         {
             if (host.Topology.FindQueue(target.Name) is { } found && stored?.Contains(found.Id) != true
                 && !DeadLetter.IsCycle(message, found.Name))
@@ -407,7 +458,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private async Task ApplyPoliciesAsync(string virtualHost)
     {
-        await _applying.WaitAsync().ConfigureAwait(false);
+        var gate = _applying.GetOrAdd(virtualHost, static _ => new SemaphoreSlim(1));
+        await gate.WaitAsync().ConfigureAwait(false);
         try
         {
             if (Hosts.Find(virtualHost) is not { } host)
@@ -426,7 +478,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
         finally
         {
-            _applying.Release();
+            gate.Release();
         }
     }
 
@@ -449,7 +501,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private async Task<QueueEntry> CreateAsync(string virtualHost, QueueState state)
     {
-        var settings = (Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty).SettingsOf(state);
+        var policies = Hosts.Find(virtualHost)?.Settings.Policies ?? PolicySet.Empty;
+        var settings = policies.SettingsOf(state);
+        ReportSlow(virtualHost, policies);
         if (!IsOnLog(state))
             return CreateInMemory(virtualHost, state, settings);
         var gate = GateOf(virtualHost, state.Name);

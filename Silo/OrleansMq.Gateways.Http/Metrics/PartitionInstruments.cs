@@ -40,7 +40,7 @@ internal static class PartitionInstruments
         meter.CreateObservableGauge("orleansmq.schedule.waiting", () => Observe(source, static schedules => schedules.Waiting), "{record}",
             "Scheduled records that wait for their time, by partition of the schedules, on the broker that leads it.");
         meter.CreateObservableCounter("orleansmq.schedule.dropped", () => Observe(source, static schedules => schedules.Dropped),
-            "{record}", "Scheduled records that were dropped: their topic was deleted, or refused them.");
+            "{record}", "Scheduled records that were dropped: their topic was deleted.");
         meter.CreateObservableGauge("orleansmq.disk.free", () => FreeBytes(source), "By",
             "Free bytes of the volume that holds the data directory.");
     }

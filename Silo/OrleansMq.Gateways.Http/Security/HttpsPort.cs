@@ -1,5 +1,8 @@
+using System.Net;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Tls;
 
 namespace OrleansMq.Gateways.Http.Security;
@@ -7,11 +10,40 @@ namespace OrleansMq.Gateways.Http.Security;
 /// <summary>TLS in front of HTTP.</summary>
 internal static class HttpsPort
 {
+    // As of the other ports.
+    private const int MaxHandshakes = 1_000;
+
     private static readonly object Hello = new();
+    private static readonly object Handshake = new();
+
+    /// <summary>Returns what bounds the handshakes of a port: to half of its connections. Clients that only connect leave the other half to
+    /// others.</summary>
+    /// <param name="protocol">The port's protocol in log lines.</param>
+    /// <param name="maxConnections">The port's connections; null: no limit.</param>
+    /// <param name="log">The log.</param>
+    public static UnauthenticatedConnections Handshakes(string protocol, int? maxConnections, EngineLog log) =>
+        new(protocol, Math.Clamp(maxConnections / 2 ?? MaxHandshakes, 1, MaxHandshakes), log, TimeProvider.System,
+            "completed their TLS handshake");
 
     /// <summary>Adds TLS to a port.</summary>
-    public static void Use(ListenOptions listen, ServerCertificates certificates)
+    /// <param name="listen">The port.</param>
+    /// <param name="certificates">Its certificates.</param>
+    /// <param name="handshakes">Bounds the connections whose handshake is not complete.</param>
+    public static void Use(ListenOptions listen, ServerCertificates certificates, UnauthenticatedConnections handshakes)
     {
+        listen.Use(next => async connection =>
+        {
+            if (handshakes.Enter((connection.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.Loopback) is not { } place)
+            {
+                connection.Abort();
+                return;
+            }
+            using (place)
+            {
+                connection.Items[Handshake] = place;
+                await next(connection).ConfigureAwait(false);
+            }
+        });
         // .NET asks for no certificate where a client's first message is no ClientHello, and has none. The client is at fault.
         listen.Use(static next => async connection =>
         {
@@ -32,7 +64,12 @@ internal static class HttpsPort
                 context.Connection.Items[Hello] = true;
                 return new(certificates.OptionsFor(context.ClientHelloInfo.ServerName));
             },
-            HandshakeTimeout = Handshakes.Deadline,
+            HandshakeTimeout = Tls.Handshakes.Deadline,
+        });
+        listen.Use(static next => connection =>
+        {
+            (connection.Items[Handshake] as IDisposable)?.Dispose();
+            return next(connection);
         });
     }
 }

@@ -33,7 +33,7 @@ internal sealed class ConnectionMetrics(string protocol)
         meter.CreateObservableCounter($"{prefix}.connections.accepted", () => TotalAccepted, "{connection}",
             $"{protocol} connections that were accepted.");
         meter.CreateObservableCounter($"{prefix}.connections.refused", () => Interlocked.Read(ref _refused), "{connection}",
-            $"{protocol} connections that were closed as they came: too many from one address.");
+            $"{protocol} connections that were closed as they came: too many from one address, or too many that had not logged in.");
         meter.CreateObservableCounter($"{prefix}.requests.malformed", () => Interlocked.Read(ref _malformed), "{request}",
             $"{protocol} requests that could not be read; each closed its connection.");
         meter.CreateObservableCounter($"{prefix}.handshakes.failed", () => TotalFailedHandshakes, "{handshake}",

@@ -14,6 +14,10 @@ internal sealed record AcceptedClient(ClientSocket Socket, IPEndPoint Local, IPE
     /// <summary>The name of the listener that accepted it; empty where the gateway has one.</summary>
     public string Listener { get; init; } = "";
 
+    /// <summary>Its place among the connections that have not authenticated, given back by disposing it; null where none is
+    /// needed.</summary>
+    public IDisposable? Place { get; init; }
+
     /// <summary>The client's name by its certificate, such as <c>User:CN=alice,O=Example</c>; null for a client without one.</summary>
     public string? CertificatePrincipal { get; init; }
 }
@@ -87,6 +91,10 @@ internal sealed class ConnectionServer : IAsyncDisposable
     /// <see cref="Open"/>.</summary>
     public Func<IPAddress, TimeSpan?>? Admission { get; set; }
 
+    /// <summary>Bounds the connections that have not authenticated, from their first byte on; null: nothing does, or the protocol itself.
+    /// Set before <see cref="Open"/>.</summary>
+    public UnauthenticatedConnections? Unauthenticated { get; init; }
+
     /// <summary>The connections that are served.</summary>
     public IEnumerable<IServedConnection> Connections => _connections.Select(static pair => pair.Key);
 
@@ -110,6 +118,15 @@ internal sealed class ConnectionServer : IAsyncDisposable
             if (Admission is { } admission && !await IsAdmittedAsync(admission(client.Remote.Address), client.Remote.Address)
                 .ConfigureAwait(false))
                 return;
+            if (Unauthenticated is { } waiting)
+            {
+                if (waiting.Enter(client.Remote.Address) is not { } place)
+                {
+                    Metrics.Refused();
+                    return;
+                }
+                client = client with { Place = place };
+            }
             if (socket is TlsSocket secured)
             {
                 if (!await _handshakes.TryAsync(secured, client).ConfigureAwait(false))
@@ -136,6 +153,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
         }
         finally
         {
+            client.Place?.Dispose();
             Leave(client.Remote.Address);
         }
     }

@@ -229,6 +229,7 @@ internal sealed record BrokerSettings
         {
             Authorization = EffectiveAuthorization,
             SuperUsers = [.. SuperUsers, .. AdminPassword is null ? [] : new[] { BrokerSecurity.PrincipalOf(AdminUser) }],
+            FirstUser = AdminPassword is null ? null : (AdminUser, AdminPassword),
             AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
             SaslMechanisms = [.. SaslMechanisms],
             OrleansPrincipal = OrleansPrincipal,

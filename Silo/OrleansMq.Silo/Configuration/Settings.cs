@@ -27,8 +27,9 @@ internal static class Settings
             + "address are always allowed.",
             (s, text) => HostPatterns(text) is { } hosts ? s with { HttpHosts = hosts } : null),
         new("httpMaxConnections", "N", "a whole number from 0 to 1000000",
-            "The most connections of the HTTP API; further ones are closed. Kafka clients keep a part of what the process may open. 0: a "
-            + "quarter of what its data leaves, all of it without Kafka, and at most 10000. Default: 0.",
+            "The most connections of the HTTP API, a quarter of them from one address other than the machine's own; further ones are "
+            + "closed. Kafka clients keep a part of what the process may open. 0: a quarter of what its data leaves, all of it without "
+            + "Kafka, and at most 10000. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { HttpMaxConnections = (int)n } : null),
         new("kafka", "[NAME=][HOST:]PORT[,PROTOCOL[,ADVERTISED]]|off",
             "off, " + ListenAddress.Expected + ", or " + KafkaListenerSetting.Expected,
@@ -74,8 +75,8 @@ internal static class Settings
             + "--cluster-tls-ca decides who may connect as one. Give it to all brokers. Default: User:ANONYMOUS.",
             (s, text) => AclRule.PrincipalFault(text) is null ? s with { OrleansPrincipal = text } : null),
         new("adminPassword", "PASSWORD", "a password of 1 to 1024 characters",
-            "Creates the user admin with this password, unless there is one, and lets it do everything. Use the environment or the file to "
-            + "keep it out of the process list. Default: none.",
+            "Creates the user admin with this password, unless there is one, and lets it do everything. A new AMQP broker has it in place "
+            + "of guest. Use the environment or the file to keep it out of the process list. Default: none.",
             (s, text) => text.Length is > 0 and <= 1_024 && !text.Any(char.IsControl) ? s with { AdminPassword = text } : null,
             IsSecret: true),
         new("allowEveryoneIfNoAclFound", "true|false", "true or false",

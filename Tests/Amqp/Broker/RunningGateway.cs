@@ -4,6 +4,7 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Hosting;
+using OrleansMq.Security;
 using OrleansMq.Tests.Amqp.Sockets;
 using OrleansMq.VirtualHosts;
 
@@ -26,16 +27,22 @@ internal sealed class RunningGateway : IAsyncDisposable
 
     public static async Task<RunningGateway> StartAsync(string directory, int port = 0,
         Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null, Func<IVirtualHosts, IVirtualHosts>? hosts = null,
-        Func<IBroker, IBroker>? engine = null)
+        Func<IBroker, IBroker>? engine = null, IAuthorizer? authorizer = null, SecurityOptions? security = null)
     {
         var log = new RecordedLog();
-        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions
+        {
+            DataDirectory = directory,
+            Security = security ?? new SecurityOptions(),
+        });
         var options = new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, port), Log = log };
         var gateway = new AmqpGateway(configure?.Invoke(options) ?? options);
         await gateway.ListenAsync(CancellationToken.None);
-        var access = engine is null ? broker.Access : new BrokerAccess(engine(broker), broker);
+        var access = engine is null && authorizer is null ? broker.Access
+            : new BrokerAccess(engine?.Invoke(broker) ?? broker, broker, authorizer);
         gateway.Open(new HostedBroker(0, broker.ClusterId, access, access.Broker, broker.Metadata, broker)
         {
+            Security = broker.Security,
             OpenVirtualHosts = async () =>
             {
                 var opened = await broker.OpenVirtualHostsAsync();

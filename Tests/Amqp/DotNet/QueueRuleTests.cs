@@ -296,6 +296,38 @@ public sealed class QueueRuleTests : ClientTest
         Assert.Equal("second", new Received((await getting.BasicGetAsync("q", autoAck: false))!).Body);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Single_active_consumer_that_is_cancelled_keeps_its_messages_and_the_next_one_is_active(bool isDurable)
+    {
+        await Channel.QueueDeclareAsync("q", isDurable, false, false,
+            new Dictionary<string, object?> { ["x-single-active-consumer"] = true });
+        await Channel.BasicQosAsync(0, 2, false);
+        var received = new BlockingCollection<BasicDeliverEventArgs>();
+        var first = new AsyncEventingBasicConsumer(Channel);
+        first.ReceivedAsync += (_, delivery) =>
+        {
+            received.Add(delivery);
+            return Task.CompletedTask;
+        };
+        var tag = await Channel.BasicConsumeAsync("q", autoAck: false, first);
+        await PublishAsync("q", "kept");
+        await PublishAsync("q", "given back");
+        await UntilAsync(() => Task.FromResult(received.Count == 2));
+        await using var other = await Connection.CreateChannelAsync();
+        var next = await StartAsync(other, "q", prefetch: 10);
+        await Channel.BasicCancelAsync(tag);
+        await PublishAsync("q", "later");
+        Assert.Equal("later", (await NextAsync(next)).Body);
+        await Channel.BasicNackAsync(2, multiple: false, requeue: true);
+        Assert.Equal("given back", (await NextAsync(next)).Body);
+        await Channel.BasicAckAsync(1, multiple: false);
+        await PublishAsync("q", "last");
+        Assert.Equal("last", (await NextAsync(next)).Body);
+        Assert.Equal(2, received.Count);
+    }
+
     [Fact]
     public async Task Length_and_time_to_live_hold_beside_a_single_active_consumer()
     {

@@ -12,11 +12,18 @@ using OrleansMq.Tests.Amqp.Sockets;
 namespace OrleansMq.Tests.Amqp.Management;
 
 /// <summary>A standalone broker with an AMQP gateway and its management API, in this process.</summary>
-internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, ManagementGateway management) : IAsyncDisposable
+internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, ManagementGateway management, RecordedLog log)
+    : IAsyncDisposable
 {
     private readonly HttpClient _client = new();
 
     public int AmqpPort => amqp.EndPoint.Port;
+
+    public AmqpGateway Amqp => amqp;
+
+    public LocalBroker Broker => broker;
+
+    public RecordedLog Log => log;
 
     public Uri Address => new(management.Address);
 
@@ -37,7 +44,7 @@ internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, Manage
             await gateway.ListenAsync(CancellationToken.None);
             gateway.Open(hosted);
         }
-        return new ManagedServer(broker, amqp, management);
+        return new ManagedServer(broker, amqp, management, log);
     }
 
     public async Task<QueueEntry> OpenAsync(string host, string queue)

@@ -1,4 +1,11 @@
+using System.IO.Pipelines;
+using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using OrleansMq.Gateways.Amqp.Management;
+using OrleansMq.Gateways.Amqp.Queues;
+using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
@@ -84,6 +91,137 @@ public sealed class MessagesTests : IAsyncLifetime
         await _server.DoAsync(404, "POST", "queues/%2F/none/get", "{}");
         await _server.DoAsync(404, "POST", "queues/none/q/get", "{}");
         Assert.Empty(await TakeAsync("{}"));
+    }
+
+    [Fact]
+    public async Task Get_answers_some_messages_of_many_and_none_while_other_answers_have_the_memory()
+    {
+        var entry = await _server.OpenAsync("/", "q");
+        await Task.WhenAll(Enumerable.Range(0, 1_001).Select(_ => entry.Queue.PublishAsync(new AmqpMessage("", "q", ContentProperties.None,
+            "m"u8.ToArray(), 0))));
+        Assert.Equal(1_000, (await TakeAsync("""{"count":5000,"ackmode":"ack_requeue_false"}""")).Length);
+        Assert.Single(await TakeAsync("""{"count":5000,"ackmode":"ack_requeue_false"}"""));
+    }
+
+    [Theory]
+    [InlineData(true, "\"")]
+    [InlineData(true, "\u007f")]
+    [InlineData(true, "\U0001F600")]
+    [InlineData(false, "\"")]
+    public async Task Large_body_is_written_without_a_copy_of_it(bool takesText, string some)
+    {
+        var text = string.Concat(Enumerable.Repeat(some, (1 << 20) / some.Length));
+        var body = Encoding.UTF8.GetBytes("x" + text);
+        var answer = new MemoryStream(16 << 20);
+        var output = PipeWriter.Create(answer);
+        var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        writer.WriteStartObject();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var writing = MessageJson.WriteBodyAsync(writer, output, body, takesText, CancellationToken.None);
+        // A stream in memory completes at once, on this thread.
+        Assert.True(writing.IsCompletedSuccessfully);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, body.Length / 4);
+        await writing;
+        writer.WriteEndObject();
+        writer.Flush();
+        await output.FlushAsync();
+        answer.Position = 0;
+        using var json = JsonDocument.Parse(answer);
+        var payload = json.RootElement.GetProperty("payload").GetString()!;
+        Assert.Equal("x" + text, takesText ? payload : Encoding.UTF8.GetString(Convert.FromBase64String(payload)));
+    }
+
+    [Fact]
+    public async Task Large_messages_come_whole_and_an_empty_one_is_a_text()
+    {
+        var entry = await _server.OpenAsync("/", "q");
+        var text = string.Concat(Enumerable.Repeat("a\"ü\U0001F600\u007f", 200_000));
+        byte[] bytes = [0xff, .. Enumerable.Range(0, 1_000_001).Select(static number => (byte)number)];
+        foreach (var body in new[] { Encoding.UTF8.GetBytes(text), bytes, [] })
+            await entry.Queue.PublishAsync(new AmqpMessage("", "q", ContentProperties.None, body, 0));
+        var gotten = await TakeAsync("""{"count":3}""");
+        Assert.Equal(text, gotten[0].GetProperty("payload").GetString());
+        Assert.Equal(bytes, gotten[1].GetProperty("payload").GetBytesFromBase64());
+        Assert.Equal(("", "string"), (gotten[2].GetProperty("payload").GetString(), gotten[2].GetProperty("payload_encoding").GetString()));
+    }
+
+    [Fact]
+    public void Message_costs_its_body_once_and_its_properties_in_all_their_forms() => Assert.Equal(1_024 + 1_000_000 + (32 * 102),
+        MessageJson.CostOf(new ContentProperties(new byte[102]), new byte[1_000_000]));
+
+    [Fact]
+    public void Answers_share_their_memory_until_they_are_sent()
+    {
+        var budget = new AnswerBudget(100);
+        using var first = budget.Begin();
+        using (var second = budget.Begin())
+        {
+            Assert.True(first.TryTake(60));
+            Assert.False(second.TryTake(41));
+            Assert.True(second.TryTake(40));
+            Assert.Equal((60, 40, 100), (first.Taken, second.Taken, budget.Used));
+        }
+        Assert.Equal(60, budget.Used);
+    }
+
+    [Fact]
+    public async Task Publish_is_refused_while_publishers_are_blocked()
+    {
+        var memory = _server.Amqp.Memory;
+        memory.Add(memory.Limit + 1);
+        Assert.Contains("low on memory", await _server.DoAsync(503, "POST", "exchanges/%2F/amq.default/publish",
+            """{"routing_key":"q","payload":"x"}"""), StringComparison.Ordinal);
+        memory.Add(-memory.Limit - 1);
+        Assert.True(await PublishAsync("""{"routing_key":"q","payload":"x"}"""));
+    }
+
+    [Fact]
+    public async Task Publish_and_get_pay_the_quotas_of_the_user_and_are_refused_where_much_is_owed()
+    {
+        var quotas = _server.Broker.Quotas;
+        await quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"), new Dictionary<QuotaKey, double?>
+        {
+            [QuotaKey.ProducerByteRate] = 1_000_000,
+            [QuotaKey.ConsumerByteRate] = 1_000_000,
+        })]);
+        Assert.True(await PublishAsync("""{"routing_key":"q","payload":"0123456789"}"""));
+        Assert.Single(await TakeAsync("{}"));
+        Assert.Equal(2, quotas.ListUsage().Count(static one => one.Used > 0));
+        var guest = quotas.Of("User:guest", "");
+        guest.Charge(QuotaKey.ProducerByteRate, 50_000_000);
+        guest.Charge(QuotaKey.ConsumerByteRate, 50_000_000);
+        Assert.Contains("producer_byte_rate", await _server.DoAsync(429, "POST", "exchanges/%2F/amq.default/publish",
+            """{"routing_key":"q","payload":"x"}"""), StringComparison.Ordinal);
+        Assert.Contains("consumer_byte_rate", await _server.DoAsync(429, "POST", "queues/%2F/q/get", "{}"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Declarations_pay_the_quota_of_the_user()
+    {
+        await _server.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"), new Dictionary<QuotaKey, double?>
+        {
+            [QuotaKey.ControllerMutationRate] = 0.001,
+        })]);
+        await _server.DoAsync(201, "PUT", "queues/%2F/one", "{}");
+        foreach (var (method, path) in new[] { ("PUT", "queues/%2F/two"), ("PUT", "exchanges/%2F/x"), ("DELETE", "queues/%2F/one") })
+            Assert.Contains("controller_mutation_rate", await _server.DoAsync(429, method, path, method == "PUT" ? "{}" : null),
+                StringComparison.Ordinal);
+        await _server.DoAsync(204, "PUT", "queues/%2F/one", "{}");
+        await _server.DoAsync(201, "PUT", "queues/%2F/transient", """{"durable":false}""");
+    }
+
+    [Fact]
+    public async Task Virtual_host_has_a_limit_of_queues()
+    {
+        await _server.DoAsync(204, "PUT", "vhost-limits/%2F/max-queues", """{"value":2}""");
+        Assert.Equal("""[{"vhost":"/","value":{"max-queues":2}}]""", await _server.DoAsync(200, "GET", "vhost-limits"));
+        await _server.DoAsync(201, "PUT", "queues/%2F/two", "{}");
+        Assert.Contains("queue limit in vhost '/' (2) is reached", await _server.DoAsync(400, "PUT", "queues/%2F/three", "{}"),
+            StringComparison.Ordinal);
+        await _server.DoAsync(400, "PUT", "vhost-limits/%2F/max-connections", """{"value":2}""");
+        await _server.DoAsync(204, "DELETE", "vhost-limits/%2F/max-queues");
+        Assert.Equal("[]", await _server.DoAsync(200, "GET", "vhost-limits/%2F"));
+        await _server.DoAsync(201, "PUT", "queues/%2F/three", "{}");
     }
 
     [Fact]

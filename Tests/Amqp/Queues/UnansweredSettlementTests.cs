@@ -3,39 +3,20 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
-using OrleansMq.Tests.Amqp.Broker;
 using OrleansMq.Tests.Amqp.Sockets;
-using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Amqp.Queues;
 
 /// <summary>Channels of a broker whose leader stores no settlement, as below the least in-sync replicas.</summary>
-public sealed class UnansweredSettlementTests : IAsyncLifetime
+public sealed class UnansweredSettlementTests : SlowLeaderTests
 {
-    private readonly string _directory = Directory.CreateTempSubdirectory("omq-settling").FullName;
-    private readonly ManualClock _clock = new();
-    private ScriptedBroker? _broker;
-    private RunningGateway _gateway = null!;
-
-    public async Task InitializeAsync() => _gateway = await RunningGateway.StartAsync(_directory,
-        configure: options => options with { TimeProvider = _clock }, engine: inner => _broker = new ScriptedBroker(inner));
-
-    public async Task DisposeAsync()
-    {
-        _broker!.Script.Settle = null;
-        var ending = _gateway.DisposeAsync().AsTask();
-        await _clock.AdvanceUntilAsync(ending, TimeSpan.FromMinutes(5));
-        await ending;
-        Directory.Delete(_directory, recursive: true);
-    }
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task Close_of_a_channel_is_answered_in_seconds(bool hasAcknowledged)
     {
-        await using var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, _gateway.Port));
+        await using var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, Gateway.Port));
         await client.SendAsync(1, default(ChannelOpen));
         Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
         await client.SendAsync(1, new QueueDeclare("q", false, true, false, false, false, default));
@@ -50,7 +31,7 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
             await client.SendAsync(1, new BasicAck(1, false));
         await client.SendAsync(1, new ChannelClose(200, "bye", 0, 0));
         var closed = client.ReceiveMethodAsync();
-        await _clock.AdvanceUntilAsync(closed, TimeSpan.FromSeconds(25), ClockSteps.Small);
+        await Clock.AdvanceUntilAsync(closed, TimeSpan.FromSeconds(25), ClockSteps.Small);
         Assert.IsType<ChannelCloseOk>(await closed);
     }
 
@@ -58,22 +39,22 @@ public sealed class UnansweredSettlementTests : IAsyncLifetime
     public async Task Settlement_that_is_not_stored_is_given_up_within_a_minute()
     {
         var state = new QueueState { Name = "own", Id = 77, Durable = true };
-        await using var queue = await LogQueue.OpenAsync(_broker!, "/", state, PolicySet.Empty.SettingsOf(state),
-            await _gateway.Gateway.OpenQueuesAsync(), _clock, EngineLog.Silent, static () => new(true));
+        await using var queue = await LogQueue.OpenAsync(Broker, "/", state, PolicySet.Empty.SettingsOf(state),
+            await Gateway.Gateway.OpenQueuesAsync(), Clock, EngineLog.Silent, static () => new(true));
         await queue.PublishAsync(new AmqpMessage("", "own", ContentProperties.None, "m"u8.ToArray(), 0));
         var reader = await queue.AttachAsync(0);
         var held = Assert.Single(await reader.ReceiveAsync(1, TimeSpan.FromSeconds(30), CancellationToken.None));
         HoldSettlements();
         var settling = reader.SettleAsync(held.Hold, Settlement.Accept);
-        await _clock.AdvanceUntilAsync(settling, TimeSpan.FromSeconds(65));
+        await Clock.AdvanceUntilAsync(settling, TimeSpan.FromSeconds(65));
         await Assert.ThrowsAsync<BrokerException>(() => settling);
-        await _clock.AdvanceUntilAsync(reader.DisposeAsync().AsTask(), TimeSpan.FromSeconds(10));
+        await Clock.AdvanceUntilAsync(reader.DisposeAsync().AsTask(), TimeSpan.FromSeconds(10));
     }
 
     // As the engine: a settlement that does not come into force fails after half a minute.
-    private void HoldSettlements() => _broker!.Script.Settle = async (_, _) =>
+    private void HoldSettlements() => Broker.Script.Settle = async (_, _) =>
     {
-        await Task.Delay(TimeSpan.FromSeconds(30), _clock);
+        await Task.Delay(TimeSpan.FromSeconds(30), Clock);
         throw new BrokerException(ErrorCode.RequestTimedOut, "Too few replicas are in sync.");
     };
 }

@@ -11,7 +11,7 @@ namespace OrleansMq.Tests.Chaos.Amqp;
 /// other, and connections break. The seed decides the faults; <c>OMQ_SEED</c> repeats it.</summary>
 public sealed class AmqpChaosTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(40);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 

@@ -19,7 +19,7 @@ internal sealed class OrderFlowRun(OrderFlowCluster cluster, int seed) : IDispos
     private const int Readers = 16;
     private const int Partitions = 6;
     private const long Rich = 10_000_000;
-    private const long Poor = 1_500;
+    private const long Poor = 500;
     private static readonly TimeSpan BuyerPause = TimeSpan.FromMilliseconds(60);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
     private static readonly string[] Topics = ["orders", "payments", "order-events"];

@@ -10,7 +10,7 @@ namespace OrleansMq.Tests.Chaos.OrderFlow;
 /// seed decides the faults; <c>OMQ_SEED</c> repeats it.</summary>
 public sealed class OrderFlowTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(45);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 

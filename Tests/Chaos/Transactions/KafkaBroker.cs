@@ -8,6 +8,9 @@ namespace OrleansMq.Tests.Chaos.Transactions;
 /// <summary>One broker of Apache Kafka, behind a proxy that holds requests back. It is paused, but never killed.</summary>
 internal sealed class KafkaBroker : IBrokersUnderTest
 {
+    // The distance from the clients' port to the controller's.
+    private const int ControllerPort = 1001;
+
     private readonly string _peer;
     private readonly string _directory;
     private readonly RunLog _log;
@@ -26,7 +29,7 @@ internal sealed class KafkaBroker : IBrokersUnderTest
         var peer = Path.Combine(Path.GetDirectoryName(ClientProgram.RequireKafka())!, "peer");
         Skip.IfNot(File.Exists(peer), $"There is no {peer}.");
         Directory.CreateDirectory(directory);
-        var port = FreePort.Choose();
+        var port = FreePort.Choose(ControllerPort);
         var broker = new KafkaBroker(peer, directory, log, new KafkaProxy(port, delayOf));
         // What a program leaves running keeps its output open, so it goes to a file.
         await ClientProgram.RunAsync(ClientProgram.Require("bash"), ["-c", "exec \"$@\" >\"$0\" 2>&1",

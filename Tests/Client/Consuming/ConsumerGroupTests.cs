@@ -104,6 +104,37 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task Auto_commit_survives_an_unexpected_exception()
+    {
+        Groups.FirstAssignment = [All(0)];
+        Groups.Interval = TimeSpan.FromHours(1);
+        var failures = 0;
+        Groups.OnCommit = _ => Interlocked.Increment(ref failures) == 1 ? throw new InvalidOperationException("unexpected") : null;
+        await SendAsync(0, "a", "b");
+        await using var consumer = Consume(Options() with { AutoCommitInterval = TimeSpan.FromSeconds(5),
+            SessionTimeout = TimeSpan.FromDays(365), Reader = new ReaderOptions { TimeProvider = Clock } });
+        await ReadAsync(consumer, 2);
+        await Wait.UntilAsync(() =>
+        {
+            Clock.Advance(TimeSpan.FromSeconds(5)); // Again, if the background task had not armed its timer yet.
+            return Groups.Committed(P(0)) == 1;
+        }, "a later commit");
+        Assert.Contains(Log.At(LogLevel.Warning), static line => line.Contains("unexpected", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Close_whose_leaving_throws_ends_the_auto_commit()
+    {
+        Groups.Interval = TimeSpan.FromHours(1);
+        Groups.OnHeartbeat = static request => request.MemberEpoch < 0 ? throw new InvalidOperationException("unexpected") : null;
+        var interval = TimeSpan.FromMinutes(7);
+        var consumer = Consume(Options() with { AutoCommitInterval = interval, Reader = new ReaderOptions { TimeProvider = Clock } });
+        await Wait.UntilAsync(() => consumer.Assignment.Count == 4 && Clock.ArmedTimers.Contains(interval), "the assignment");
+        await Assert.ThrowsAsync<InvalidOperationException>(() => consumer.CloseAsync().SoonAsync());
+        Assert.DoesNotContain(interval, Clock.ArmedTimers);
+    }
+
+    [Fact]
     public async Task Revoked_partition_is_committed_after_the_record_in_flight()
     {
         Groups.FirstAssignment = [All(0)];
@@ -220,14 +251,34 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     {
         Groups.FirstAssignment = [All(0)];
         var heard = new Heard();
+        // A static member: the session of a dynamic one is shorter once its long poll was not answered.
         await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock },
-            SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+            GroupInstanceId = "static", SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
         var silence = await CutOffAsync(consumer, session: TimeSpan.FromSeconds(45));
 
         await Assert.ThrowsAsync<CommitFencedException>(() => consumer.CommitAsync([new TopicPartitionOffset(P(0), 2)]).SoonAsync());
         await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
         silence.SetResult();
         Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
+    }
+
+    [Fact]
+    public async Task Consumer_whose_long_poll_is_not_answered_hands_out_records_for_the_grace_of_the_coordinator()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b", "c");
+        await using var consumer = Consume(Options() with { Reader = new ReaderOptions { TimeProvider = Clock },
+            SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
+        await Wait.UntilAsync(() => Groups.Heartbeats[^1].MaxWait > TimeSpan.Zero, "the long poll");
+        Groups.Silence = new TaskCompletionSource().Task;
+        Clock.Advance(TimeSpan.FromSeconds(16)); // The poll's wait, and the time limit of an answer.
+        await Wait.UntilAsync(() => Log.At(LogLevel.Warning).Any(static line => line.Contains("RequestTimedOut", StringComparison.Ordinal)),
+            "the end of the poll");
+        Clock.Advance(TimeSpan.FromSeconds(4));
+        Assert.Equal("b", (await consumer.ReadAsync().SoonAsync()).Value);
+        Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Null(await consumer.ReadAsync(TimeSpan.Zero));
     }
 
     // Until a second before its session ends the consumer hands out buffered records, a second after it none.

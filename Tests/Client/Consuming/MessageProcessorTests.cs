@@ -69,6 +69,34 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task Redrive_reports_a_partition_that_returns_nothing_and_ends_at_offsets_without_records()
+    {
+        const string Letters = "letters";
+        await Client.Admin.CreateTopicAsync(Letters, 1);
+        await using (var producer = Test.Client.CreateTransactionalProducer<string, string>("letters"))
+        {
+            await using var aborted = await producer.BeginTransactionAsync();
+            await aborted.SendAsync(new(Letters, "k", "no letter"));
+            await aborted.AbortAsync();
+        }
+        // A new leader does not know yet what is readable.
+        Broker.OnFetch = static (_, _) => new(new FetchResult(ErrorCode.None, 0, 0, 0, default));
+        var failure = await Assert.ThrowsAsync<BrokerException>(() => Redrive(TimeSpan.Zero).RunAsync(default).SoonAsync());
+        Assert.Equal(ErrorCode.LeaderNotAvailable, failure.Code);
+        Assert.Null(Groups.Committed(new TopicPartition(Letters, 0)));
+        // The last offset is that of the transaction's marker.
+        Broker.OnFetch = null;
+        Assert.Equal(new RedriveResult(0, 0, 0, 1), await Redrive(Wait.Deadline).RunAsync(default).SoonAsync());
+        Assert.Equal(1, Groups.Committed(new TopicPartition(Letters, 0)));
+
+        Redrive Redrive(TimeSpan patience) => new(Broker, Letters, new RedriveOptions())
+        {
+            MaxWait = TimeSpan.FromMilliseconds(200),
+            Patience = patience,
+        };
+    }
+
+    [Fact]
     public async Task Redrive_sends_a_record_once_and_passes_what_has_no_source()
     {
         const string Letters = "letters";

@@ -126,7 +126,7 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     {
         await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
         await SendToAsync("one", "a");
-        var queues = LostSettlement.Of(_broker.Client.Broker.Queues);
+        var queues = QueuesProxy.Of<LostSettlement>(_broker.Client.Broker.Queues);
         await using var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
             .CreateQueueConsumer<string, string>(Options with { Topic = "one", Credit = 1, TimeProvider = _clock });
         using var stop = new CancellationTokenSource();
@@ -177,6 +177,22 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Consumer_that_is_disposed_while_it_attaches_holds_nothing()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        var queues = QueuesProxy.Of<LateAttachment>(_broker.Client.Broker.Queues);
+        var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(Options with { Topic = "one", TimeProvider = _clock });
+        await UntilAsync(async () => await ConsumersAsync() == 1);
+        await consumer.DisposeAsync().AsTask().WaitAsync(Patience);
+        queues.Answers.SetResult();
+        await UntilAsync(async () => await ConsumersAsync() == 0);
+
+        async Task<int> ConsumersAsync() => (await _broker.Client.Broker.Queues.ListAsync(new TopicPartition("one", 0)))
+            .Sum(static queue => queue.Consumers);
+    }
+
+    [Fact]
     public async Task Lock_ends_after_its_duration_but_not_while_the_handler_runs()
     {
         var options = Options with { LockDuration = TimeSpan.FromSeconds(30), SessionTimeout = TimeSpan.FromMinutes(5) };
@@ -192,7 +208,7 @@ public sealed class QueueConsumerTests : IAsyncLifetime
             });
             Assert.InRange((await again).Failures, 1, int.MaxValue);
         }
-        var queues = RenewalCounter.Of(_broker.Client.Broker.Queues);
+        var queues = QueuesProxy.Of<RenewalCounter>(_broker.Client.Broker.Queues);
         await using var handling = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
             .CreateQueueConsumer<string, string>(options with { TimeProvider = _clock });
         using var stop = new CancellationTokenSource();
@@ -226,7 +242,7 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     {
         await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
         await SendToAsync("one", "a", "b");
-        var queues = SlowSettlement.Of(_broker.Client.Broker.Queues);
+        var queues = QueuesProxy.Of<SlowSettlement>(_broker.Client.Broker.Queues);
         await using var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
             .CreateQueueConsumer<string, string>(Options with
             {
@@ -245,11 +261,45 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Locks_are_renewed_while_another_partition_does_not_answer()
+    {
+        await using (var producer = _broker.Client.CreateProducer<string, string>())
+        {
+            foreach (var partition in (int[])[0, 1])
+                await producer.SendAsync(new("jobs", "k", $"{partition}") { Partition = partition }).AsTask().WaitAsync(Patience);
+        }
+        var queues = QueuesProxy.Of<StalledRenewals>(_broker.Client.Broker.Queues);
+        queues.Partition = new TopicPartition("jobs", 0);
+        await using var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
+            .CreateQueueConsumer<string, string>(Options with { LockDuration = TimeSpan.FromSeconds(3), TimeProvider = _clock });
+        using var stop = new CancellationTokenSource();
+        var (handling, finish) = (0, new TaskCompletionSource());
+        var running = consumer.RunAsync(async (_, _) =>
+        {
+            Interlocked.Increment(ref handling);
+            await finish.Task;
+        }, concurrency: 2, stop.Token);
+        await UntilAsync(() => Volatile.Read(ref handling) == 2);
+        var waits = 0;
+        await UntilAsync(() =>
+        {
+            // A renewal that is due has time to be answered.
+            if (++waits % 50 == 0)
+                _clock.Advance(TimeSpan.FromSeconds(1));
+            return queues.Stalled > 0 && queues.Answered >= 3;
+        });
+        queues.Answers.SetResult();
+        finish.SetResult();
+        await stop.CancelAsync();
+        await running.WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task What_was_handled_is_stored_before_the_consumer_gives_the_rest_back()
     {
         await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
         await SendToAsync("one", "a", "b", "c", "d", "e");
-        var queues = SlowSettlement.Of(_broker.Client.Broker.Queues);
+        var queues = QueuesProxy.Of<SlowSettlement>(_broker.Client.Broker.Queues);
         var consumer = new OrleansMqClient(new WithQueues(_broker.Client.Broker, (IQueues)(object)queues))
             .CreateQueueConsumer<string, string>(Options with { Topic = "one" });
         using var stop = new CancellationTokenSource();
@@ -328,68 +378,101 @@ public sealed class QueueConsumerTests : IAsyncLifetime
         public override IQueues Queues => queues;
     }
 
-    /// <summary>Loses the first request to settle.</summary>
-    public class LostSettlement : DispatchProxy
+    /// <summary>The queues of another broker, but for what a test changes.</summary>
+    public abstract class QueuesProxy : DispatchProxy
     {
-        private IQueues _inner = null!;
-        private int _requests;
+        protected IQueues Inner { get; private set; } = null!;
 
-        public static LostSettlement Of(IQueues inner)
+        public static T Of<T>(IQueues inner) where T : QueuesProxy
         {
-            var made = (LostSettlement)(object)Create<IQueues, LostSettlement>();
-            made._inner = inner;
+            var made = (T)(object)Create<IQueues, T>();
+            made.Inner = inner;
             return made;
         }
+    }
+
+    /// <summary>Answers attachments late. The answer to a call that is cancelled is dropped, as Orleans does.</summary>
+    public class LateAttachment : QueuesProxy
+    {
+        public TaskCompletionSource Answers { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments) => method!.Name == nameof(IQueues.AttachAsync)
+            ? AttachAsync((ValueTask<Guid>)method.Invoke(Inner, arguments)!, (CancellationToken)arguments![3]!)
+            : method.Invoke(Inner, arguments);
+
+        private async ValueTask<Guid> AttachAsync(ValueTask<Guid> attaching, CancellationToken cancellationToken)
+        {
+            var consumer = await attaching;
+            await Answers.Task.WaitAsync(cancellationToken);
+            return consumer;
+        }
+    }
+
+    /// <summary>Loses the first request to settle.</summary>
+    public class LostSettlement : QueuesProxy
+    {
+        private int _requests;
 
         protected override object? Invoke(MethodInfo? method, object?[]? arguments) =>
             method!.Name == nameof(IQueues.SettleAsync) && Interlocked.Increment(ref _requests) == 1
                 ? ValueTask.FromException<IReadOnlyList<ErrorCode>>(new BrokerException(ErrorCode.RequestTimedOut, "It was lost."))
-                : method.Invoke(_inner, arguments);
+                : method.Invoke(Inner, arguments);
     }
 
     /// <summary>Stores what is settled late.</summary>
-    public class SlowSettlement : DispatchProxy
+    public class SlowSettlement : QueuesProxy
     {
-        private IQueues _inner = null!;
-
         public TaskCompletionSource Stored { get; } = new();
-
-        public static SlowSettlement Of(IQueues inner)
-        {
-            var made = (SlowSettlement)(object)Create<IQueues, SlowSettlement>();
-            made._inner = inner;
-            return made;
-        }
 
         protected override object? Invoke(MethodInfo? method, object?[]? arguments) => method!.Name == nameof(IQueues.SettleAsync)
             && ((IReadOnlyList<QueueSettlement>)arguments![2]!).Any(settlement => settlement.Action != QueueAction.Renew)
-                ? LaterAsync(method, arguments) : method.Invoke(_inner, arguments);
+                ? LaterAsync(method, arguments) : method.Invoke(Inner, arguments);
 
         private async ValueTask<IReadOnlyList<ErrorCode>> LaterAsync(MethodInfo method, object?[]? arguments)
         {
             await Stored.Task;
-            return await (ValueTask<IReadOnlyList<ErrorCode>>)method.Invoke(_inner, arguments)!;
+            return await (ValueTask<IReadOnlyList<ErrorCode>>)method.Invoke(Inner, arguments)!;
+        }
+    }
+
+    /// <summary>Leaves the renewals of one partition without an answer, and counts those of the others.</summary>
+    public class StalledRenewals : QueuesProxy
+    {
+        private int _stalled;
+        private int _answered;
+
+        public TopicPartition Partition { get; set; }
+        public TaskCompletionSource Answers { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public int Stalled => Volatile.Read(ref _stalled);
+        public int Answered => Volatile.Read(ref _answered);
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments) => method!.Name == nameof(IQueues.SettleAsync)
+            && ((IReadOnlyList<QueueSettlement>)arguments![2]!).All(settlement => settlement.Action == QueueAction.Renew)
+                ? RenewAsync(method, arguments) : method.Invoke(Inner, arguments);
+
+        private async ValueTask<IReadOnlyList<ErrorCode>> RenewAsync(MethodInfo method, object?[] arguments)
+        {
+            if ((TopicPartition)arguments[0]! == Partition)
+            {
+                Interlocked.Increment(ref _stalled);
+                await Answers.Task;
+            }
+            var errors = await (ValueTask<IReadOnlyList<ErrorCode>>)method.Invoke(Inner, arguments)!;
+            Interlocked.Increment(ref _answered);
+            return errors;
         }
     }
 
     /// <summary>Counts the renewals that were answered.</summary>
-    public class RenewalCounter : DispatchProxy
+    public class RenewalCounter : QueuesProxy
     {
-        private IQueues _inner = null!;
         private int _renewals;
 
         public int Renewals => Volatile.Read(ref _renewals);
 
-        public static RenewalCounter Of(IQueues inner)
-        {
-            var made = (RenewalCounter)(object)Create<IQueues, RenewalCounter>();
-            made._inner = inner;
-            return made;
-        }
-
         protected override object? Invoke(MethodInfo? method, object?[]? arguments)
         {
-            var result = method!.Invoke(_inner, arguments);
+            var result = method!.Invoke(Inner, arguments);
             return method.Name == nameof(IQueues.SettleAsync) ? CountAsync((ValueTask<IReadOnlyList<ErrorCode>>)result!,
                 (IReadOnlyList<QueueSettlement>)arguments![2]!) : result;
         }

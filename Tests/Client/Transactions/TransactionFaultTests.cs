@@ -251,6 +251,33 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Commit_whose_outcome_is_unknown_is_repeated_after_a_pause_that_the_stop_ends()
+    {
+        await _client.Admin.CreateTopicAsync("input");
+        await using (var sender = _client.CreateProducer<int, int>())
+            await sender.SendAsync(new("input", 0, 7));
+        var (clock, ends) = (new ManualTimeProvider(), 0);
+        _broker.OnEnd = end =>
+        {
+            Interlocked.Increment(ref ends);
+            return Task.FromResult(end.Refuse(ErrorCode.UnknownServerError, "A fault."));
+        };
+        using var stop = new CancellationTokenSource();
+        var pause = TimeSpan.FromMinutes(20);
+        var loop = _client.ProcessAsync<int, int, string, string>(Group() with
+        {
+            Reader = new ReaderOptions { TimeProvider = clock, RetryBackoff = pause, RetryBackoffMax = pause },
+        }, new TransactionalProcessingOptions { Topics = ["input"], MaxRecords = 1, Producer = Options() },
+            (record, _) => new([new(Topic, "k", $"{record.Value}")]), cancellationToken: stop.Token);
+        await Wait.UntilAsync(() => clock.ArmedTimers.Any(timer => timer > pause / 2), "the pause after a commit");
+        Assert.Equal(1, Volatile.Read(ref ends));
+        _broker.OnEnd = null;
+        await stop.CancelAsync();
+        await loop.SoonAsync();
+        Assert.Equal(["7"], await CommittedAsync());
+    }
+
+    [Fact]
     public async Task Record_that_was_read_while_a_rebalance_aborts_is_not_handled_before_those_that_are_read_again()
     {
         await _client.Admin.CreateTopicAsync("input", 2);

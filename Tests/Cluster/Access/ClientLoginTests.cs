@@ -3,7 +3,10 @@ using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Client;
+using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
+using OrleansMq.Grains.Topics;
+using OrleansMq.Security;
 using OrleansMq.Tests.Client;
 using OrleansMq.Tests.Engine.Partitions;
 
@@ -13,6 +16,7 @@ namespace OrleansMq.Tests.Cluster.Access;
 public sealed class ClientLoginTests : IDisposable
 {
     private static readonly TimeSpan Life = TimeSpan.FromMinutes(10);
+    private static readonly CallTarget Target = new(GrainId.Create("omq.topic", "orders"), typeof(ITopicGrain));
     private readonly ManualClock _clock = new();
     private readonly RecordedLog _log = new();
     private readonly LoginScript _script;
@@ -38,15 +42,15 @@ public sealed class ClientLoginTests : IDisposable
     {
         var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
         Assert.Equal(["PLAIN \0alice\0secret"], _script.Logins);
-        Assert.Equal([1], login.Current);
+        Assert.Equal([1], login.For(Target));
         _clock.Advance((Life * 2 / 3) - TimeSpan.FromSeconds(1));
         Assert.Single(_script.Logins);
         _clock.Advance(TimeSpan.FromSeconds(1));
-        await Wait.UntilAsync(() => login.Current is [2], "the login is renewed");
+        await Wait.UntilAsync(() => login.For(Target) is [2], "the login is renewed");
         // Of the second, whose life counts anew.
         await NextTimerAsync();
         _clock.Advance(Life * 2 / 3);
-        await Wait.UntilAsync(() => login.Current is [3], "the login is renewed again");
+        await Wait.UntilAsync(() => login.For(Target) is [3], "the login is renewed again");
     }
 
     [Fact]
@@ -57,10 +61,10 @@ public sealed class ClientLoginTests : IDisposable
         _clock.Advance(Life * 2 / 3);
         await Wait.UntilAsync(() => _script.Logins.Count == 2, "the login is tried");
         await NextTimerAsync();
-        Assert.Equal([1], login.Current);
+        Assert.Equal([1], login.For(Target));
         Assert.Contains("no longer", Assert.Single(_log.At(LogLevel.Warning)), StringComparison.Ordinal);
         _clock.Advance(Life / 3);
-        var expired = Assert.Throws<BrokerException>(() => login.Current);
+        var expired = Assert.Throws<BrokerException>(() => login.For(Target));
         Assert.Equal(ErrorCode.SaslAuthenticationFailed, expired.Code);
         Assert.Contains("no longer", expired.Message, StringComparison.Ordinal);
         _script.Failure = null;
@@ -75,7 +79,7 @@ public sealed class ClientLoginTests : IDisposable
         {
             try
             {
-                return login.Current is [> 1];
+                return login.For(Target) is [> 1];
             }
             catch (BrokerException)
             {
@@ -93,7 +97,7 @@ public sealed class ClientLoginTests : IDisposable
         Assert.False(starting.IsCompleted);
         _script.Failure = null;
         _clock.Advance(TimeSpan.FromSeconds(1));
-        Assert.Equal([2], (await starting.WaitAsync(Wait.Deadline)).Current);
+        Assert.Equal([2], (await starting.WaitAsync(Wait.Deadline)).For(Target));
     }
 
     [Fact]
@@ -102,7 +106,7 @@ public sealed class ClientLoginTests : IDisposable
         var count = 0;
         var login = await StartAsync(new OrleansLogin { Token = _ => new($"token-{++count}") });
         _clock.Advance(Life * 2 / 3);
-        await Wait.UntilAsync(() => login.Current is [2], "the login is renewed");
+        await Wait.UntilAsync(() => login.For(Target) is [2], "the login is renewed");
         Assert.Equal(["OAUTHBEARER n,,\u0001auth=Bearer token-1\u0001\u0001", "OAUTHBEARER n,,\u0001auth=Bearer token-2\u0001\u0001"],
             _script.Logins);
     }
@@ -111,13 +115,13 @@ public sealed class ClientLoginTests : IDisposable
     public async Task Refused_ticket_is_replaced_at_once_by_one_login_for_all_calls()
     {
         var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
-        var first = login.Current!;
+        var first = login.For(Target)!;
         var renewed = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => login.RenewAsync(first).AsTask()));
-        Assert.All(renewed, static ticket => Assert.Equal([2], ticket));
+        Assert.All(renewed, Assert.True);
         Assert.Equal(2, _script.Logins.Count);
-        Assert.Equal([2], login.Current);
+        Assert.Equal([2], login.For(Target));
         // A call that was on its way with the first.
-        Assert.Equal([2], await login.RenewAsync(first));
+        Assert.True(await login.RenewAsync(first));
         Assert.Equal(2, _script.Logins.Count);
     }
 
@@ -130,7 +134,7 @@ public sealed class ClientLoginTests : IDisposable
         {
             // Each call is refused, with whatever ticket.
             for (var call = 0; call < 20; call++)
-                await login.RenewAsync(login.Current!);
+                await login.RenewAsync(login.For(Target)!);
             if (_script.Logins.Count > logins.Count + 1)
                 logins.Add(second);
             _clock.Advance(TimeSpan.FromSeconds(1));
@@ -138,7 +142,7 @@ public sealed class ClientLoginTests : IDisposable
         Assert.Equal([0, 1, 3, 7, 15, 25], logins);
         // After a rest the next one is at once.
         _clock.Advance(TimeSpan.FromSeconds(20));
-        Assert.NotNull(await login.RenewAsync(login.Current!));
+        Assert.True(await login.RenewAsync(login.For(Target)!));
     }
 
     [Fact]
@@ -147,9 +151,47 @@ public sealed class ClientLoginTests : IDisposable
         var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
         _script.Failure = new BrokerException(ErrorCode.SaslAuthenticationFailed, "no longer");
         for (var call = 0; call < 20; call++)
-            Assert.Null(await login.RenewAsync(login.Current!));
+            Assert.False(await login.RenewAsync(login.For(Target)!));
         Assert.Equal(2, _script.Logins.Count);
         Assert.Contains("no longer", Assert.Single(_log.At(LogLevel.Warning)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Client_with_a_session_makes_a_ticket_for_each_target_by_the_time_of_brokers()
+    {
+        var keys = TicketDocument.Empty.WithNewKey();
+        // The client's own clock is days behind.
+        var at = _clock.GetUtcNow() + TimeSpan.FromDays(3);
+        _script.Answer = number =>
+        {
+            var (session, secret) = TicketFormat.WriteSession(new Ticket(TicketKind.Client, $"User:alice-{number}", at + Life),
+                keys.Keys[0]);
+            return new LoginAnswer { Ticket = [1], Life = Life, Session = session, Secret = secret, At = at };
+        };
+        var login = await StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
+        var other = Target with { Grain = GrainId.Create("omq.topic", "mails") };
+        var ticket = login.For(Target)!;
+        Assert.Same(ticket, login.For(Target));
+        Assert.Equal((TicketFault.None, "User:alice-1"), Read(ticket, Target, TimeSpan.Zero));
+        Assert.Equal((TicketFault.None, "User:alice-1"), Read(login.For(other)!, other, TimeSpan.Zero));
+        foreach (var wrong in new[] { other, Target with { Interface = typeof(ITopicOwnerGrain) } })
+            Assert.Equal(TicketFault.Forged, Read(ticket, wrong, TimeSpan.Zero).Fault);
+        Assert.Equal(TicketFault.Expired, Read(ticket, Target, BrokerTickets.BoundLife).Fault);
+        _clock.Advance(BrokerTickets.BoundLife / 2);
+        Assert.NotSame(ticket, login.For(Target));
+        Assert.Equal((TicketFault.None, "User:alice-1"), Read(login.For(Target)!, Target, BrokerTickets.BoundLife));
+        Assert.Equal(TicketFault.Expired, Read(login.For(Target)!, Target, BrokerTickets.BoundLife * 3 / 2).Fault);
+        // Whichever of its tickets is refused, the login is renewed; for one of before it is not.
+        Assert.True(await login.RenewAsync(login.For(other)!));
+        Assert.True(await login.RenewAsync(ticket));
+        Assert.Equal(2, _script.Logins.Count);
+        Assert.Equal((TicketFault.None, "User:alice-2"), Read(login.For(Target)!, Target, TimeSpan.Zero));
+
+        (TicketFault Fault, string? Principal) Read(byte[] bytes, CallTarget called, TimeSpan after)
+        {
+            var fault = TicketFormat.Read(bytes, keys, at + after, called.Write(new byte[called.Length]), out var read);
+            return (fault, read?.Principal);
+        }
     }
 
     [Fact]
@@ -159,6 +201,18 @@ public sealed class ClientLoginTests : IDisposable
         var refused = await Assert.ThrowsAsync<BrokerException>(() =>
             StartAsync(new OrleansLogin { User = "alice", Password = "secret" }));
         Assert.Equal(ErrorCode.UnsupportedVersion, refused.Code);
+    }
+
+    [Fact]
+    public async Task Login_waits_while_no_silo_is_a_broker()
+    {
+        (_script.Failure, _script.HasBroker) = (new ArgumentException("Could not find an implementation for interface."), false);
+        var starting = StartAsync(new OrleansLogin { User = "alice", Password = "secret" });
+        await NextTimerAsync();
+        Assert.Contains("No silo of the cluster is a broker", Assert.Single(_log.At(LogLevel.Warning)), StringComparison.Ordinal);
+        (_script.Failure, _script.HasBroker) = (null, true);
+        _clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.NotNull((await starting.WaitAsync(Wait.Deadline)).For(Target));
     }
 
     private async Task<ClientLogin> StartAsync(OrleansLogin login)
@@ -203,8 +257,16 @@ public class LoginScript : DispatchProxy
     /// <summary>What logins fail with; null: they do not.</summary>
     internal Exception? Failure { get; set; }
 
+    /// <summary>What a login is answered.</summary>
+    internal Func<int, LoginAnswer> Answer { get; set; } =
+        static number => new LoginAnswer { Ticket = [(byte)number], Life = TimeSpan.FromMinutes(10) };
+
+    /// <summary>Whether a silo has the grains of brokers.</summary>
+    internal bool HasBroker { get; set; } = true;
+
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
-        targetMethod!.ReturnType == typeof(ILoginGrain) && Failure is not ArgumentException ? new Grain(this)
+        targetMethod!.ReturnType == typeof(IClusterGrain) && HasBroker ? null
+        : targetMethod.ReturnType == typeof(ILoginGrain) && Failure is not ArgumentException ? new Grain(this)
         : throw Failure ?? new NotSupportedException();
 
     private sealed class Grain(LoginScript script) : ILoginGrain
@@ -218,7 +280,7 @@ public class LoginScript : DispatchProxy
                 number = script._logins.Count;
             }
             return script.Failure is { } failure ? Task.FromException<LoginAnswer>(failure)
-                : Task.FromResult(new LoginAnswer { Ticket = [(byte)number], Life = TimeSpan.FromMinutes(10) });
+                : Task.FromResult(script.Answer(number));
         }
     }
 }

@@ -32,10 +32,11 @@ public sealed class TicketedCallsTests : ITicketSource
     public byte[]? For(IOutgoingGrainCallContext call) => Current;
 
     /// <inheritdoc/>
-    public ValueTask<byte[]?> RenewAsync(byte[] refused)
+    public ValueTask<bool> RenewAsync(byte[] refused)
     {
         _refused.Add(refused);
-        return new(Renewed);
+        Current = Renewed ?? Current;
+        return new(Renewed is not null);
     }
 
     [Theory]

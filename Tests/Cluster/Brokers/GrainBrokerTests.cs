@@ -1,6 +1,8 @@
+using System.Reflection;
 using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Tests.Cluster.Brokers;
 
@@ -63,6 +65,31 @@ public sealed class GrainBrokerTests
         };
         using var result = await _broker.FetchAsync(new FetchRequest(Orders, 5));
         Assert.Equal(1, calls);
+    }
+
+    [Fact]
+    public async Task Current_topic_is_asked_for_behind_each_call_and_many_calls_at_once_share_a_question()
+    {
+        var answered = new TaskCompletionSource();
+        var isAsked = new TaskCompletionSource();
+        _script.Looks = () =>
+        {
+            isAsked.TrySetResult();
+            return answered.Task;
+        };
+        var first = _broker.GetCurrentTopicAsync("orders").AsTask();
+        // What it will be answered is known by then.
+        await isAsked.Task;
+        _script.Topics["orders"] = new TopicListing("orders", NewId, 1);
+        var later = Enumerable.Range(0, 100).Select(_ => _broker.GetCurrentTopicAsync("orders").AsTask()).ToList();
+        Assert.Equal(1, _script.Lookups);
+        answered.SetResult();
+        Assert.Equal(OldId, (await first).TopicId);
+        Assert.All(await Task.WhenAll(later), topic => Assert.Equal(NewId, topic.TopicId));
+        Assert.Equal(2, _script.Lookups);
+        _script.Topics.Remove("orders");
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _broker.GetCurrentTopicAsync("orders"))).Code);
     }
 
     [Fact]
@@ -207,6 +234,40 @@ public sealed class GrainBrokerTests
     public static TheoryData<Exception> Unanswered() =>
         [new TimeoutException("30 s"), new Orleans.Runtime.SiloUnavailableException("gone")];
 
+    [Fact]
+    public async Task Creation_whose_controller_dies_before_its_answer_is_unknown_and_not_repeated()
+    {
+        var calls = 0;
+        _script.Controller = () =>
+        {
+            calls++;
+            return Task.FromException<TopicDescription>(new SiloUnavailableException("the silo is declared dead"));
+        };
+        // Orleans tells a broker of the death.
+        var broker = new GrainBroker(_grains, Local.Create<ILocalPartitions, Local>(), new GrainBrokerOptions());
+        var unknown = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("new", 1)));
+        Assert.Equal((1, ErrorCode.RequestTimedOut), (calls, unknown.Code));
+    }
+
+    [Fact]
+    public async Task Shared_question_has_nothing_of_the_request_that_asks_first()
+    {
+        var request = new AsyncLocal<string?> { Value = "of the first" };
+        var (asked, goOn) = (new List<string?>(), new TaskCompletionSource());
+        var questions = new SharedQuestions<int>(async _ =>
+        {
+            asked.Add(request.Value);
+            await goOn.Task;
+            return asked.Count;
+        });
+        var first = questions.AskAsync("orders");
+        request.Value = "of the second";
+        var second = questions.AskAsync("orders");
+        goOn.SetResult();
+        Assert.Equal((1, 2), (await first, await second));
+        Assert.Equal([null, null], asked);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData(null)]
@@ -236,4 +297,10 @@ public sealed class GrainBrokerTests
     }
 
     private static FetchResult Empty() => new(ErrorCode.None, 5, 5, 0, default);
+
+    /// <summary>A broker that leads no partition.</summary>
+    public class Local : DispatchProxy
+    {
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => throw new NotSupportedException();
+    }
 }

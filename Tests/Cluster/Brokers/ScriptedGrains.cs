@@ -19,6 +19,12 @@ public class ScriptedGrains : DispatchProxy
     /// <summary>Answers an append to the partition with that key.</summary>
     public Func<string, Task<ProduceResult>> Append { get; set; } = _ => throw new InvalidOperationException("No append was expected.");
 
+    /// <summary>Answers calls of the cluster's grain; without it the membership is unknown.</summary>
+    public Func<Task>? Controller { get; set; }
+
+    /// <summary>What a topic grain lookup waits for before it looks.</summary>
+    public Func<Task> Looks { get; set; } = () => Task.CompletedTask;
+
     /// <summary>The number of topic grain lookups.</summary>
     public int Lookups { get; private set; }
 
@@ -34,17 +40,34 @@ public class ScriptedGrains : DispatchProxy
         return targetMethod!.ReturnType == typeof(ITopicGrain) ? new Topic(this, key)
             : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain)
             ? new Partition(this, key)
-            : targetMethod.ReturnType == typeof(IClusterGrain)
-            ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "the membership is unknown")
+            : targetMethod.ReturnType == typeof(IClusterGrain) ? Cluster.Create(Controller
+                ?? throw new BrokerException(ErrorCode.LeaderNotAvailable, "the membership is unknown"))
             : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
+    }
+
+    /// <summary>The cluster's grain: each call has the answer of the script.</summary>
+    public class Cluster : DispatchProxy
+    {
+        private Func<Task> _answer = null!;
+
+        public static IClusterGrain Create(Func<Task> answer)
+        {
+            var grain = Create<IClusterGrain, Cluster>();
+            ((Cluster)(object)grain)._answer = answer;
+            return grain;
+        }
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => _answer();
     }
 
     private sealed class Topic(ScriptedGrains script, string name) : ITopicGrain
     {
-        public Task<TopicListing?> FindAsync(CancellationToken cancellationToken)
+        public async Task<TopicListing?> FindAsync(CancellationToken cancellationToken)
         {
             script.Lookups++;
-            return Task.FromResult(script.Topics.GetValueOrDefault(name));
+            var found = script.Topics.GetValueOrDefault(name);
+            await script.Looks();
+            return found;
         }
 
         public Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken) => throw new NotSupportedException();

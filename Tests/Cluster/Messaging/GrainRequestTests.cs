@@ -63,6 +63,31 @@ public sealed class GrainRequestTests
     }
 
     [Fact]
+    public async Task Broadcast_of_a_grain_comes_to_the_handler_of_each_silo_which_calls_grains_of_its_own()
+    {
+        using var data = new TempDirectory();
+        await using var silo = await TestSilo.StartAsync(data.Path, static silo => silo.AddOrleansMqClient().AddTopic("tell-news", 2)
+            .AddProducer<string, string>().AddBroadcastHandler<string, string, NewsHandler>(new() { Topic = "tell-news" }));
+        var announcer = silo.Client.GetGrain<IAnnouncerGrain>("ada");
+        for (var number = 0; number < 20; number++)
+            await announcer.AnnounceAsync($"{number % 4}", $"{number}", CancellationToken.None);
+        for (var key = 0; key < 4; key++)
+        {
+            var listener = silo.Client.GetGrain<IListenerGrain>($"{key}");
+            await Wait.UntilAsync(async () => (await listener.HeardAsync()).Length == 5, $"the news of {key}");
+            Assert.Equal(Enumerable.Range(0, 20).Where(number => number % 4 == key).Select(static number => $"{number}"),
+                await listener.HeardAsync());
+        }
+        // A caller that has given up publishes nothing.
+        using var giveUp = new CancellationTokenSource();
+        await giveUp.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => announcer.AnnounceAsync("0", "never", giveUp.Token));
+        await announcer.AnnounceAsync("0", "last", CancellationToken.None);
+        await Wait.UntilAsync(async () => (await silo.Client.GetGrain<IListenerGrain>("0").HeardAsync()).Contains("last"), "the last one");
+        Assert.DoesNotContain("never", await silo.Client.GetGrain<IListenerGrain>("0").HeardAsync());
+    }
+
+    [Fact]
     public async Task Grain_of_the_page_answers()
     {
         ReadmeSection.AssertIs("Client/OrleansMq.Client/REQUESTS.md", $"```csharp\n{ReadmeSection.Code("grain", PathOfGrains())}\n```\n",

@@ -27,6 +27,45 @@ public sealed class PriceGrain(IResponder<string> responder) : Grain, IPriceGrai
     }
 }
 
+public interface IAnnouncerGrain : IGrainWithStringKey
+{
+    Task AnnounceAsync(string about, string news, CancellationToken cancellationToken);
+}
+
+/// <summary>Publishes to all silos.</summary>
+public sealed class AnnouncerGrain(IProducer<string, string> producer) : Grain, IAnnouncerGrain
+{
+    public Task AnnounceAsync(string about, string news, CancellationToken cancellationToken) =>
+        producer.SendAsync(new("tell-news", about, news), cancellationToken).AsTask();
+}
+
+public interface IListenerGrain : IGrainWithStringKey
+{
+    Task HearAsync(string news);
+    Task<string[]> HeardAsync();
+}
+
+/// <summary>Is told of news by its silo.</summary>
+public sealed class ListenerGrain : Grain, IListenerGrain
+{
+    private readonly List<string> _heard = [];
+
+    public Task HearAsync(string news)
+    {
+        _heard.Add(news);
+        return Task.CompletedTask;
+    }
+
+    public Task<string[]> HeardAsync() => Task.FromResult(_heard.ToArray());
+}
+
+/// <summary>Receives what is published, in each silo.</summary>
+internal sealed class NewsHandler(IGrainFactory grains) : IMessageHandler<string, string>
+{
+    public async ValueTask HandleAsync(ConsumeResult<string, string> record, CancellationToken cancellationToken) =>
+        await grains.GetGrain<IListenerGrain>(record.Key).HearAsync(record.Value).WaitAsync(cancellationToken);
+}
+
 public interface ISlowPriceGrain : IGrainWithStringKey;
 
 /// <summary>Answers requests when it is told to, or never: until the handler's token is cancelled.</summary>

@@ -169,7 +169,8 @@ public sealed class WireContractTests
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
         ["PartitionError"] = new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId),
         ["PartitionOffset"] = new PartitionOffset("orders", 1, new CommittedOffset(17, 2, "m", 1234), TopicId),
-        ["LoginAnswer"] = new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4) },
+        ["LoginAnswer"] = new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4), Session = [4, 5], Secret = [6],
+            At = DateTimeOffset.UnixEpoch },
         ["PartitionRead"] = new PartitionRead(17)
         {
             MaxBytes = 100,
@@ -295,11 +296,13 @@ public sealed class WireContractTests
         + "40056331410F636C757374657221000321000D410B302E312E3001110115410B2F64617461E0E0E0")]
     [InlineData("30015DE1C860316F6D712E506172746974696F6E4465736372697074696F6E"
         + "00050109010D21000501090011E02100030109E001150119011D0121410F6F66666C696E65E0")]
+    [InlineData("3001A0627DDD1F6F6D712E4C6F67696E416E73776572E840070102038100180D8F00000000E0")]
     public void Bytes_of_the_first_version_are_read(string bytes)
     {
         var broker = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Unknown);
         object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]),
-            new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline")];
+            new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline"),
+            new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4) }];
         Assert.Contains(Printed.Of(Serializer.Deserialize<object>(Convert.FromHexString(bytes))), written.Select(Printed.Of));
     }
 

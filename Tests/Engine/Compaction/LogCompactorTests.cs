@@ -146,6 +146,39 @@ public class LogCompactorTests
         Assert.Equal(3, state[0].LastOffset);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Largest_timestamp_is_that_of_a_record_where_the_batch_with_a_later_one_is_emptied(bool isAboveStart)
+    {
+        var test = new TestLog(_disk);
+        test.Append(("first", "0"));
+        var time = test.Time.NowMs;
+        Append(7, time + 2000, "1");
+        Append(8, time + 1000, "2");
+        test.Roll();
+        test.Append(("c", "4"));
+        test.Compact();
+        Assert.Equal([0L, 2, 3], test.ReadAll().Select(e => e.Offset));
+        if (isAboveStart)
+            test.Log.MoveLogStart(1, test.Time.NowMs);
+
+        Assert.Equal((2L, time + 1000), Largest(test.Log.LogEndOffset));
+        // Below the limit the emptied batch is the newest.
+        Assert.Equal(isAboveStart ? null : (0L, time), Largest(2));
+
+        void Append(long producer, long timestamp, string value)
+        {
+            using var builder = new RecordBatchBuilder(CompressionType.None, TestLog.Codecs);
+            builder.Add(timestamp, "a"u8, true, System.Text.Encoding.UTF8.GetBytes(value), true);
+            builder.SetProducer(producer, 0, 0);
+            test.Append(builder.Build());
+        }
+
+        (long Offset, long Timestamp)? Largest(long limit) =>
+            test.Log.FindMaxTimestamp(limit) is { } found ? (found.Offset, found.Timestamp) : null;
+    }
+
     [Fact]
     public void Neighbouring_segments_are_merged_within_the_segment_limit()
     {

@@ -94,6 +94,7 @@ public sealed class TruncationDuringCompactionTests
             test.Roll();
         }
         var opened = 0;
+        test.Log.MoveRecoveryPoint();
         test.Log.CloseFiles();
         _disk.OnOpen = path =>
         {
@@ -147,6 +148,17 @@ public sealed class TruncationDuringCompactionTests
         };
         test.Compact(highWatermark: 2);
         Assert.Equal(2, stored);
+    }
+
+    /// <summary>It bounds what a pass can have removed, where the file that says so is damaged.</summary>
+    [Fact]
+    public void High_watermark_is_stored_before_a_pass_replaces_segments()
+    {
+        var test = Filled();
+        test.Log.NoteHighWatermark(2);
+        Assert.True(test.Log.BeginPass(0, 2, test.Log.Cuts));
+        Assert.True(new PartitionCheckpoint(_disk, TestLog.Directory).TryRead(out var stored));
+        Assert.Equal(2, stored.Replica.HighWatermark);
     }
 
     private static void Truncate(TestLog test, long end)

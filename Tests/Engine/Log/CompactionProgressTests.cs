@@ -46,12 +46,25 @@ public sealed class CompactionProgressTests
     [InlineData("2\n10\n20\n")]
     [InlineData("2\n10\n20\nx\n")]
     [InlineData("3\n10\n20\n5\n")]
-    public void Damaged_file_means_that_anything_may_have_been_removed(string text)
+    public void Damaged_file_means_that_anything_below_the_high_watermark_may_have_been_removed(string text)
     {
         AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", Encoding.ASCII.GetBytes(text));
         var progress = Open();
-        progress.Opened(70);
-        Assert.Equal((true, -1L, 70L, 70L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
+        Assert.False(progress.Opened(70, highWatermark: 40));
+        Assert.Equal((true, -1L, 40L, 70L), (progress.Exists, progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
+        // Stored: the next restart has a higher one.
+        progress = Open();
+        Assert.True(progress.Opened(90, highWatermark: 80));
+        Assert.Equal((-1L, 40L, 70L), (progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
+    }
+
+    [Fact]
+    public void Damaged_file_of_a_log_that_lost_its_end_means_that_anything_may_have_been_removed()
+    {
+        AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", [1]);
+        var progress = Open();
+        progress.Opened(70, highWatermark: 100);
+        Assert.Equal((70L, 70L), (progress.EndOffset, progress.ErasedEnd));
     }
 
     [Theory]
@@ -62,7 +75,7 @@ public sealed class CompactionProgressTests
         AtomicFile.Write(_files, $"{Directory}/{CompactionCheckpoint.FileName}", Encoding.ASCII.GetBytes(text));
         var progress = Open();
         Assert.Equal((10L, end), (progress.FirstDirtyOffset, progress.EndOffset));
-        progress.Opened(70);
+        Assert.True(progress.Opened(70, highWatermark: 5));
         Assert.Equal((10L, end, 70L), (progress.FirstDirtyOffset, progress.EndOffset, progress.ErasedEnd));
     }
 
@@ -75,7 +88,7 @@ public sealed class CompactionProgressTests
         Assert.Equal((true, -1L, 20L), (Open().Exists, Open().FirstDirtyOffset, Open().ErasedEnd));
         progress.Begin(0, 50);
         progress.Complete(50);
-        progress.Opened(15);
+        progress.Opened(15, highWatermark: 15);
         progress.CutTo(30);
         Assert.Equal(20, Open().ErasedEnd);
         progress.CutTo(5);

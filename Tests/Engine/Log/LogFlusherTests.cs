@@ -83,6 +83,92 @@ public sealed class LogFlusherTests
         Assert.Equal(0, _log.Segments.Active.IndexBufferBytes);
     }
 
+    /// <summary>The system reports a failed flush once. The next one would succeed without the bytes that it dropped.</summary>
+    [Theory]
+    [InlineData(LogFiles.Log)]
+    [InlineData(LogFiles.Index)]
+    [InlineData(LogFiles.Snapshot + AtomicFile.TemporarySuffix)]
+    [InlineData(LogFiles.Checkpoint)]
+    public void Nothing_is_flushed_after_a_failed_flush(string file)
+    {
+        Append(producer: 7);
+        var failures = 0;
+        _files.OnFlush = path =>
+        {
+            _flushed.Add(Path.GetFileName(path));
+            if (path.EndsWith(file, StringComparison.Ordinal) && failures++ == 0)
+                throw new IOException("Input/output error");
+        };
+        Assert.Throws<IOException>(() => _flusher.MoveRecoveryPoint());
+        Assert.Equal(1, failures);
+        AssertNothingIsFlushed("Input/output error");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Nothing_is_flushed_after_a_failed_write_back(bool diskFull)
+    {
+        Append(bytes: WritebackStep.MinBytes);
+        var fault = diskFull ? new DiskFullException("/p") : new IOException("Input/output error");
+        _files.OnWriteBack = _ =>
+        {
+            _files.OnWriteBack = null;
+            throw fault;
+        };
+        Assert.Same(fault, Assert.ThrowsAny<IOException>(() => _flusher.WriteBack(wait: false)));
+        Assert.Null(_files.OnWriteBack);
+        AssertNothingIsFlushed(fault.Message);
+    }
+
+    [Fact]
+    public void Write_back_that_found_no_handle_is_tried_again()
+    {
+        Append(bytes: WritebackStep.MinBytes);
+        _log.Segments.Active.CloseFiles();
+        _files.OnOpen = FaultyFiles.NoHandle;
+        Assert.Throws<IOException>(() => _flusher.WriteBack(wait: false));
+        var written = 0;
+        (_files.OnOpen, _files.OnWriteBack) = (null, _ => written++);
+        _flusher.WriteBack(wait: false);
+        Assert.Equal(1, written);
+    }
+
+    [Fact]
+    public void Segment_that_leaves_the_log_during_a_flush_needs_none()
+    {
+        Append();
+        _roller.Roll(0);
+        Append();
+        var first = _log.Segments.All[0];
+        first.CloseFiles();
+        _files.OnOpen = path =>
+        {
+            if (path != first.Log.Path)
+                return;
+            _files.OnOpen = null;
+            _log.Segments.RemoveFirst(1);
+            first.Remove();
+            first.DeleteFiles();
+        };
+        _flusher.Flush();
+        Assert.Null(_files.OnOpen);
+        Assert.Equal(2, _log.Points.SecuredOffset);
+        _flusher.Flush();
+    }
+
+    [Fact]
+    public void Flush_that_found_no_handle_is_tried_again()
+    {
+        Append();
+        _log.Segments.Active.CloseFiles();
+        _files.OnOpen = FaultyFiles.NoHandle;
+        Assert.Throws<IOException>(_flusher.Flush);
+        _files.OnOpen = null;
+        _flusher.Flush();
+        Assert.Equal(1, _log.Points.SecuredOffset);
+    }
+
     [Fact]
     public void Roll_at_the_offset_of_snapshots_that_are_being_made_durable_leaves_their_files()
     {
@@ -123,12 +209,24 @@ public sealed class LogFlusherTests
         Assert.Contains(LogFiles.Name(1, LogFiles.Producers), _memory.PowerCut(new Random(1)).ListFiles(Directory));
     }
 
-    private void Append(long producer = -1)
+    private void AssertNothingIsFlushed(string reason)
+    {
+        _flushed.Clear();
+        Action[] flushes = [_flusher.Flush, () => _flusher.FlushTo(_log.Segments.End, secure: true), () => _flusher.MoveRecoveryPoint(),
+            () => _flusher.WriteBack(wait: true), () => _log.Points.RaiseFence(3)];
+        foreach (var flush in flushes)
+            Assert.Contains($"an earlier flush failed: {reason}", Assert.Throws<IOException>(flush).Message, StringComparison.Ordinal);
+        Assert.Empty(_flushed);
+        Assert.Equal((0L, 0L), (_log.Points.SecuredOffset, _log.Points.RecoveryPoint.Offset));
+        _log.Points.ForgetIncarnation();
+    }
+
+    private void Append(long producer = -1, int bytes = 1)
     {
         using var builder = new RecordBatchBuilder();
         if (producer >= 0)
             builder.SetProducer(producer, 0, 0);
-        builder.Add(1, [1], true, [2], true);
+        builder.Add(1, [1], true, new byte[bytes], true);
         var batch = builder.Build();
         var active = _log.Segments.Active;
         RecordBatchHeader.StampBaseOffset(batch.Span, active.NextOffset);

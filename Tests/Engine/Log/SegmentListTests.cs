@@ -34,6 +34,27 @@ public sealed class SegmentListTests
     }
 
     [Fact]
+    public void Cut_is_noticed_by_what_began_before_it_or_during_it()
+    {
+        var list = ListOf(10);
+        var before = list.Cuts;
+        Assert.False(list.WasCutSince(before));
+        list.BeginCut();
+        var during = list.Cuts;
+        Assert.True(list.WasCutSince(before) && list.WasCutSince(during));
+        // Half-way, then again.
+        list.BeginCut();
+        Assert.True(list.WasCutSince(list.Cuts));
+        list.EndCut();
+        Assert.True(list.WasCutSince(before) && list.WasCutSince(during));
+        Assert.False(list.WasCutSince(list.Cuts));
+        // Nothing was begun.
+        var after = list.Cuts;
+        list.EndCut();
+        Assert.False(list.WasCutSince(after));
+    }
+
+    [Fact]
     public void Replaced_neighbours_leave_those_around_them()
     {
         var list = ListOf(0, 10, 20, 30, 40);

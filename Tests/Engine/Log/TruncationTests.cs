@@ -100,6 +100,27 @@ public sealed class TruncationTests
         Open(files, clean: false).CloseFiles();
     }
 
+    /// <summary>The read has found its first batch when the segment ends before it.</summary>
+    [Fact]
+    public void Read_during_a_cut_is_refused_as_such()
+    {
+        var files = new FaultyFiles(NewFiles());
+        var log = Open(files, clean: false, Config with { SegmentBytes = 1 << 20 });
+        var last = default(RecordBatchHeader);
+        for (var i = 0; i < 20; i++)
+            last = Append(log, new Random(i));
+        files.AfterRead = path =>
+        {
+            if (!path.EndsWith(LogFiles.Log, StringComparison.Ordinal))
+                return;
+            files.AfterRead = null;
+            Truncate(log, 3);
+        };
+        Assert.Throws<CutDuringReadException>(() => log.Read(last.BaseOffset, 1000, 1 << 20));
+        Assert.Null(files.AfterRead);
+        Assert.Null(log.Read(last.BaseOffset, 1000, 1 << 20));
+    }
+
     [Theory]
     [InlineData("cut", false)]
     [InlineData("cut", true)]
@@ -242,10 +263,10 @@ public sealed class TruncationTests
         }
     }
 
-    private static SegmentedLog Open(IFileSystem files, bool clean) =>
+    private static SegmentedLog Open(IFileSystem files, bool clean, TopicConfig? config = null) =>
         SegmentedLog.Open(new LogPorts(new FileHandleCache(files, 64), TimeProvider.System, EngineLog.Silent, CompressionCodecs.Empty,
             VerifyOnRead: true),
-            Directory, Config, clean);
+            Directory, config ?? Config, clean);
 
     private static MemoryFileSystem NewFiles()
     {

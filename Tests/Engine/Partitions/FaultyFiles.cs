@@ -10,6 +10,8 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     public Action<string, long, int>? OnWrite { get; set; }
     /// <summary>Called before a read: path, position.</summary>
     public Action<string, long>? OnRead { get; set; }
+    /// <summary>Called after a read: path.</summary>
+    public Action<string>? AfterRead { get; set; }
     /// <summary>Called before a file or directory is created, moved or deleted, and before a directory is flushed.</summary>
     public Action? OnChange { get; set; }
     /// <summary>Called before a flush of a file.</summary>
@@ -20,6 +22,8 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     public Action<string>? OnOpen { get; set; }
     /// <summary>Called before a file is truncated.</summary>
     public Action<string>? OnSetLength { get; set; }
+    /// <summary>Called before bytes of a file are written back to the disk.</summary>
+    public Action<string>? OnWriteBack { get; set; }
     /// <summary>The free space that the volume reports.</summary>
     public long FreeSpace { get; set; } = long.MaxValue;
 
@@ -47,7 +51,9 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
         public override int Read(Span<byte> buffer, long position)
         {
             owner.OnRead?.Invoke(Path, position);
-            return base.Read(buffer, position);
+            var read = base.Read(buffer, position);
+            owner.AfterRead?.Invoke(Path);
+            return read;
         }
 
         public override void Write(ReadOnlySpan<byte> bytes, long position)
@@ -71,6 +77,12 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
         {
             owner.OnFlush?.Invoke(Path);
             Inner.Flush();
+        }
+
+        public override void WriteBack(long position, long length, bool wait)
+        {
+            owner.OnWriteBack?.Invoke(Path);
+            base.WriteBack(position, length, wait);
         }
 
         public override void SetLength(long length)

@@ -12,6 +12,21 @@ public sealed class PartitionStoreTests
 {
     private static readonly string Logs = Path.Combine(PartitionRig.Data, "logs");
 
+    /// <summary>Also none of a segment that has left the log, or that a reader still has: the disk space would stay in use.</summary>
+    [Fact]
+    public async Task Deleted_partition_leaves_no_file_open()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { SegmentBytes = 500, FileDeleteDelayMs = 3_600_000 });
+        await rig.AppendManyAsync(30);
+        await rig.Partition.DeleteRecordsAsync(15);
+        Assert.NotEmpty(rig.FilesOf(".deleted"));
+        var (log, cache) = (rig.Partition.Log!, rig.Partition.Ports.Log.Cache);
+        Assert.NotEqual(0, cache.OpenCount);
+        using (log.Segments[0].Log.Rent())
+            await rig.Store.DeleteAsync(PartitionRig.Name);
+        Assert.Equal(0, cache.OpenCount);
+    }
+
     [Fact]
     public async Task Metadata_file_has_Kafkas_format()
     {

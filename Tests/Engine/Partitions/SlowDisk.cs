@@ -1,8 +1,10 @@
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Replicas;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A disk whose flushes of logs wait, and may then fail, as a test says.</summary>
+/// <summary>A disk whose flushes of logs wait, and may then fail, as a test says. They fail after a while in any case, so that a test that
+/// fails while the disk is stopped can end.</summary>
 internal sealed class SlowDisk : IDisposable
 {
     private readonly ManualResetEventSlim _goes = new(initialState: true);
@@ -30,7 +32,8 @@ internal sealed class SlowDisk : IDisposable
     {
         if (!path.EndsWith(".log", StringComparison.Ordinal))
             return;
-        _goes.Wait();
+        if (!_goes.Wait(2 * ReplicatedPartition.Deadline))
+            throw new IOException("The test stopped the disk, and did not let it go.");
         if (_fault is { } fault)
             throw fault;
     }

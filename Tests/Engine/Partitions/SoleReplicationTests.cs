@@ -70,6 +70,27 @@ public sealed class SoleReplicationTests
     }
 
     [Fact]
+    public async Task Duplicate_whose_offset_is_forgotten_is_answered_after_the_flush_of_its_original()
+    {
+        using var disk = new SlowDisk();
+        await using var rig = await PartitionRig.StartAsync(Flushed, disk.Files);
+        // From here on, rounds do not wait for the flush.
+        Assert.Equal(0, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).BaseOffset);
+        disk.Stop();
+        var originals = Enumerable.Range(0, 7).Select(Send).ToArray();
+        var forgotten = Send(0);
+        // Behind the duplicate, and answered without a flush.
+        Assert.Equal(8, (await AppendAsync(rig, Acks.Replicated).AsTask().WaitAsync(Patience)).BaseOffset);
+        Assert.False(forgotten.IsCompleted);
+        disk.Go();
+        Assert.Equal(ErrorCode.DuplicateSequenceNumber, (await forgotten.WaitAsync(Patience)).Error);
+        Assert.All(await Task.WhenAll(originals).WaitAsync(Patience), original => Assert.Equal(ErrorCode.None, original.Error));
+
+        Task<ProduceResult> Send(int sequence) =>
+            rig.Partition.AppendAsync(PartitionRig.Batch(1, b => b.SetProducer(5, 0, sequence), "v"), Acks.All).AsTask();
+    }
+
+    [Fact]
     public async Task Waiting_reader_gets_a_record_that_was_answered_unflushed_after_its_flush()
     {
         using var disk = new SlowDisk();

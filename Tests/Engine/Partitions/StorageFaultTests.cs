@@ -1,5 +1,7 @@
 using OrleansMq.Api;
+using OrleansMq.Diagnostics;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Crash;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
@@ -91,6 +93,33 @@ public sealed class StorageFaultTests
         files.OnOpen = null;
         Assert.Equal(all, await rig.ReadAllAsync());
         Assert.Equal(60, (await rig.AppendAsync("more")).BaseOffset);
+    }
+
+    /// <summary>As where a replica follows another leader while a client's read is still under way.</summary>
+    [Fact]
+    public async Task Read_during_a_cut_of_the_log_is_no_sign_of_damage()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files);
+        await rig.AppendManyAsync(20);
+        var log = rig.Partition.Log!;
+        files.AfterRead = path =>
+        {
+            if (!path.EndsWith(".log", StringComparison.Ordinal))
+                return;
+            files.AfterRead = null;
+            lock (log.RemovalLock)
+                lock (log.AppendLock)
+                {
+                    rig.Partition.SetHighWatermark(3);
+                    log.TruncateTo(3);
+                }
+        };
+        using (var refused = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 10)))
+            Assert.Equal((ErrorCode.KafkaStorageError, $"The log of '{PartitionRig.PartitionPath}' was cut while it was read. Retry."),
+                (refused.Error, refused.Message));
+        Assert.Null(rig.Partition.OfflineReason);
+        Assert.Equal(3, (await rig.ReadAllAsync()).Count);
     }
 
     [Fact]
@@ -245,6 +274,42 @@ public sealed class StorageFaultTests
         Assert.Equal(1, flushes);
     }
 
+    /// <summary>The system reports a failed flush once, and then succeeds without the bytes.</summary>
+    [Fact]
+    public async Task Flush_that_waited_while_another_failed_makes_nothing_count()
+    {
+        var disk = new FaultyFileSystem(seed: 1);
+        var files = new FaultyFiles(disk);
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        using var began = new ManualResetEventSlim();
+        using var goesOn = new ManualResetEventSlim();
+        files.OnFlush = path =>
+        {
+            if (!path.EndsWith(".log", StringComparison.Ordinal) || began.IsSet)
+                return;
+            began.Set();
+            goesOn.Wait();
+        };
+        disk.Arm(new Fault(FaultKind.FlushFailure, After: 0, OnlyPathsWith: ".log"));
+        var failing = rig.AppendAsync("lost?");
+        Assert.True(began.Wait(TimeSpan.FromSeconds(30)));
+        var waiting = new Thread(() => rig.Partition.Flush());
+        waiting.Start();
+        Assert.True(SpinWait.SpinUntil(() => (waiting.ThreadState & ThreadState.WaitSleepJoin) != 0, TimeSpan.FromSeconds(30)));
+        goesOn.Set();
+        Assert.Equal(ErrorCode.KafkaStorageError, (await failing).Error);
+        Assert.True(waiting.Join(TimeSpan.FromSeconds(30)));
+        Assert.Equal((5L, 5L), (rig.Partition.HighWatermark, rig.Partition.Log!.FlushedPoint.Offset));
+        Assert.True(rig.Partition.Log.SecuredOffset <= 5);
+        disk.Crash(powerCut: true);
+        rig.Use(disk.Restart());
+        await rig.OpenAsync();
+        Assert.Null(rig.Partition.OfflineReason);
+        Assert.Equal(Enumerable.Range(0, 5).Select(static offset => (long)offset),
+            (await rig.ReadAllAsync()).Take(5).Select(static record => record.Offset));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -264,6 +329,33 @@ public sealed class StorageFaultTests
         rig.Clock.Advance(TimeSpan.FromMinutes(10));
         rig.Partition.Flush();
         Assert.Equal(1, flushes);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Bug_in_a_background_flush_concerns_its_partition_alone_and_is_met_at_the_next_tick(bool checkpoint)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(
+            new TopicConfig { FlushMs = 100, SegmentBytes = checkpoint ? 500 : 1 << 20 }, files);
+        var other = rig.Store.GetOrCreate(new TopicPartition("t", 1), PartitionRig.TopicId, rig.Config);
+        await rig.AppendManyAsync(10);
+        Assert.Equal(ErrorCode.None, (await other.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "v"), Acks.Leader)).Error);
+        var bugs = 0;
+        files.OnFlush = path =>
+        {
+            if (!path.StartsWith(PartitionRig.PartitionPath, StringComparison.Ordinal) || bugs++ > 0)
+                return;
+            throw new InvalidOperationException("no fault of a disk");
+        };
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(200));
+        Assert.Equal((1, 1L), (bugs, other.Log!.FlushedPoint.Offset));
+        Assert.Contains(rig.Lines.Of(EngineLogLevel.Error), static line => line.Contains("no fault of a disk", StringComparison.Ordinal));
+        Assert.Null(rig.Partition.OfflineReason);
+        // What the flush has done is not known.
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Contains("an earlier flush failed: no fault of a disk", rig.Partition.OfflineReason, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -78,6 +78,35 @@ public sealed class CursorConsumersTests
     }
 
     [Fact]
+    public void Single_active_consumer_that_gives_its_turn_up_keeps_what_it_holds_and_the_next_one_receives()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsSingleActiveConsumer = true });
+        rig.Attach(1, credit: 2);
+        rig.Attach(2, credit: 9);
+        rig.Produce(3);
+        var token = rig.Deliveries[0].Lock;
+        rig.Handle(new Yield(1));
+        Assert.Equal([(1L, 1L), (1L, 2L), (2L, 3L)], rig.Delivered());
+        // What it gives back goes to the active one, before later records.
+        rig.Handle(new GrantCredit(1, 5));
+        rig.Handle(new Release(1, token, OffsetRange.Of(2), IsFailure: false));
+        var later = rig.End;
+        rig.Produce(1);
+        rig.Commit();
+        Assert.Equal([(2L, 2L), (2L, later)], rig.Delivered());
+        rig.Handle(new Settle(2, token, OffsetRange.Of(1)));
+        rig.Commit();
+        Assert.Equal(CursorOutcome.Done, rig.Answers.Last(answer => answer.RequestId == 2).Outcome);
+        // Where none is left, the one that comes is the next.
+        rig.Handle(new Yield(2));
+        var last = rig.End;
+        rig.Produce(1);
+        Assert.Empty(rig.Delivered());
+        rig.Attach(3, credit: 9);
+        Assert.Contains((3L, last), rig.Delivered());
+    }
+
+    [Fact]
     public void Dispatch_to_ten_thousand_consumers_costs_the_same_for_each_record()
     {
         var rig = new CursorRig();

@@ -131,6 +131,26 @@ public sealed class BrokerQuotasTests
     }
 
     [Fact]
+    public async Task Mutation_that_did_nothing_is_given_back_as_far_as_it_was_taken()
+    {
+        await using var broker = await OpenAsync();
+        await broker.AlterAsync([Change(new QuotaEntity("alice"), (QuotaKey.ControllerMutationRate, 1))]);
+        var account = broker.Of("User:alice", "").Of(QuotaKey.ControllerMutationRate)!;
+        // Ten are there, and no more than sixty are owed.
+        Assert.Equal(TimeSpan.Zero, account.ChargeUnlessOwed(1_000, out var taken));
+        Assert.Equal((70, -60), (taken, account.Left));
+        account.TakeBack(taken);
+        Assert.Equal(10, account.Left);
+        Assert.Equal(TimeSpan.Zero, account.ChargeUnlessOwed(12, out taken));
+        Assert.Equal(TimeSpan.FromSeconds(2), account.ChargeUnlessOwed(1, out var none));
+        Assert.Equal((12, 0), (taken, none));
+        // A window's worth is saved, whatever comes back late.
+        _time.Advance(TimeSpan.FromSeconds(10));
+        account.TakeBack(taken);
+        Assert.Equal(10, account.Left);
+    }
+
+    [Fact]
     public async Task Connections_of_an_address_wait_for_their_turn()
     {
         await using var broker = await OpenAsync();

@@ -2,7 +2,9 @@ using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
+using OrleansMq.Partitions;
 using OrleansMq.Replication;
+using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
@@ -152,6 +154,61 @@ public sealed class ReplicaFaultTests
         await partition.AllTheSameAsync();
     }
 
+    /// <summary>Batches are read on threads of the pool, where an exception ends the process.</summary>
+    [Fact]
+    public async Task Bug_in_a_read_for_a_follower_stops_the_partition_alone()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition[1].StopAsync();
+        var files = new FaultyFiles(partition[1].Files);
+        partition[1].Files = files;
+        await partition[1].StartAsync();
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        files.OnRead = (path, _) =>
+        {
+            if (path.EndsWith(".log", StringComparison.Ordinal))
+                throw new InvalidOperationException("no fault of a disk");
+        };
+        await leader.Partition.AppendAsync(PartitionRig.Batch(1, "unread"), Acks.Leader);
+        await ReplicatedPartition.Until(() => leader.Partition.OfflineReason is not null, () => "offline");
+        Assert.Contains("A bug in OrleansMq stopped the partition: no fault of a disk", leader.Partition.OfflineReason,
+            StringComparison.Ordinal);
+        files.OnRead = null;
+        await partition.LeadAsync(2);
+        await partition.AppendAsync("goes on");
+    }
+
+    /// <summary>More batches than one write takes, of which the volume has no room for the second part.</summary>
+    [Fact]
+    public async Task Batches_of_a_push_that_was_taken_in_part_are_flushed()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(
+            TopicConfig.Default with { MinInsyncReplicas = 2, FlushMessages = 1 });
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await partition[3].StopAsync();
+        var files = new FaultyFiles(partition[3].Files);
+        partition[3].Files = files;
+        var batches = Enumerable.Range(0, AppendRound.MaxBatches + 100).Select(static number => PartitionRig.Batch(1, $"{number}"))
+            .ToArray();
+        var appends = batches.Select(batch => partition.ReplicaOf(1).Partition.AppendAsync(batch, Acks.Leader).AsTask()).ToArray();
+        Assert.All(await Task.WhenAll(appends), static result => Assert.Equal(ErrorCode.None, result.Error));
+        files.OnWrite = (path, position, _) =>
+        {
+            if (path.EndsWith(".log", StringComparison.Ordinal) && position > 0)
+                throw new DiskFullException(path);
+        };
+        await partition[3].StartAsync();
+        var log = partition.LogOf(3);
+        await ReplicatedPartition.Until(() => log.LogEndOffset > 0 && log.SecuredOffset == log.LogEndOffset,
+            () => $"{log.SecuredOffset} of {log.LogEndOffset} flushed");
+        Assert.True(log.LogEndOffset < batches.Length);
+        files.OnWrite = null;
+        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync();
+    }
+
     [Theory]
     [InlineData(true)] // Begins again, empty.
     [InlineData(false)]
@@ -178,6 +235,30 @@ public sealed class ReplicaFaultTests
         await partition.InSyncAsync(3);
         await partition.AppendAsync("after");
         await partition.AllTheSameAsync();
+    }
+
+    /// <summary>It stays in the ISR, so it must keep all that is replicated. What was compacted lies below that.</summary>
+    [Fact]
+    public async Task Follower_with_a_damaged_compaction_checkpoint_is_cut_and_does_not_begin_again()
+    {
+        await using var partition = await StartDivergingAsync();
+        var files = await DivergeAsync(partition, empties: false);
+        var (identity, directory) = (partition.ReplicaOf(3).Identity, partition.LogOf(3).Directory);
+        await partition[3].StopAsync();
+        AtomicFile.Write(files, Path.Combine(directory, CompactionCheckpoint.FileName), [1, 2, 3]);
+        await partition[3].StartAsync();
+        Assert.Equal(identity, partition.ReplicaOf(3).Identity);
+        Assert.Contains(partition[3].Lines.Of(EngineLogLevel.Warning),
+            static line => line.Contains("cleaner-checkpoint' was damaged", StringComparison.Ordinal));
+        var log = partition.LogOf(3);
+        var (cuts, first) = (log.Cuts, log.Segments[0]);
+        Assert.True(log.LogEndOffset > 1);
+        partition.Cluster.Mend();
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("after");
+        await partition.AllTheSameAsync();
+        Assert.NotEqual(cuts, log.Cuts);
+        Assert.Same(first, log.Segments[0]);
     }
 
     [Theory]

@@ -229,8 +229,9 @@ public sealed class ReplicaIncarnationTests
         Settle(rig);
         await rig.AppendManyAsync(5);
         StoreHighWatermark(rig, 5);
-        lock (rig.Partition.Log!.AppendLock)
-            new ReplicaLog(rig.Partition).ResetTo(2);
+        lock (rig.Partition.Log!.RemovalLock)
+            lock (rig.Partition.Log.AppendLock)
+                new ReplicaLog(rig.Partition).ResetTo(2);
         await rig.KillAsync();
         Assert.Equal((2, 2), (rig.Partition.LogEndOffset, rig.Partition.Log!.Marks.HighWatermark));
     }

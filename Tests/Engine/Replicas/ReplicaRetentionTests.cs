@@ -181,6 +181,40 @@ public sealed class ReplicaRetentionTests
             Assert.Equal(Latest(partition.ReplicaOf(1).Partition), Latest(partition.ReplicaOf(broker).Partition));
     }
 
+    /// <summary>It needs none of the locks of a cut when it arrives. By the time that it has the log, that has changed.</summary>
+    [Fact]
+    public async Task Push_that_cuts_the_log_only_by_what_changed_while_it_waited_holds_the_locks_of_a_cut()
+    {
+        const int epoch = 9;
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 10; i++)
+            await partition.AppendAsync($"{i}");
+        await partition.AllTheSameAsync();
+        partition.Cluster.Isolate(3);
+        var (replica, log) = (partition.ReplicaOf(3), partition.LogOf(3));
+        replica.Receive(Beat(1), null);
+        var latest = replica.Partition.Epochs!.Latest.Epoch;
+        replica.Receive(new AlignAnswer(ReplicatedPartition.Key.TopicId, epoch, 1, 2, latest, new LeaderEpochEntry(latest, 10), 0), null);
+        replica.Receive(Beat(2), null);
+        Assert.Equal((5L, 10L), (log.LogStartOffset, log.LogEndOffset));
+        var late = new Thread(() => replica.Receive(Beat(3), null));
+        lock (log.RemovalLock)
+            lock (log.AppendLock)
+            {
+                late.Start();
+                Assert.True(SpinWait.SpinUntil(() => (late.ThreadState & ThreadState.WaitSleepJoin) != 0, TimeSpan.FromSeconds(30)));
+                new ReplicaLog(replica.Partition).ResetTo(3);
+            }
+        Assert.True(late.Join(TimeSpan.FromSeconds(30)));
+        Assert.Null(replica.Partition.OfflineReason);
+        Assert.Equal((5L, 5L), (log.LogStartOffset, log.LogEndOffset));
+
+        static Push Beat(long sequence) => new(ReplicatedPartition.Key.TopicId, epoch, 1, 2, sequence, 0, -1, [], 0, [], LogStart: 5,
+            HighWatermark: 10, LeaderEnd: 10, SentAt: 0);
+    }
+
     /// <summary>The leader has erased a tombstone that two replicas never saw. One copies the log, and leads when the other
     /// returns.</summary>
     [Fact]

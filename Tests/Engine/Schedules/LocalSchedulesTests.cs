@@ -219,7 +219,7 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Record_that_its_topic_refuses_is_dropped_and_the_others_arrive_also_later_ones()
+    public async Task Record_that_its_topic_refuses_waits_until_it_takes_it_and_the_others_arrive_also_later_ones()
     {
         await _broker.CreateTopicAsync(new NewTopic("compacted", 1));
         // Several in each partition of the schedules, each of which is one producer.
@@ -235,17 +235,25 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromSeconds(1));
         var accepted = values.Where(value => value[1] != '3').ToArray();
         await WaitAsync(accepted, new TopicPartition("compacted", 0), isOrdered: false);
-        await SchedulingTest.UntilAsync(_clock, async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0);
+        await SchedulingTest.UntilAsync(_clock, async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules is
+            { Count: 8 } held && held.All(schedule => schedule.Refusal is not null));
+        Assert.All((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules, held => Assert.Equal(
+            "'compacted' is compacted (cleanup.policy): its records need a key.", held.Refusal));
         foreach (var value in values)
             await _broker.Schedules.CreateAsync(Schedule("later-" + value, _clock.GetUtcNow().AddSeconds(1)) with
             {
-                Id = value,
+                Id = "later-" + value,
                 Topic = "compacted",
                 Key = Encoding.UTF8.GetBytes(value),
             });
         _clock.Advance(TimeSpan.FromSeconds(1));
-        await WaitAsync([.. accepted, .. values.Select(value => "later-" + value)], new TopicPartition("compacted", 0),
-            isOrdered: false);
+        string[] later = [.. values.Select(value => "later-" + value)];
+        await WaitAsync([.. accepted, .. later], new TopicPartition("compacted", 0), isOrdered: false);
+        // Also by a broker that finds them in the log.
+        await RestartAsync();
+        await _broker.AlterTopicAsync("compacted", new Dictionary<string, string?> { ["cleanup.policy"] = "delete" });
+        await WaitAsync([.. values, .. later], new TopicPartition("compacted", 0), isOrdered: false);
+        Assert.Empty((await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules);
     }
 
     [Fact]
@@ -282,19 +290,30 @@ public sealed class LocalSchedulesTests : IAsyncLifetime
         Assert.NotNull(page.Next);
     }
 
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Topic_that_was_deleted_since_it_was_looked_up_takes_no_schedule(bool isCreatedAgain)
+    [Fact]
+    public async Task Topic_that_was_deleted_is_not_scheduled_for_by_a_broker_that_remembers_it_and_one_that_was_created_again_is()
     {
         var remembering = new RememberingBroker(_broker, await _broker.GetTopicAsync("orders"));
+        var schedules = new RoutedSchedules(remembering, PartitionOf, _clock);
+        // What the topic refuses is remembered, too.
+        await schedules.CreateAsync(Schedule("of the deleted one", _clock.GetUtcNow().AddHours(1)) with { Id = "x" });
         await _broker.DeleteTopicAsync("orders");
-        if (isCreatedAgain)
-            await _broker.CreateTopicAsync(new NewTopic("orders", 1));
-        var schedules = new RoutedSchedules(remembering, _ => throw new InvalidOperationException("No partition is asked."), _clock);
-        var refusal = await Assert.ThrowsAsync<BrokerException>(async () =>
-            await schedules.CreateAsync(Schedule("a", _clock.GetUtcNow())));
-        Assert.Equal((ErrorCode.UnknownTopicId, ErrorAction.Retry), (refusal.Code, refusal.Action));
+        foreach (var call in (Func<Task>[])[() => schedules.CreateAsync(Schedule("a", _clock.GetUtcNow())).AsTask(),
+            () => schedules.CancelAsync("orders", "x").AsTask(), () => schedules.FindAsync("orders", "x").AsTask()])
+            Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await Assert.ThrowsAsync<BrokerException>(call)).Code);
+        await _broker.CreateTopicAsync(new NewTopic("orders", 1));
+        await schedules.CreateAsync(Schedule("a", _clock.GetUtcNow().AddHours(1)) with { Id = "x" });
+        Assert.Equal((await _broker.GetTopicAsync("orders")).TopicId, (await schedules.FindAsync("orders", "x"))!.TopicId);
+        await schedules.CreateAsync(Schedule("b", _clock.GetUtcNow().AddHours(1)) with { Id = "y" });
+        Assert.True(await schedules.CancelAsync("orders", "y"));
+        _clock.Advance(TimeSpan.FromHours(1));
+        await WaitAsync("a");
+
+        IPartitionSchedules PartitionOf(TopicPartition name)
+        {
+            Assert.True(_broker.TryGet(name, out var partition));
+            return partition.Schedules;
+        }
     }
 
     // Looks a topic up from memory, as a broker of a cluster may.

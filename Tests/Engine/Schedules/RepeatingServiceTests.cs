@@ -143,6 +143,83 @@ public sealed class RepeatingServiceTests
     }
 
     [Fact]
+    public void Firing_that_its_topic_refuses_takes_the_place_of_the_next_one()
+    {
+        var rig = Begin();
+        (rig.Repeats, rig.Refuses) = (true, _ => true);
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.State.Timers.All()).Handle);
+        Assert.True(rig.State.IsRepeating(Id));
+        // What is missed meanwhile becomes one with it.
+        rig.Now = 5_500;
+        rig.Refuses = _ => false;
+        rig.Elapsed = rig.Wake!.RetryAt;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(At(1_000), Assert.Single(rig.Published).Timer.Handle);
+        Assert.Equal(At(6_000), Assert.Single(rig.State.Timers.All()).Handle);
+        Assert.Equal(0, rig.Dropped);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Schedule_whose_firing_is_refused_ends_with_its_cancellation(bool isTakenBack)
+    {
+        var rig = Begin();
+        (rig.Repeats, rig.Refuses) = (true, _ => true);
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<AppendScheduleRecords>();
+        if (isTakenBack)
+            rig.Do<PublishIntent>();
+        Assert.True(rig.TryFind(Id, out var next, out _));
+        Assert.Equal(At(2_000), next);
+        // The same request again is the same schedule.
+        rig.Create(next, 5, Target.TopicId);
+        Assert.Equal(ScheduleOutcome.Scheduled, rig.Answer);
+        rig.Cancel(next);
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Cancelled, rig.Answer);
+        Assert.Equal((0, isTakenBack ? 0L : 1), (rig.State.Timers.InMemory, rig.Dropped));
+        Assert.False(rig.State.IsRepeating(Id));
+        rig.Refuses = _ => false;
+        (rig.Now, rig.Elapsed) = (100_000, 100_000);
+        rig.Tick();
+        rig.DoAll();
+        Assert.Empty(rig.Published);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Schedule_that_is_cancelled_and_made_again_while_its_next_firing_is_taken_back_begins_with_that(bool isCancelledAgain)
+    {
+        var rig = Begin();
+        (rig.Repeats, rig.Refuses) = (true, _ => true);
+        rig.Now = 1_000;
+        rig.Tick();
+        rig.Do<ReadScheduleTargets>();
+        rig.Do<AppendScheduleRecords>();
+        rig.Do<PublishIntent>();
+        rig.Cancel(At(2_000));
+        rig.Create(At(2_000), 5, Target.TopicId);
+        if (isCancelledAgain)
+            rig.Cancel(At(2_000));
+        rig.DoAll();
+        Assert.Equal(isCancelledAgain ? ScheduleOutcome.Cancelled : ScheduleOutcome.Scheduled, rig.Answer);
+        Assert.Equal(isCancelledAgain ? [] : [At(2_000)], rig.State.Timers.All().Select(timer => timer.Handle));
+        rig.Refuses = _ => false;
+        (rig.Now, rig.Elapsed) = (2_000, 100_000);
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(isCancelledAgain ? [] : [At(2_000)], rig.Published.Select(one => one.Timer.Handle));
+    }
+
+    [Fact]
     public void Firing_whose_topic_is_gone_is_the_last()
     {
         var rig = Begin();

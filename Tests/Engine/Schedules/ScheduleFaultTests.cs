@@ -71,7 +71,7 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Record_that_is_larger_than_its_topic_allows_is_dropped_and_the_others_arrive()
+    public async Task Record_that_is_larger_than_its_topic_allows_waits_until_the_limit_is_raised_and_the_others_arrive()
     {
         await _broker.CreateTopicAsync(new NewTopic("small", 1));
         var values = Enumerable.Range(0, 40).Select(i => i % 4 == 0 ? new string('x', 2_000 + i) : $"{i:000}").ToArray();
@@ -80,7 +80,17 @@ public sealed class ScheduleFaultTests : IAsyncLifetime
         await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "1000" });
         await DeliverAsync("small", [.. values.Where(value => value.Length == 3)]);
         await SchedulingTest.UntilAsync(async () => (await _broker.Schedules.ListAsync(new ScheduleQuery())).Schedules,
-            schedules => schedules.Count == 0);
+            schedules => schedules.Count == 10 && schedules.All(schedule => schedule.Refusal is not null));
+        Assert.Matches("^The record takes a batch of [0-9]+ bytes; max.message.bytes of 'small' is 1000.$",
+            (await _broker.Schedules.FindAsync("small", "2000"))!.Refusal);
+        var line = _lines.Of(EngineLogLevel.Warning).First(line => line.Contains("max.message.bytes", StringComparison.Ordinal));
+        Assert.Contains("omq topic alter small --config max.message.bytes=", line);
+        Assert.Contains("schedule '20", line);
+        // The limit allows some of them: those arrive.
+        await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "2080" });
+        await DeliverAsync("small", [.. values.Where(value => value.Length < 2_010)]);
+        await _broker.AlterTopicAsync("small", new Dictionary<string, string?> { ["max.message.bytes"] = "1000000" });
+        await DeliverAsync("small", values);
         // The target's log has letters of a producer that clients cannot take for their own.
         var client = _broker.Access.Open(BrokerSession.InProcess).Broker;
         var forged = TestBatches.From(new ProducerIdentity(LetterProducers.IdOfSchedules(Guid.NewGuid(), 0, 1),

@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Partitions.Schedules;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Shared;
@@ -29,7 +30,7 @@ public sealed class ScheduleLimitsTests : IAsyncLifetime
         Assert.Equal(ErrorCode.MessageTooLarge, (await RefusalAsync(limits)).Code);
     }
 
-    // The record could be one that its topic refuses when it is due, which would drop it.
+    // The record could be one that its topic refuses when it is due.
     [Fact]
     public async Task Nothing_is_scheduled_for_a_topic_that_is_not_described()
     {

@@ -28,8 +28,10 @@ internal sealed class ScheduleRig
     public Func<ScheduledTimer, FoundTarget> TargetOf { get; set; } = _ => default;
     public WakeSchedule? Wake { get; private set; }
     public long Dropped => _service.Dropped;
-    /// <summary>How many records a target refuses of each intent.</summary>
-    public int Refused { get; set; }
+    /// <summary>Whether a target refuses a record.</summary>
+    public Func<ScheduledTimer, bool> Refuses { get; set; } = _ => false;
+    /// <summary>Whether a record repeats.</summary>
+    public bool Repeats { get; set; }
 
     /// <summary>Topics that no list has.</summary>
     public HashSet<Guid> Missing { get; } = [];
@@ -100,8 +102,13 @@ internal sealed class ScheduleRig
                 Process(new MissingTopicsConfirmed(confirm.Timers.Select(timer => timer.TopicId).Where(Gone.Contains).ToHashSet()));
                 break;
             case PublishIntent publish:
-                Published.AddRange(publish.Intent.Timers.Select(timer => (publish.Intent.Target, timer)));
-                Process(new IntentAnswered(publish.Intent.Target, publish.Intent.FirstSequence, PublishOutcome.Published, Refused));
+                var (target, timers) = (publish.Intent.Target, publish.Intent.Timers);
+                var taken = timers.TakeWhile(timer => !Refuses(timer)).ToList();
+                Published.AddRange(taken.Select(timer => (target, timer)));
+                Process(new IntentAnswered(target, publish.Intent.FirstSequence, PublishOutcome.Published)
+                {
+                    Refused = taken.Count < timers.Count ? new RefusedRecord(taken.Count, 7, Repeats) : null,
+                });
                 break;
         }
     }

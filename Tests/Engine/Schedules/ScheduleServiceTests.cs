@@ -187,16 +187,93 @@ public sealed class ScheduleServiceTests
     }
 
     [Fact]
-    public void Records_that_a_target_refuses_are_counted_as_dropped()
+    public void Records_that_a_target_refuses_wait_are_tried_again_and_keep_no_others_waiting()
     {
-        var rig = new ScheduleRig(new ScheduleOptions()) { TargetOf = _ => Found, Refused = 2 };
-        for (var i = 0; i < 3; i++)
+        var options = new ScheduleOptions { RefusedPerRetry = 2 };
+        ScheduleHandle[] handles = [.. Enumerable.Range(0, 6).Select(i => new ScheduleHandle(5, new Guid(i, 0, 0, new byte[8])))];
+        var refused = handles[..4].ToHashSet();
+        var rig = new ScheduleRig(options) { TargetOf = _ => Found, Refuses = timer => refused.Contains(timer.Handle) };
+        foreach (var handle in handles)
+            rig.Create(handle);
+        rig.DoAll();
+        rig.Now = 5;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(handles[4..], rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal((4, 0L), (rig.State.Timers.InMemory, rig.Dropped));
+        // They are in the log as they were scheduled.
+        Assert.Equal(handles[..4], rig.Batches.SelectMany(batch => batch).Where(record => record.Copied is not null)
+            .Select(record => record.Copied!.Value.Timer.Handle));
+        // Two at a time are tried, with growing delays.
+        var tries = new List<long>();
+        for (var batches = rig.Batches.Count; rig.Elapsed < 100_000; rig.Elapsed = rig.Wake!.RetryAt)
+        {
+            rig.Tick();
+            rig.DoAll();
+            if (rig.Batches.Count > batches)
+                tries.Add(rig.Elapsed);
+            batches = rig.Batches.Count;
+        }
+        Assert.InRange(tries.Count, 8, 12);
+        Assert.Equal(options.MostRefusedRetryMs, tries[^1] - tries[^2]);
+        rig.Create(new ScheduleHandle(5, Guid.NewGuid()));
+        rig.DoAll();
+        Assert.Equal(3, rig.Published.Count);
+        // One is cancelled. When the target takes one, all of them are published.
+        rig.Cancel(handles[1]);
+        rig.DoAll();
+        Assert.Equal(ScheduleOutcome.Cancelled, rig.Answer);
+        refused.Clear();
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal(6, rig.Published.Count);
+        Assert.DoesNotContain(handles[1], rig.Published.Select(one => one.Timer.Handle));
+        Assert.Equal((0, 0L), (rig.State.Timers.InMemory, rig.Dropped));
+    }
+
+    [Fact]
+    public void Records_that_their_topic_is_known_to_refuse_are_not_decided()
+    {
+        var isRefused = true;
+        var rig = new ScheduleRig(new ScheduleOptions())
+        {
+            TargetOf = _ => isRefused ? new FoundTarget(Found.TopicId, null) { IsUnknown = true, IsRefused = true } : Found,
+        };
+        rig.Create(new ScheduleHandle(5, Guid.NewGuid()));
+        rig.DoAll();
+        rig.Now = 5;
+        for (var batches = rig.Batches.Count; rig.Elapsed < 60_000; rig.Elapsed = rig.Wake!.RetryAt)
+        {
+            rig.Tick();
+            rig.DoAll();
+            Assert.Equal(batches, rig.Batches.Count);
+        }
+        isRefused = false;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Single(rig.Published);
+    }
+
+    [Fact]
+    public void Refused_records_of_a_topic_that_was_deleted_are_dropped_all_at_once()
+    {
+        var isGone = false;
+        var rig = new ScheduleRig(new ScheduleOptions { RefusedPerRetry = 1 })
+        {
+            TargetOf = _ => isGone ? new FoundTarget(Found.TopicId, null) : Found,
+            Refuses = _ => true,
+        };
+        for (var i = 0; i < 10; i++)
             rig.Create(new ScheduleHandle(5, Guid.NewGuid()));
         rig.DoAll();
         rig.Now = 5;
         rig.Tick();
         rig.DoAll();
-        Assert.Equal((3, 2L), (rig.Published.Count, rig.Dropped));
+        isGone = true;
+        rig.Elapsed = rig.Wake!.RetryAt;
+        rig.Tick();
+        rig.DoAll();
+        Assert.Equal((0, 10L), (rig.State.Timers.InMemory, rig.Dropped));
     }
 
     [Fact]

@@ -34,6 +34,19 @@ public sealed class AclImageTests
         Rule(Alice, AccessOperation.Read, "orders", permission: AclPermission.Deny),
         Rule(Alice, AccessOperation.Write, "orders")).IsAllowed);
 
+    [Fact]
+    public void Denial_for_an_address_is_about_callers_whose_address_is_not_known_and_a_grant_is_not()
+    {
+        var image = new AclImage([Rule(Alice, AccessOperation.Read, "orders"), Rule(Alice, AccessOperation.Read, "orders",
+            permission: AclPermission.Deny) with { Host = "10.0.0.7" },
+            Rule(Alice, AccessOperation.Write, "orders") with { Host = "10.0.0.7" }]);
+        foreach (var (host, reads, writes) in new[] { ("10.0.0.8", true, false), ("10.0.0.7", false, true), ("", false, false) })
+        {
+            Assert.Equal(reads, image.Decide(Alice, host, AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
+            Assert.Equal(writes, image.Decide(Alice, host, AccessOperation.Write, ResourceType.Topic, "orders").IsAllowed);
+        }
+    }
+
     [Theory]
     [InlineData("orders", AclPattern.Literal, Alice, "*")]
     [InlineData("*", AclPattern.Literal, Alice, "*")]

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.Security;
@@ -76,7 +77,6 @@ public sealed class BrokerSecurityTests
         Assert.True(await broker.VerifiesAsync("alice", "secret", default));
         // Nobody has read this one's credentials: the client tries again, it is not refused.
         await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync("bob", "secret", default));
-        Assert.False(await broker.VerifiesAsync("carol", "secret", default));
         Assert.True(broker.Authorizer.Decide("User:alice", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
         await AssertCodeAsync(ErrorCode.CoordinatorNotAvailable, () => broker.CreateAclsAsync([Rule with { Host = "10.0.0.1" }]));
     }
@@ -233,6 +233,70 @@ public sealed class BrokerSecurityTests
         Assert.False(await broker.VerifiesAsync("alice", "x", default));
     }
 
+    [Theory]
+    [InlineData(8_192, 20)]
+    [InlineData(16_384, 33)]
+    [InlineData(4_096, 100)]
+    public async Task User_that_does_not_exist_is_challenged_as_the_others_are(int iterations, int saltBytes)
+    {
+        await using var broker = await OpenAsync();
+        foreach (var mechanism in new[] { ScramMechanism.Sha256, ScramMechanism.Sha512 })
+            await broker.AlterUserAsync(new UserChange("alice", [], [Salted(mechanism, iterations, saltBytes)]));
+        await broker.AlterUserAsync(new UserChange("bob", [], [Salted(ScramMechanism.Sha512, iterations, saltBytes)]));
+        await using var other = await OpenAsync();
+        foreach (var mechanism in new[] { ScramMechanism.Sha256, ScramMechanism.Sha512 })
+        {
+            // Bob has no credential for one of them.
+            foreach (var user in new[] { "alice", "bob", "carol", "dave", "" })
+            {
+                var challenge = await broker.ChallengeAsync(user, mechanism, default);
+                Assert.Equal((iterations, saltBytes, mechanism), (challenge.Iterations, challenge.Salt.Length, challenge.Mechanism));
+                Assert.Equal(challenge.Salt, (await other.ChallengeAsync(user, mechanism, default)).Salt);
+            }
+        }
+
+        static ScramCredential Salted(ScramMechanism mechanism, int iterations, int saltBytes) =>
+            ScramCredential.FromSaltedPassword(mechanism, RandomNumberGenerator.GetBytes(saltBytes), iterations, [1, 2, 3]);
+    }
+
+    [Fact]
+    public async Task Users_that_do_not_exist_share_the_iterations_of_all_that_do()
+    {
+        await using var broker = await OpenAsync();
+        for (var index = 0; index < 20; index++)
+            await broker.AlterUserAsync(BrokerSecurity.OfPassword($"user-{index}", "x", index % 2 == 0 ? 4_096 : 8_192));
+        var before = await IterationsAsync();
+        Assert.Equal([4_096, 8_192], before.Values.Distinct().Order());
+        await broker.AlterUserAsync(Password("another", "x"));
+        // A twentieth of them looks like the new user now.
+        Assert.InRange((await IterationsAsync()).Count(one => before[one.Key] != one.Value), 0, 60);
+
+        async Task<Dictionary<string, int>> IterationsAsync()
+        {
+            var found = new Dictionary<string, int>();
+            for (var index = 0; index < 200; index++)
+                found[$"none-{index}"] = (await broker.ChallengeAsync($"none-{index}", ScramMechanism.Sha256, default)).Iterations;
+            return found;
+        }
+    }
+
+    [Fact]
+    public async Task User_that_does_not_exist_waits_for_the_store_as_the_others_do()
+    {
+        await using var writer = await OpenAsync();
+        await writer.AlterUserAsync(Password("alice", "secret"));
+        await using var broker = await OpenAsync();
+        _store.ReadsFail = true;
+        foreach (var user in new[] { "alice", "carol" })
+        {
+            await Assert.ThrowsAsync<IOException>(async () => await broker.ChallengeAsync(user, ScramMechanism.Sha512, default));
+            await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync(user, "secret", default));
+        }
+        _store.ReadsFail = false;
+        Assert.False(await broker.VerifiesAsync("carol", "secret", default));
+        Assert.True(await broker.VerifiesAsync("alice", "secret", default));
+    }
+
     [Fact]
     public async Task Limits_and_malformed_changes_are_refused()
     {
@@ -272,6 +336,22 @@ public sealed class BrokerSecurityTests
         var alice = new BrokerSession("User:alice", "", "", "10.0.0.7", SessionProtocol.Kafka);
         Assert.True(authorizer.Allows(alice, AccessOperation.Read, ResourceType.Topic, "orders"));
         Assert.Equal(1, authorizer.Warned);
+    }
+
+    [Fact]
+    public void User_of_amqp_with_a_super_users_name_has_the_rights_that_rules_give_it()
+    {
+        var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] },
+            EngineLog.Silent, TimeProvider.System)
+        {
+            Image = new AclImage([new AclRule(ResourceType.Topic, AclPattern.Literal, "orders", "User:admin", "*", AccessOperation.Read,
+                AclPermission.Allow)]),
+        };
+        var amqp = new BrokerSession("User:admin", "", "", "10.0.0.7", SessionProtocol.Amqp);
+        Assert.True(authorizer.Allows(amqp, AccessOperation.Read, ResourceType.Topic, "orders"));
+        Assert.False(authorizer.Allows(amqp, AccessOperation.Write, ResourceType.Topic, "orders"));
+        Assert.False(authorizer.AllowsAny(amqp, AccessOperation.Write, ResourceType.Topic));
+        Assert.True(authorizer.Allows(amqp with { Protocol = SessionProtocol.Kafka }, AccessOperation.Write, ResourceType.Topic, "orders"));
     }
 
     [Fact]

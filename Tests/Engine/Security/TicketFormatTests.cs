@@ -39,7 +39,8 @@ public sealed class TicketFormatTests
                 var changed = (byte[])bytes.Clone();
                 changed[i] ^= (byte)(1 << bit);
                 var fault = TicketFormat.Read(changed, Keys, Now, default, out var read);
-                Assert.Equal(i == 0 ? TicketFault.Malformed : i is >= 2 and < 6 ? TicketFault.UnknownKey : TicketFault.Forged, fault);
+                Assert.Equal(i == 0 && bit != 1 ? TicketFault.Malformed : i is >= 2 and < 6 ? TicketFault.UnknownKey
+                    : TicketFault.Forged, fault);
                 Assert.Null(read);
             }
         }
@@ -118,6 +119,60 @@ public sealed class TicketFormatTests
     }
 
     [Fact]
+    public void Client_makes_tickets_that_are_good_at_one_target_until_they_or_the_session_end()
+    {
+        var (session, secret) = TicketFormat.WriteSession(Alice, Keys.Keys[0]);
+        var until = Now + TimeSpan.FromMinutes(5);
+        var bytes = TicketFormat.Prove(session, secret, until, "grain"u8);
+        Assert.True(TicketFormat.IsBound(bytes));
+        Assert.Equal(TicketFault.None, TicketFormat.Read(bytes, Keys, Now, "grain"u8, out var read));
+        Assert.Equal(Alice with { ExpiresAt = until }, read);
+        Assert.Equal(TicketFault.Expired, TicketFormat.Read(bytes, Keys, until, "grain"u8, out _));
+        foreach (var other in new[] { "", "Grain", "grai", "grain1", new string('g', 1_000) })
+            Assert.Equal(TicketFault.Forged, TicketFormat.Read(bytes, Keys, Now, Encoding.UTF8.GetBytes(other), out _));
+        foreach (var late in new[] { Alice.ExpiresAt + TimeSpan.FromTicks(TimeSpan.TicksPerDay), DateTimeOffset.MaxValue })
+        {
+            Assert.Equal(TicketFault.None, TicketFormat.Read(TicketFormat.Prove(session, secret, late, "g"u8), Keys, Now, "g"u8, out read));
+            Assert.Equal(Alice, read);
+        }
+        Assert.Equal(TicketFault.Expired,
+            TicketFormat.Read(TicketFormat.Prove(session, secret, DateTimeOffset.MinValue, "g"u8), Keys, Now, "g"u8, out _));
+    }
+
+    [Fact]
+    public void Nothing_that_a_ticket_shows_makes_another()
+    {
+        var (session, secret) = TicketFormat.WriteSession(Alice, Keys.Keys[0]);
+        var bytes = TicketFormat.Prove(session, secret, Now + TimeSpan.FromMinutes(5), "grain"u8);
+        for (var i = 0; i < bytes.Length; i++)
+        {
+            for (var bit = 0; bit < 8; bit++)
+            {
+                var changed = (byte[])bytes.Clone();
+                changed[i] ^= (byte)(1 << bit);
+                Assert.NotEqual(TicketFault.None, TicketFormat.Read(changed, Keys, Now, "grain"u8, out var read));
+                Assert.Null(read);
+            }
+        }
+        for (var length = 0; length < bytes.Length; length++)
+            Assert.NotEqual(TicketFault.None, TicketFormat.Read(bytes.AsSpan(0, length), Keys, Now, "grain"u8, out _));
+        // As of the other versions; and what is good at every grain has not the session's secret in it.
+        foreach (byte version in new byte[] { 1, 2 })
+            Assert.Equal(TicketFault.Forged, TicketFormat.Read([version, .. bytes.AsSpan(1)], Keys, Now, "grain"u8, out _));
+        var unbound = TicketFormat.Write(Alice, Keys.Keys[0]);
+        Assert.NotEqual(secret, unbound[^secret.Length..]);
+        Assert.NotEqual(TicketFault.None, TicketFormat.Read(TicketFormat.Prove(session, unbound.AsSpan(^secret.Length..),
+            Now + TimeSpan.FromMinutes(5), "other"u8), Keys, Now, "other"u8, out _));
+        // A session of one principal makes no ticket of another, nor of a broker.
+        var (others, _) = TicketFormat.WriteSession(Alice with { Principal = "User:root" }, Keys.Keys[0]);
+        Assert.Equal(TicketFault.Forged, TicketFormat.Read(TicketFormat.Prove(others, secret, Now + TimeSpan.FromMinutes(5), "grain"u8),
+            Keys, Now, "grain"u8, out _));
+        var (brokers, itsSecret) = TicketFormat.WriteSession(Alice with { Kind = TicketKind.Broker }, Keys.Keys[0]);
+        Assert.Equal(TicketFault.Malformed, TicketFormat.Read(TicketFormat.Prove(brokers, itsSecret, Now + TimeSpan.FromMinutes(5),
+            "grain"u8), Keys, Now, "grain"u8, out _));
+    }
+
+    [Fact]
     public void Target_cannot_take_bytes_of_the_ticket()
     {
         // Both have the same bytes one after the other.
@@ -141,8 +196,9 @@ public sealed class TicketFormatTests
         Assert.Equal(TicketFault.None, TicketFormat.Read(TicketFormat.Write(broker, before.Keys[0]), before, Now, "grain"u8, out _));
         Assert.Equal(TicketFault.None,
             TicketFormat.Read(TicketFormat.WriteBound(broker, before.Keys[0], "grain"u8), before, Now, "grain"u8, out _));
+        Assert.False(before.Keys[0].HasSessions);
         var replaced = before.WithNewKey();
-        Assert.True(replaced.Keys[0].IsBound);
+        Assert.True(replaced.Keys[0] is { IsBound: true, HasSessions: true });
         var stored = JsonSerializer.Deserialize(JsonSerializer.SerializeToUtf8Bytes(replaced.WithoutOldKeys(),
             SecurityJson.Default.TicketDocument), SecurityJson.Default.TicketDocument)!;
         Assert.True(Assert.Single(stored.Keys).IsBound);
@@ -157,7 +213,8 @@ public sealed class TicketFormatTests
     {
         var longest = new string('a', TicketFormat.MaxPrincipalBytes);
         Assert.True(TicketFormat.CanName(longest));
-        Assert.Equal(TicketFormat.MaxBytes, TicketFormat.Write(Alice with { Principal = longest }, Keys.Keys[0]).Length);
+        var (session, secret) = TicketFormat.WriteSession(Alice with { Principal = longest }, Keys.Keys[0]);
+        Assert.Equal(TicketFormat.MaxBytes, TicketFormat.Prove(session, secret, Now, "grain"u8).Length);
         foreach (var none in new[] { longest + "a", new string('ż', (TicketFormat.MaxPrincipalBytes / 2) + 1), "User:\ud800" })
         {
             Assert.False(TicketFormat.CanName(none));

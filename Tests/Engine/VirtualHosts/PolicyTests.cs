@@ -158,6 +158,89 @@ public sealed class PolicyTests
     public void Setting_that_is_right_has_no_fault(string key, object value) =>
         Assert.Null(PolicyKeys.FaultOf(key, Fields((key, value))[key]!));
 
+    [Theory]
+    [InlineData(@"^(?!amq\.).*", "orders", "amq.gen-1")]
+    [InlineData(@"^(?!amq\.)", "orders", "amq.gen-1")]
+    [InlineData(@"^(?!amq\.|test).+$", "orders", "test.a")]
+    [InlineData(@"^(?!.*\.dlq$).*$", "orders", "orders.dlq")]
+    [InlineData(@"^(?!amq\.)(?!a[)]b)(?=o)orders", "orders.new", "oops")]
+    [InlineData(@"^(?=.*new)(?!(?:bills|x\))).*", "orders.new", "bills.new")]
+    public void Lookaheads_at_the_beginning_need_no_backtracking(string text, string matching, string other)
+    {
+        var pattern = SafePattern.Parse(text);
+        Assert.False(pattern.Backtracks);
+        Assert.True(pattern.Matches(matching));
+        Assert.False(pattern.Matches(other));
+    }
+
+    [Theory]
+    [InlineData("^(?!a)b|c", "ac")]
+    [InlineData("^(?!a)*c", "c")]
+    [InlineData("^(?!(?#()a)b", "b")]
+    [InlineData("^(?!(?x)a#)\n)b", "b")]
+    [InlineData("(?!a)b", "ab")]
+    [InlineData(@"^(a)\1", "aa")]
+    [InlineData("^(?![]a)-[b]])c", "c")]
+    public void Other_patterns_match_with_backtracking_as_they_say(string text, string name)
+    {
+        Assert.Equal(System.Text.RegularExpressions.Regex.IsMatch(name, text), SafePattern.Parse(text).Matches(name));
+    }
+
+    [Fact]
+    public void Pattern_that_takes_too_long_for_some_names_still_matches_others()
+    {
+        var slow = SafePattern.Parse("^(?=(a+)+!)(a)\\2");
+        Assert.True(slow.Backtracks);
+        var name = new string('a', 200);
+        for (var time = 0; time < 4; time++)
+        {
+            Assert.False(slow.Matches(name));
+            Assert.True(slow.HasOverrun);
+            Assert.True(slow.Matches("aaa!"));
+        }
+    }
+
+    [Fact]
+    public void Operator_policy_whose_pattern_needs_backtracking_is_refused_and_a_known_one_can_change()
+    {
+        var known = new VirtualHostSettings
+        {
+            Name = "/",
+            Policies = PolicySet.Empty with { OperatorPolicies = PolicySet.Empty.Policies.Add("o", Policy("o", @"(a)\1", Fields())) },
+        };
+        Assert.Contains(@"pattern: '^app\.(?!x)' of the operator policy 'new' needs backtracking. Use one without references",
+            Assert.Throws<DefinitionsException>(() => Apply(Policy("new", @"^app\.(?!x)", Fields()))).Message, StringComparison.Ordinal);
+        Assert.Throws<DefinitionsException>(() => Apply(Policy("o", @"(b)\1", Fields())));
+        Assert.Equal(7, Apply(Policy("o", @"(a)\1", Fields(), priority: 7)).Policies.OperatorPolicies["o"].Priority);
+        Assert.True(Apply(Policy("new", @"^(?!amq\.)", Fields())).Policies.OperatorPolicies.ContainsKey("new"));
+
+        VirtualHostSettings Apply(Policy policy) =>
+            SettingsDecision.Apply(new SetPolicy("/", policy, IsOperator: true), known, UserDirectory.Empty);
+    }
+
+    [Fact]
+    public void Virtual_host_has_a_limit_of_policies_and_keeps_what_it_has()
+    {
+        var full = new VirtualHostSettings
+        {
+            Name = "/",
+            Policies = PolicySet.Empty with
+            {
+                Policies = PolicySet.Empty.Policies.AddRange(Enumerable.Range(0, PolicySet.MaxPolicies).Select(number =>
+                    KeyValuePair.Create($"p{number}", Policy($"p{number}", number < PolicySet.MaxBacktracking ? @"(a)\1" : "x",
+                        Fields())))),
+            },
+        };
+        Assert.Contains("1001 policies, at most 1000", Refusal(Policy("more", "x", Fields()), isOperator: false), StringComparison.Ordinal);
+        Assert.Contains("51 policies whose patterns need backtracking",
+            Refusal(Policy("p999", @"(a)\1", Fields()), isOperator: false), StringComparison.Ordinal);
+        var changed = SettingsDecision.Apply(new SetPolicy("/", Policy("p7", "y", Fields())), full, UserDirectory.Empty);
+        Assert.Equal("y", changed.Policies.Policies["p7"].Pattern.Text);
+
+        string Refusal(Policy policy, bool isOperator) => Assert.Throws<DefinitionsException>(() =>
+            SettingsDecision.Apply(new SetPolicy("/", policy, isOperator), full, UserDirectory.Empty)).Message;
+    }
+
     [Fact]
     public void Pattern_of_an_operator_cannot_stop_the_broker()
     {

@@ -78,6 +78,52 @@ public sealed class RoutingTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Repeated_hash_is_one_and_its_binding_can_be_removed()
+    {
+        _rig.Queue("q").Bind("amq.topic", "q", "a.#.#.#").Bind("amq.topic", "q", "a.#").Bind("amq.topic", "q", "#.#.b.#.#");
+        Assert.Equal(["#.#.b.#.#", "a.#", "a.#.#.#"],
+            _rig.Topology.BindingsFrom("amq.topic").Select(static binding => binding.RoutingKey).Order(StringComparer.Ordinal));
+        Unbind("a.#.#.#");
+        Assert.Equal("q", Route("amq.topic", "a.c"));
+        // One node for the repeated ones of each pattern.
+        Assert.Equal(2, _collector.Open.Count);
+        Unbind("a.#");
+        Assert.Equal("", Route("amq.topic", "a.c"));
+        Assert.Equal("q", Route("amq.topic", "c.b.c"));
+        Unbind("#.#.b.#.#");
+        Assert.Equal("", Route("amq.topic", "c.b.c"));
+
+        void Unbind(string key) => _rig.Do(_rig.Topology.Unbind(new BindingRequest("amq.topic", DestinationKind.Queue, "q", key), null));
+    }
+
+    [Fact]
+    public void Routing_that_takes_too_many_steps_is_told()
+    {
+        _rig.Queue("q");
+        // 60 nodes stay open behind each of the first words.
+        for (var first = 0; first < 20; first++)
+            _rig.Bind("amq.topic", "q", "#." + string.Join('.', Enumerable.Repeat($"{(char)('a' + first)}.#", 60)));
+        var table = Table();
+        var key = string.Join('.', Enumerable.Range(0, 126).Select(static word => (char)('a' + (word % 20))));
+        Assert.True(table.Route("amq.topic", new RoutedMessage(key, FieldTable.Empty), _collector));
+        Assert.False(table.Route("amq.topic", new RoutedMessage(key, FieldTable.Empty, [.. Enumerable.Repeat(key, 900)]), _collector));
+        Assert.True(table.Route("amq.topic", new RoutedMessage("z", FieldTable.Empty), _collector));
+    }
+
+    [Fact]
+    public void Hash_exchange_with_the_largest_weights_has_few_points_and_keeps_their_shares()
+    {
+        _rig.Exchange("x", "x-consistent-hash").Queue("a").Queue("b").Bind("x", "a", "2147483647").Bind("x", "b", "1073741824");
+        var table = Table();
+        table.Route("x", new RoutedMessage("1", FieldTable.Empty), _collector);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.NotEmpty(Route(Table(), "x", "1"));
+        // A ring of a million points takes 16 MiB, and its sorting twice as much.
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8 << 20);
+        Assert.InRange(Enumerable.Range(0, 9_000).Count(key => Route(table, "x", $"k{key}") == "a"), 5_700, 6_300);
+    }
+
+    [Fact]
     public void Headers_exchange_matches_as_the_binding_says()
     {
         var (one, two) = (("a", new IntegerValue(1)), ("b", new TextValue("2")));
@@ -94,6 +140,24 @@ public sealed class RoutingTests(ITestOutputHelper output)
         Assert.Equal("any everything void", Route("amq.headers", "", Fields(("a", new IntegerValue(1, IntegerKind.UInt8)))));
         Assert.Equal("everything x-any", Route("amq.headers", "", Fields(("x-extra", new TextValue("1")))));
         Assert.Equal("everything", Route("amq.headers"));
+    }
+
+    [Fact]
+    public void Headers_binding_costs_a_step_for_each_argument_and_for_what_is_compared_of_it()
+    {
+        var any = FieldTable.Of(Enumerable.Range(0, 254).Select(static number =>
+            KeyValuePair.Create<string, FieldValue>($"h{number}", VoidValue.Instance))).With("x-match", new TextValue("any"));
+        _rig.Queue("q");
+        for (var binding = 0; binding < 10; binding++)
+            _rig.Bind("amq.headers", "q", $"{binding}", any);
+        Assert.Equal("", Route("amq.headers"));
+        // One for the exchange.
+        Assert.Equal(1 + (10 * 255), _collector.Steps);
+        Assert.Equal(1 + 101, HeadersPattern.Of(Fields(("h", new TextValue(new string('v', 6_400))))).Steps);
+        Assert.Equal(1 + 4, HeadersPattern.Of(Fields(("h", new ArrayValue([VoidValue.Instance, VoidValue.Instance, VoidValue.Instance]))))
+            .Steps);
+        Assert.Equal("a binding of a headers exchange has at most 255 arguments, not 256", _rig.Topology.Bind(new BindingRequest(
+            "amq.headers", DestinationKind.Queue, "q", "", any.With("one more", VoidValue.Instance)), null).Refusal!.Text);
     }
 
     [Fact]

@@ -22,6 +22,40 @@ public sealed class UserTests
         Assert.Equal(new AmqpRefusal(AmqpCode.AccessRefused, text), refusal);
 
     [Fact]
+    public void Topic_permission_holds_for_a_delayed_exchange_that_routes_by_topics()
+    {
+        var delayed = Events with
+        {
+            Type = "x-delayed-message",
+            Arguments = FieldTable.Of(("x-delayed-type", new TextValue("topic"))),
+        };
+        var access = Access(write: ".*", read: ".*", topics: new TopicPermission("^mine\\.", "^mine\\."));
+        Assert.Null(access.CheckPublish("events", delayed, "mine.x"));
+        Refused("write access to topic 'other.x' in exchange 'events' in vhost '/' refused for user 'ann'",
+            access.CheckPublish("events", delayed, "mine.x", "other.x"));
+        Refused("read access to topic 'other.x' in exchange 'events' in vhost '/' refused for user 'ann'",
+            access.CheckBinding(new BindingRequest("events", DestinationKind.Queue, "q", "other.x"), delayed));
+        var fanout = delayed with { Arguments = FieldTable.Of(("x-delayed-type", new TextValue("fanout"))) };
+        Assert.Null(access.CheckPublish("events", fanout, "other.x"));
+    }
+
+    [Fact]
+    public void Name_that_takes_too_long_to_match_is_refused_and_reported_and_others_stay_allowed()
+    {
+        var slow = SafePattern.Of("(a+)+", new BacktrackingPattern(static (name, _) => name == "slow" ? null : true, TimeProvider.System));
+        var lines = new List<string>();
+        var access = new UserAccess(Ann, "/", UserPermissions.All(5) with { Read = slow }, lines.Add);
+        for (var time = 0; time < 10; time++)
+        {
+            Refused("read access to queue 'slow' in vhost '/' refused for user 'ann'", access.CheckReadQueue("slow"));
+            Assert.Null(access.CheckReadQueue("q"));
+        }
+        Assert.Equal(10, lines.Count);
+        Assert.StartsWith("The read permission of user 'ann' in virtual host '/' refused 'slow': its pattern '(a+)+' takes too long",
+            lines[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Hash_has_RabbitMQs_format()
     {
         // base64 of 90 8D C6 0A and of SHA-256 over them and "test12": the example of RabbitMQ's documentation.
@@ -104,6 +138,9 @@ public sealed class UserTests
         Refused("read access to topic '#' in exchange 'events' in vhost '/' refused for user 'ann'",
             access.CheckBinding(new BindingRequest("events", DestinationKind.Queue, "q", "#"), Events));
         Assert.Null(access.CheckBinding(new BindingRequest("events", DestinationKind.Queue, "q", "public.x"), Events));
+        Assert.Null(access.CheckPublish("events", Events, "ann.1", "ann.2"));
+        Refused("write access to topic 'bob.1' in exchange 'events' in vhost '/' refused for user 'ann'",
+            access.CheckPublish("events", Events, "ann.1", "bob.1", "ann.2"));
         // Other exchanges, and other types.
         Assert.Null(access.CheckPublish("other", Events with { Name = "other" }, "bob.1"));
         Assert.Null(access.CheckPublish("events", Events with { Type = "direct" }, "bob.1"));

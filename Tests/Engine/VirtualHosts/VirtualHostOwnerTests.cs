@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
+using OrleansMq.Security;
 using OrleansMq.VirtualHosts;
 using Xunit.Abstractions;
 
@@ -31,6 +32,64 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
         Assert.Empty(again.Names);
         Assert.Null(again.Users.FindUser(UserState.Guest));
         Assert.Equal([VirtualHostIndex.Key], _store.Keys);
+    }
+
+    [Fact]
+    public async Task Enforced_installation_begins_with_its_administrator_and_no_other_user_takes_a_super_users_name()
+    {
+        var enforced = new SecurityOptions
+        {
+            Authorization = AuthorizationMode.Enforce,
+            SuperUsers = ["User:admin", "User:root"],
+            FirstUser = ("admin", "secret"),
+        };
+        await using var hosts = await VirtualHostOwners.OpenAsync(_store, EngineLog.Silent, AmqpUserRules.Of(enforced));
+        Assert.Null(hosts.Users.FindUser(UserState.Guest));
+        var admin = hosts.Users.FindUser("admin")!;
+        Assert.True(UserState.MayLogIn(admin, "secret", isLoopback: false));
+        Assert.Equal(["administrator"], admin.Tags.ToArray());
+        Assert.Null(hosts.Find(Host)!.AccessOf(admin).CheckReadQueue("q"));
+        foreach (var command in new VirtualHostAdministration[] { new PutUser("root", "", PasswordHash.Sha256, []),
+            new ImportDefinitions("{\"users\":[{\"name\":\"ann\",\"password_hash\":\"\"},{\"name\":\"root\",\"password_hash\":\"\"}]}"u8
+                .ToArray()) })
+            Assert.Contains("'root' is a super user", (await Assert.ThrowsAsync<DefinitionsException>(async () =>
+                await hosts.AdministerAsync(command))).Message, StringComparison.Ordinal);
+        Assert.Null(hosts.Users.FindUser("ann"));
+        await hosts.AdministerAsync(new PutUser("admin", PasswordHash.Create("other", [1, 2, 3, 4]), PasswordHash.Sha256, []));
+    }
+
+    [Fact]
+    public async Task Virtual_host_with_a_limit_takes_no_further_queue()
+    {
+        await using var hosts = await OpenAsync();
+        Assert.Contains("0 or more", (await Assert.ThrowsAsync<DefinitionsException>(async () =>
+            await hosts.AdministerAsync(new SetQueueLimit(Host, -2)))).Message, StringComparison.Ordinal);
+        await hosts.AdministerAsync(new SetQueueLimit(Host, 1));
+        await DeclareAsync("one");
+        await DeclareAsync("one");
+        Assert.Equal("cannot declare queue 'two': queue limit in vhost '/' (1) is reached",
+            (await Assert.ThrowsAsync<AmqpRefusedException>(() => DeclareAsync("two"))).Refusal.Text);
+        await hosts.AdministerAsync(VirtualHostAdministration.Parse(new SetQueueLimit(Host, null).ToBytes()));
+        await DeclareAsync("two");
+
+        async Task DeclareAsync(string name) => await hosts.SendAsync(Host, new DeclareQueue(new QueueDeclaration
+        {
+            Name = name,
+            Durable = true,
+        }, "c"));
+    }
+
+    [Fact]
+    public async Task Installation_without_enforced_rules_begins_with_guest_whoever_its_administrator_is()
+    {
+        await using var hosts = await VirtualHostOwners.OpenAsync(_store, EngineLog.Silent, AmqpUserRules.Of(new SecurityOptions
+        {
+            Authorization = AuthorizationMode.Warn,
+            SuperUsers = ["User:admin"],
+            FirstUser = ("admin", "secret"),
+        }));
+        Assert.NotNull(hosts.Users.FindUser(UserState.Guest));
+        await hosts.AdministerAsync(new PutUser("admin", "", PasswordHash.Sha256, []));
     }
 
     [Fact]

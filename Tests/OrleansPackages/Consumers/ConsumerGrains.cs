@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Text;
 using Orleans.EventSourcing;
+using Orleans.GrainDirectory;
 using Orleans.Placement;
 using OrleansMq.Consumers;
+using OrleansMq.Tests.OrleansPackages.Streams;
 
 namespace OrleansMq.Tests.OrleansPackages.Consumers;
 
@@ -56,7 +58,6 @@ public interface IOrdersGrain : IGrainWithStringKey;
 [Consumes("consume-limit")]
 [Consumes("consume-message-size", MaxAttempts = 3)]
 [Consumes("consume-again")]
-[Consumes("consume-interleaved")]
 [Consumes("consume-killed")]
 [Consumes("consume-near")]
 [Orleans.Concurrency.Reentrant]
@@ -116,9 +117,7 @@ public interface ITallyGrain : IGrainWithStringKey
 }
 
 /// <summary>Counts each number once, in its state.</summary>
-[Consumes("consume-once"), Consumes("consume-once-killed")]
-public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain, ITallyGrain,
-    IGrainConsumer<Ordered>
+public abstract class TallyGrainBase(IPersistentState<Tally> tally) : Grain, IGrainConsumer<Ordered>
 {
     public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {
@@ -133,6 +132,42 @@ public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IP
         await tally.ReadStateAsync();
         return [.. tally.State.Numbers];
     }
+}
+
+/// <inheritdoc/>
+[Consumes("consume-once"), Consumes("consume-once-killed")]
+public sealed class TallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : TallyGrainBase(tally),
+    ITallyGrain;
+
+public interface IDoubledTallyGrain : ITallyGrain;
+
+/// <summary>Is in the directory that can be split. While it is, each silo that calls has an activation.</summary>
+[Consumes("consume-once-doubled"), GrainDirectory(SplitDirectory.Name), PreferLocalPlacement]
+public sealed class DoubledTallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally)
+    : TallyGrainBase(tally), IDoubledTallyGrain;
+
+public interface IInterleavedTallyGrain : IGrainWithStringKey
+{
+    Task TouchAsync();
+    Task<int[]> GetAsync();
+}
+
+/// <summary>Counts each number once, in its state, which calls that interleave write, too.</summary>
+[Consumes("consume-once-interleaved"), Orleans.Concurrency.Reentrant]
+public sealed class InterleavedTallyGrain([PersistentState("tally", SharedStorage.Name)] IPersistentState<Tally> tally) : Grain,
+    IInterleavedTallyGrain, IGrainConsumer<Ordered>
+{
+    public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
+    {
+        await ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
+        await Task.Yield();
+        if (tally.State.Processed.TryApply(record, () => tally.State.Numbers.Add(value.Number)))
+            await tally.WriteStateAsync();
+    }
+
+    public Task TouchAsync() => tally.WriteStateAsync();
+
+    public Task<int[]> GetAsync() => Task.FromResult(tally.State.Numbers.ToArray());
 }
 
 public interface IJournalGrain : IGrainWithStringKey

@@ -77,6 +77,25 @@ public sealed class GrainCallerTests : IAsyncLifetime
         Assert.Equal(DeliveryOutcome.Served, (await DeliverAsync(new Delivery(900_000, CancellationToken.None), places)).Outcome);
     }
 
+    [Fact]
+    public async Task Record_whose_call_timed_out_at_a_grain_that_cannot_be_activated_has_not_failed()
+    {
+        using var places = new SemaphoreSlim(1);
+        var answer = await DeliverAsync(new Delivery(1, CancellationToken.None)
+        {
+            Working = static _ => throw new TimeoutException("no answer"),
+            Finding = static () => throw new IOException("the storage is away"),
+        }, places);
+        Assert.Equal(DeliveryOutcome.Unreachable, answer.Outcome);
+        Assert.Contains("no answer", answer.Cause, StringComparison.Ordinal);
+        // One that works at the record has.
+        Assert.Equal(DeliveryOutcome.Failed, (await DeliverAsync(new Delivery(1, CancellationToken.None)
+        {
+            Working = static _ => throw new TimeoutException("no answer"),
+            Finding = static () => Task.FromResult<long?>(1),
+        }, places)).Outcome);
+    }
+
     private Task<DeliveryAnswer> DeliverAsync(Delivery delivery, SemaphoreSlim places) =>
         _caller!.DeliverAsync(GrainId.Create("fragile", "k"), delivery, places, CancellationToken.None);
 
@@ -96,6 +115,8 @@ public sealed class GrainCallerTests : IAsyncLifetime
             return Working?.Invoke(cancellationToken) ?? Task.FromResult(new DeliveryAnswer(1, DeliveryOutcome.Served));
         }
 
-        public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) => Task.FromResult<long?>(null);
+        public Func<Task<long?>>? Finding { get; init; }
+
+        public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) => Finding?.Invoke() ?? Task.FromResult<long?>(null);
     }
 }

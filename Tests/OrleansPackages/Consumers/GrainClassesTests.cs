@@ -53,5 +53,27 @@ public sealed class GrainClassesTests
         Assert.Null(_classes.MissingFor(Other, out _));
     }
 
+    [Fact]
+    public async Task Generic_class_is_known_by_its_declaration()
+    {
+        var constructed = GrainType.Create("box`1[[System.String]]");
+        Assert.Equal(TimeSpan.Zero, _classes.MissingFor(constructed, out _));
+        Assert.Equal(TimeSpan.Zero, _classes.MissingFor(GrainType.Create("a`b"), out _));
+        await _manifests.SetAsync((GrainType.Create("box`1"), null));
+        Assert.Null(_classes.MissingFor(constructed, out _));
+    }
+
+    [Fact]
+    public void Names_that_no_silo_has_are_forgotten_beyond_a_number()
+    {
+        Assert.Equal((TimeSpan.Zero, false), Missing());
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        for (var number = 0; number < Absences<GrainType>.Most; number++)
+            Assert.Equal(TimeSpan.Zero, _classes.MissingFor(GrainType.Create($"none-{number}"), out _));
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal((TimeSpan.Zero, false), Missing());
+        Assert.Equal(TimeSpan.FromSeconds(1), _classes.MissingFor(GrainType.Create("none-1"), out _));
+    }
+
     private (TimeSpan? For, bool IsReported) Missing() => (_classes.MissingFor(Class, out var isReported), isReported);
 }

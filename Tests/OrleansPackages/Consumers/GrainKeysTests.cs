@@ -74,6 +74,12 @@ public sealed class GrainKeysTests
     public void Second_way_to_write_a_key_is_the_key_of_no_grain(string kind, string key) =>
         Assert.Null(Get(Enum.Parse<GrainKeyKind>(kind), key));
 
+    [Theory]
+    [InlineData(nameof(GrainKeyKind.Text), "a\0")]
+    [InlineData(nameof(GrainKeyKind.IntegerCompound), "7+\0a")]
+    public void Key_with_a_character_that_storages_refuse_is_the_key_of_no_grain(string kind, string key) =>
+        Assert.Null(Get(Enum.Parse<GrainKeyKind>(kind), key));
+
     private static IdSpan? Get(GrainKeyKind kind, string key) => Get(kind, Encoding.UTF8.GetBytes(key), RecordKeyFormat.Text);
 
     private static IdSpan? Get(GrainKeyKind kind, byte[] key, RecordKeyFormat format) =>

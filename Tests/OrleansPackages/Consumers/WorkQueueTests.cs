@@ -22,20 +22,20 @@ public sealed class EnqueuingGrain(IProducer<string, Ordered> jobs) : Grain, IEn
 
 public interface ITakingGrain : IGrainWithStringKey
 {
-    Task<int> TakeAsync(string queue);
+    Task<int> TakeAsync(string queue, CancellationToken cancellationToken = default);
 }
 
 /// <summary>Takes work from a queue, one job a call.</summary>
 public sealed class TakingGrain(OrleansMqClient client) : Grain, ITakingGrain
 {
-    public async Task<int> TakeAsync(string queue)
+    public async Task<int> TakeAsync(string queue, CancellationToken cancellationToken)
     {
         await using var jobs = client.CreateQueueConsumer<string?, Ordered>(new QueueConsumerOptions
         {
             Topic = this.GetPrimaryKeyString(),
             Queue = queue,
         }, values: Serdes.Json<Ordered>());
-        var job = await jobs.ReceiveAsync();
+        var job = await jobs.ReceiveAsync(cancellationToken);
         await job.CompleteAsync();
         return job.Value.Number;
     }
@@ -134,7 +134,19 @@ public sealed class WorkQueueTests
         var taking = silo.Client.GetGrain<ITakingGrain>(Topic).TakeAsync("workers");
         await EnqueueAsync(3);
         Assert.Equal(3, await taking.WaitAsync(Wait.Deadline));
+        // A wait ends with its token, and the next job is left for another one.
+        using var giveUp = new CancellationTokenSource();
+        var waiting = silo.Client.GetGrain<ITakingGrain>(Topic).TakeAsync("workers", giveUp.Token);
+        await Wait.UntilAsync(async () => await ConsumersAsync() == 1, "the grain waits");
+        await giveUp.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting).WaitAsync(Wait.Deadline);
+        // Orleans ends the caller's wait before the grain knows.
+        await Wait.UntilAsync(async () => await ConsumersAsync() == 0, "the grain waits no more");
+        await EnqueueAsync(4);
+        Assert.Equal(4, await silo.Client.GetGrain<ITakingGrain>(Topic).TakeAsync("workers").WaitAsync(Wait.Deadline));
         Assert.Equal(0, (await silo.Inside.Queues.DescribeAsync(partition, "workers")).Unsettled);
+
+        async Task<int> ConsumersAsync() => (await silo.Inside.Queues.DescribeAsync(partition, "workers")).Consumers;
 
         Task EnqueueAsync(params int[] numbers) => numbers.Aggregate(Task.CompletedTask, async (before, number) =>
         {

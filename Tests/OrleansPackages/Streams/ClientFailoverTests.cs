@@ -6,12 +6,13 @@ using Orleans.Configuration;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Streams;
 using OrleansMq.Tests.Cluster.Catalogue;
 using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
 
-/// <summary>Subscriptions of an Orleans client of three silos while one is lost.</summary>
+/// <summary>Subscriptions of an Orleans client of three silos, and of a service on one of them, while another one is lost.</summary>
 public sealed class ClientFailoverTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private const int Streams = 6;
@@ -22,7 +23,7 @@ public sealed class ClientFailoverTests(PostgreSqlFixture postgres) : Replicated
     [SkippableTheory]
     [InlineData("client-killed", false)]
     [InlineData("client-stopped", true)]
-    public async Task Silo_that_is_lost_takes_no_event_of_a_client_along(string topic, bool isStopped)
+    public async Task Silo_that_is_lost_takes_no_event_of_a_client_or_a_service_along(string topic, bool isStopped)
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 3));
         await Cluster.UntilInSyncAsync(topic);
@@ -37,11 +38,15 @@ public sealed class ClientFailoverTests(PostgreSqlFixture postgres) : Replicated
         using var host = builder.Build();
         await host.StartAsync();
         var provider = host.Services.GetRequiredKeyedService<IStreamProvider>("test");
-        var observers = Enumerable.Range(0, Streams).Select(static _ => new Observer()).ToList();
-        for (var key = 0; key < Streams; key++)
-            await provider.GetStream<Happened>(topic, $"{key}").SubscribeAsync(observers[key]);
         var victim = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
         var survivor = 1 + (victim % 3);
+        var service = Cluster.Get<IServiceProvider>(survivor).GetProcessStreamProvider("test");
+        var observers = Enumerable.Range(0, Streams * 2).Select(static _ => new Observer()).ToList();
+        for (var key = 0; key < Streams; key++)
+        {
+            await provider.GetStream<Happened>(topic, $"{key}").SubscribeAsync(observers[key]);
+            await service.GetStream<Happened>(topic, $"{key}").SubscribeAsync(observers[Streams + key]);
+        }
         await using (var producer = new OrleansMqClient(Cluster.Broker(survivor)).CreateProducer<string, string>())
         {
             await SendAsync(producer, 0, Events / 2);
@@ -52,7 +57,7 @@ public sealed class ClientFailoverTests(PostgreSqlFixture postgres) : Replicated
                 await Cluster.KillAsync(victim);
             await sending;
         }
-        // Each once: the position is the client's.
+        // Each once: the position is the process's.
         foreach (var observer in observers)
             await observer.ReceivedAsync(Enumerable.Range(0, Events));
         await host.StopAsync();

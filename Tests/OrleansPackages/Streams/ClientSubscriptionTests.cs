@@ -146,11 +146,12 @@ public sealed class ClientSubscriptionTests : IAsyncLifetime
     [Fact]
     public async Task Subscriptions_end_with_the_client_and_their_number_is_bounded()
     {
+        Assert.Same(_silo.Client.GetStreamProvider("test"), _silo.Client.ServiceProvider.GetProcessStreamProvider("test"));
         await SendAsync("client-ends", 0, 1);
         var observer = new Observer();
         await Stream("client-ends").SubscribeAsync(observer);
-        var clients = ((OrleansMqStreamProvider)_silo.Client.ServiceProvider.GetRequiredKeyedService<IStreamProvider>("test")).Clients!;
-        for (var number = 1; number < ClientSubscriptions.Most; number++)
+        var clients = ((OrleansMqStreamProvider)_silo.Client.ServiceProvider.GetProcessStreamProvider("test")).Process!;
+        for (var number = 1; number < ProcessSubscriptions.Most; number++)
             await Stream("client-ends").SubscribeAsync(new Observer());
         Assert.Contains("as many as it may", (await Assert.ThrowsAsync<InvalidOperationException>(() => Stream("client-ends")
             .SubscribeAsync(observer))).Message, StringComparison.Ordinal);

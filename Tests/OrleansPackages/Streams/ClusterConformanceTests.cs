@@ -125,18 +125,21 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
             Fault.SiloIsKilled => _held > 0,
             // Half a third is sent, and with topics received, without it.
             Fault.DatabaseIsAway => true,
-            Fault.ActivationsAreDoubled => readers.Any(reader => _middle.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
+            Fault.ActivationsAreDoubled => readers.All(reader => _middle.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
             // The events after the first third find the activations that had it at their end.
             _ => readers.All(reader => _activations.Keys.Count(pair => pair.Grain == reader.GetGrainId()) > 1),
         };
-        var late = leavers.Sum(leaver => Received(leaver).Count(static number => number >= 2 * Third));
+        // Those of memory streams may be under way when the unsubscribe is answered.
+        var late = leavers.Sum(leaver => Received(leaver).Count(number => number >= (provider == Topics ? Third + Half : 2 * Third)));
         if (provider == Topics)
         {
             Assert.True(isMet, "the fault has met subscribers");
             Assert.All(readers, reader => StreamAssert.IsInOrder(Received(reader)));
             Assert.All(leavers, leaver => StreamAssert.IsInOrder(Received(leaver)));
             Assert.Equal(0, late);
-            var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{_topic}.dead-letter")).Partitions;
+            IReadOnlyList<PartitionDescription> letters = [];
+            await Wait.UntilAsync(async () => (letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{_topic}.dead-letter"))
+                .Partitions).All(static letter => letter.Leader >= 0), "a leader answers for each partition of dead letters");
             Assert.All(letters, static letter => Assert.Equal(0, letter.HighWatermark));
         }
         else if (fault != Fault.SiloIsKilled)

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using Orleans.Streams;
+using Orleans.Streams.PubSub;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
@@ -169,6 +170,53 @@ public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal(0, await reader.CountAsync());
     }
 
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Grain_that_another_one_subscribes_receives_until_the_subscription_is_removed(string provider)
+    {
+        var topic = $"conform-managed-{provider}";
+        var (managed, stayer) = (Reader(provider, topic, 1), Reader(provider, topic, 2));
+        await stayer.SubscribeAsync();
+        Assert.True(ProviderOf(provider).TryGetStreamSubscriptionManager(out var manager));
+        var stream = Stream(provider, topic).StreamId;
+        var added = await manager.AddSubscription<IConformingGrain>(_silo.Client, stream, provider, managed.GetPrimaryKeyString());
+        Assert.Equal((provider, stream, managed.GetGrainId()), (added.StreamProviderName, added.StreamId, added.GrainId));
+        Assert.Equal(new[] { managed, stayer }.Select(static reader => reader.GetGrainId()).ToHashSet(),
+            (await manager.GetSubscriptions(provider, stream)).Select(static found => found.GrainId).ToHashSet());
+        for (var number = 0; number < 10; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await ReceivedAsync(topic, managed, Enumerable.Range(0, 10));
+        await manager.RemoveSubscription(provider, stream, added.SubscriptionId);
+        Assert.Equal(stayer.GetGrainId(), Assert.Single(await manager.GetSubscriptions(provider, stream)).GrainId);
+        await Stream(provider, topic).OnNextAsync(new Happened(10));
+        await ReceivedAsync(topic, stayer, Enumerable.Range(0, 11));
+        Assert.Equal(10, Received(topic, managed).Length);
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Grain_with_two_subscriptions_receives_each_event_twice_and_handles_equal_their_subscription(string provider)
+    {
+        var topic = $"conform-twice-{provider}";
+        var reader = Reader(provider, topic, 1);
+        await reader.SubscribeAsync();
+        await reader.SubscribeAsync();
+        Assert.Equal(2, await reader.CountAsync());
+        Assert.True(await reader.AreHandlesEqualAsync());
+        for (var number = 0; number < 5; number++)
+            await Stream(provider, topic).OnNextAsync(new Happened(number));
+        await Wait.UntilAsync(() => Received(topic, reader).Length == 10, "each event twice");
+        Assert.Equal(Enumerable.Range(0, 5).SelectMany(static number => new[] { number, number }), Received(topic, reader).Order());
+    }
+
+    [Theory, MemberData(nameof(Providers))]
+    public async Task Observer_of_batches_receives_every_event_in_order(string provider)
+    {
+        var topic = $"conform-batches-{provider}";
+        var reader = Reader(provider, topic, 1);
+        await reader.SubscribeBatchesAsync();
+        await Stream(provider, topic).OnNextBatchAsync([.. Enumerable.Range(0, 40).Select(static number => new Happened(number))]);
+        await ReceivedAsync(topic, reader, Enumerable.Range(0, 40));
+    }
+
     /// <summary>Streams over topics lose nothing. Memory streams lose every event that was not delivered, and the
     /// subscriptions.</summary>
     [Theory, MemberData(nameof(Providers))]
@@ -317,6 +365,8 @@ public interface IConforming : IGrainWithStringKey
     Task ResumeAsync(string json);
     Task UnsubscribeAsync(string? json = null);
     Task<int> CountAsync();
+    Task SubscribeBatchesAsync();
+    Task<bool> AreHandlesEqualAsync();
 }
 
 /// <summary>Subscribes to the stream that its key names, "provider/topic/key/name", and resumes when it is activated. Handles are text, as
@@ -354,6 +404,15 @@ public abstract class ConformingGrainBase(OrleansJsonSerializer json) : Grain
     }
 
     public async Task<int> CountAsync() => (await Stream.GetAllSubscriptionHandles()).Count;
+
+    public Task SubscribeBatchesAsync() => Stream.SubscribeAsync(new TestBatchObserver(Stream.StreamId, this));
+
+    /// <summary>Whether handles of one subscription are equal, and those of several are not.</summary>
+    public async Task<bool> AreHandlesEqualAsync()
+    {
+        var (first, second) = (await Stream.GetAllSubscriptionHandles(), await Stream.GetAllSubscriptionHandles());
+        return first.All(handle => second.Count(other => other.Equals(handle) && other.GetHashCode() == handle.GetHashCode()) == 1);
+    }
 
     private StreamSubscriptionHandle<Happened> Read(string kept) =>
         ((KeptHandle)json.Deserialize(typeof(KeptHandle), kept)!).Handle!;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Metadata;
@@ -50,6 +51,16 @@ public sealed class ImplicitSubscriptionTests
         Assert.Contains("out of keys", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Predicate_that_throws_for_a_topic_subscribes_its_class_to_others_and_stops_no_other()
+    {
+        var local = Manifest((Known, Binding(new ThrowingPredicate().PredicatePattern)), (Other, Binding("namespace:odd")));
+        var subscriptions = Subscriptions(local, local);
+        Assert.Equal([Other], subscriptions.All.Where(found => subscriptions.Covers(found, "odd")).Select(found => found.GrainType));
+        Assert.Null(subscriptions.FindLocal(Known, "odd"));
+        Assert.NotNull(subscriptions.FindLocal(Known, "orders-7"));
+    }
+
     private static ImplicitSubscriptions Subscriptions(GrainManifest local, params GrainManifest[] silos)
     {
         var services = new ServiceCollection();
@@ -75,6 +86,14 @@ public sealed class ImplicitSubscriptionTests
             new(prefix + WellKnownGrainTypeProperties.StreamBindingPatternKey, pattern),
             .. mapper is null ? [] : new[] { KeyValuePair.Create(prefix + WellKnownGrainTypeProperties.StreamIdMapperKey, mapper) },
         ];
+    }
+
+    /// <summary>Expects a number behind a topic's name.</summary>
+    public sealed class ThrowingPredicate : IStreamNamespacePredicate
+    {
+        public string PredicatePattern => $"ctor:{GetType().AssemblyQualifiedName}";
+
+        public bool IsMatch(string streamNamespace) => int.Parse(streamNamespace.Split('-')[1], CultureInfo.InvariantCulture) > 0;
     }
 
     private sealed class ThrowingMapper : IStreamIdMapper

@@ -195,7 +195,8 @@ public sealed class SplitTests : IAsyncLifetime
         await ReceivedAsync(other, 20);
         var again = Assert.Single(Table.Replays).Subscription.Replay!;
         Assert.Equal((split.Number + 1, split.Origin), (again.Number, again.Origin));
-        Assert.InRange(again.From, split.From, 3);
+        Assert.True(split.From <= again.From && again.From <= 3, $"Split {split}, again {again}; received "
+            + $"{string.Join(' ', Received(reader))} and {string.Join(' ', Received(other))}.");
         _broker.Unproven = null;
         detaching.SetResult();
         gate.SetResult();
@@ -260,7 +261,7 @@ public sealed class SplitTests : IAsyncLifetime
         var (before, given) = (new TaskCompletionSource(), new TaskCompletionSource());
         _broker.FaultyQueues.OnAlter = async (queue, alter) =>
         {
-            var isCreated = (await _silo.Inside.ListTopicsAsync()).Any(topic => topic.Name == Letters && topic.TopicId != deleted);
+            var isCreated = await IsCreatedAsync();
             var altered = await alter();
             if (queue.Contains('@', StringComparison.Ordinal))
                 (isCreated ? given : before).TrySetResult();
@@ -275,6 +276,19 @@ public sealed class SplitTests : IAsyncLifetime
         await given.Task.WaitAsync(Wait.Deadline);
         gate.SetException(new InvalidOperationException("never"));
         await Wait.UntilAsync(async () => await LettersAsync("split-letters") > 0, "the event is dead-lettered");
+
+        // As the topic's grain says. The list of topics may lack one whose id the queue was given: it is not altered for that one again.
+        async Task<bool> IsCreatedAsync()
+        {
+            try
+            {
+                return (await _silo.Inside.DescribeTopicAsync(Letters)).TopicId != deleted;
+            }
+            catch (BrokerException missing) when (missing.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                return false;
+            }
+        }
     }
 
     [Fact]

@@ -192,6 +192,63 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
         }
     }
 
+    [SkippableTheory]
+    [InlineData("positioned-killed", false)]
+    [InlineData("positioned-stopped", true)]
+    public async Task Silo_that_is_lost_in_the_middle_of_replays_of_a_class_takes_no_event_along(string topic, bool isStopped)
+    {
+        const int Partitions = 3, First = Events / 4;
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, Partitions, 3));
+        await Cluster.UntilInSyncAsync(topic);
+        StreamScript.On(topic, static (happened, _) => happened.Number % 3 == 0 ? Task.Delay(20) : Task.CompletedTask);
+        var victim = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
+        var survivor = 1 + (victim % 3);
+        await using var producer = new OrleansMqClient(Cluster.Broker(survivor)).CreateProducer<string, string>();
+        var tokens = await SendAsync(0, Events / 2);
+        await Wait.UntilAsync(() => Task.FromResult(Received().All(static numbers => numbers.Length == Events / 2)), "the class has all");
+        for (var key = 0; key < Streams; key++)
+        {
+            // Each activation gives it; the first one of each grain in a call, which is in its middle when the silo is lost.
+            PositionedGrain.Tokens[KeyOf(key)] = tokens[(key, First)];
+            await Grains(1 + (key % 3)).GetGrain<IPositionedGrain>(KeyOf(key)).SubscribeFromAsync(tokens[(key, First)]);
+        }
+        var sending = SendAsync(Events / 2, Events);
+        await Wait.UntilAsync(() => Received().Sum(static numbers => numbers.Length - (Events / 2)) >= Streams * Events / 8, "a part");
+        if (isStopped)
+            await Cluster.StopAsync(victim);
+        else
+            await Cluster.KillAsync(victim);
+        await sending;
+        // The events from the token on, after what was received first.
+        await Wait.UntilAsync(() => Task.FromResult(Received().All(static numbers =>
+            numbers[(Events / 2)..].Distinct().Count() == Events - First)), "every event is replayed", () =>
+            Task.FromResult(string.Join('\n', Received().Select(static numbers => string.Join(' ', numbers)))), TimeSpan.FromMinutes(3));
+        Assert.All(Received(), static numbers =>
+        {
+            Assert.Equal(Enumerable.Range(0, Events / 2), numbers[..(Events / 2)]);
+            StreamAssert.IsInOrder([.. numbers[(Events / 2)..].Select(static number => number - First)]);
+        });
+        var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
+        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+
+        string KeyOf(int key) => $"{topic}/{key}";
+
+        IReadOnlyList<int[]> Received() => [.. Enumerable.Range(0, Streams).Select(key => StreamScript.Received(topic, KeyOf(key)))];
+
+        async Task<Dictionary<(int Key, int Number), StreamSequenceToken>> SendAsync(int from, int end)
+        {
+            var sent = new Dictionary<(int Key, int Number), StreamSequenceToken>();
+            for (var number = from; number < end; number++)
+            {
+                var written = await Task.WhenAll(Enumerable.Range(0, Streams).Select(key =>
+                    producer.SendAsync(new(topic, KeyOf(key), $$"""{"number":{{number}}}""")).AsTask()));
+                for (var key = 0; key < Streams; key++)
+                    sent[(key, number)] = new StreamOffset(written[key].TopicPartition.Partition, written[key].Offset);
+            }
+            return sent;
+        }
+    }
+
     [SkippableFact]
     public async Task Subscription_on_one_silo_is_seen_by_every_other_at_once()
     {

@@ -16,6 +16,9 @@ internal static class StreamScript
     private static readonly ConcurrentDictionary<(string Topic, string Key, string Grain), ConcurrentQueue<int>> s_received = [];
     private static readonly ConcurrentDictionary<string, Func<Happened, Grain, Task>> s_scripts = [];
 
+    /// <summary>What observers were told of events that were given up, by topic.</summary>
+    public static ConcurrentQueue<(string Topic, string Message)> GivenUp { get; } = [];
+
     /// <summary>Sets what grains do with the events of a topic before they count as received.</summary>
     public static void On(string topic, Func<Happened, Grain, Task> script) => s_scripts[topic] = script;
 
@@ -44,7 +47,12 @@ internal sealed class TestObserver(StreamId stream, Grain grain) : IAsyncObserve
 {
     public Task OnNextAsync(Happened item, StreamSequenceToken? token = null) => StreamScript.ReceiveAsync(stream, grain, item);
 
-    public Task OnErrorAsync(Exception ex) => Task.CompletedTask;
+    public Task OnErrorAsync(Exception ex)
+    {
+        StreamScript.GivenUp.Enqueue((stream.GetNamespace()!, ex.Message));
+        // It changes nothing of what becomes of the event.
+        throw new InvalidOperationException("told");
+    }
 }
 
 /// <summary>An observer of batches.</summary>
@@ -116,7 +124,6 @@ public sealed class ExactGrain : Grain, IExactGrain
 
 public interface IWideGrain : IGrainWithStringKey
 {
-    Task SubscribeFromAsync(StreamSequenceToken token);
     Task SubscribeAsync(string key);
     Task<int> CountAsync(string key);
 }
@@ -128,12 +135,6 @@ public sealed class WideGrain : Grain, IWideGrain, IStreamSubscriptionObserver
     public const string Topic = "wide-orders";
 
     public Task SubscribeAsync(string key) => Stream(key).SubscribeAsync(new TestObserver(Stream(key).StreamId, this));
-
-    public Task SubscribeFromAsync(StreamSequenceToken token)
-    {
-        var own = Stream(this.GetPrimaryKeyString());
-        return own.SubscribeAsync(new TestObserver(own.StreamId, this), token);
-    }
 
     public async Task<int> CountAsync(string key) => (await Stream(key).GetAllSubscriptionHandles()).Count;
 
@@ -201,6 +202,7 @@ public interface IReaderGrain : IGrainWithStringKey
     Task ResumeBesideAsync(StreamSubscriptionHandle<Happened> handle, StreamSequenceToken token);
     Task UnsubscribeAsync(StreamSubscriptionHandle<Happened> handle);
     Task<int> CountAsync();
+    Task SubscribeOutsideAsync();
     Task ForgetAsync(Guid subscription);
     Task DeactivateAsync();
 }
@@ -241,6 +243,12 @@ public sealed class ReaderGrain : Grain, IReaderGrain
 
     public async Task<int> CountAsync() => (await Stream.GetAllSubscriptionHandles()).Count;
 
+    public Task SubscribeOutsideAsync()
+    {
+        var (stream, observer) = (Stream, Observer);
+        return Task.Run(() => stream.SubscribeAsync(observer));
+    }
+
     public Task ForgetAsync(Guid subscription)
     {
         ((StreamConsumer)GrainContext.GetGrainExtension<IStreamConsumer>()).Remove(subscription);
@@ -251,6 +259,36 @@ public sealed class ReaderGrain : Grain, IReaderGrain
     {
         DeactivateOnIdle();
         return Task.CompletedTask;
+    }
+}
+
+public interface IObservingWorkerGrain : IGrainWithStringKey
+{
+    Task SubscribeAsync(string topic, StreamSequenceToken? token = null);
+}
+
+/// <summary>Attaches an observer in each of its activations.</summary>
+[StatelessWorker(2)]
+public sealed class ObservingWorkerGrain : Grain, IObservingWorkerGrain, IStreamSubscriptionObserver
+{
+    public Task SubscribeAsync(string topic, StreamSequenceToken? token) => DeafWorkerGrain.SubscribeAsync(this, topic, token);
+
+    public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory) =>
+        handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));
+}
+
+public interface IDeafWorkerGrain : IObservingWorkerGrain;
+
+/// <summary>Attaches an observer in the activation that subscribes alone.</summary>
+[StatelessWorker(2)]
+public sealed class DeafWorkerGrain : Grain, IDeafWorkerGrain
+{
+    public Task SubscribeAsync(string topic, StreamSequenceToken? token) => SubscribeAsync(this, topic, token);
+
+    internal static Task SubscribeAsync(Grain grain, string topic, StreamSequenceToken? token)
+    {
+        var stream = grain.GetStreamProvider("test").GetStream<Happened>(topic, grain.GetPrimaryKeyString());
+        return stream.SubscribeAsync(new TestObserver(stream.StreamId, grain), token);
     }
 }
 
@@ -269,4 +307,107 @@ public sealed class DeafGrain : Grain, IDeafGrain
         await stream.SubscribeAsync(new TestObserver(stream.StreamId, this));
         DeactivateOnIdle();
     }
+}
+
+public interface IPositionedGrain : IGrainWithStringKey
+{
+    Task ActivateAsync();
+    Task SubscribeFromAsync(StreamSequenceToken token);
+    [AlwaysInterleave]
+    Task SubscribeBesideAsync(StreamSequenceToken token);
+    Task ResumeFromAsync(StreamSequenceToken token);
+    Task UnsubscribeAsync();
+    Task DeactivateAsync();
+}
+
+/// <summary>Subscribes to topics by its attribute, and gives a token each time that it is activated. Its key, "topic/name", is that of the
+/// stream.</summary>
+[RegexImplicitStreamSubscription("^positioned-")]
+public sealed class PositionedGrain : Grain, IPositionedGrain
+{
+    /// <summary>The token of the next activation, by stream; without one there is none.</summary>
+    internal static readonly ConcurrentDictionary<string, StreamSequenceToken> Tokens = [];
+
+    /// <summary>Where the last event of each stream was that its grain has received.</summary>
+    internal static readonly ConcurrentDictionary<string, StreamSequenceToken> Last = [];
+
+    /// <summary>How many activations of a grain fail after they have subscribed, and how many there were, by stream.</summary>
+    internal static readonly ConcurrentDictionary<string, (int Fail, int Began)> Activations = [];
+
+    /// <summary>What observers were told of, by stream.</summary>
+    internal static readonly ConcurrentDictionary<string, ConcurrentQueue<Exception>> Errors = [];
+
+    private IAsyncStream<Happened> Stream =>
+        this.GetStreamProvider("test").GetStream<Happened>(this.GetPrimaryKeyString().Split('/')[0], this.GetPrimaryKeyString());
+
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        await Stream.SubscribeAsync(new Observer(Stream.StreamId, this), Tokens.GetValueOrDefault(this.GetPrimaryKeyString()));
+        var counts = Activations.AddOrUpdate(this.GetPrimaryKeyString(), (-1, 1),
+            static (_, before) => (before.Fail - 1, before.Began + 1));
+        if (counts.Fail >= 0)
+            throw new InvalidOperationException("not now");
+    }
+
+    public Task ActivateAsync() => Task.CompletedTask;
+
+    public Task SubscribeFromAsync(StreamSequenceToken token) => Stream.SubscribeAsync(new Observer(Stream.StreamId, this), token);
+
+    public Task SubscribeBesideAsync(StreamSequenceToken token) => SubscribeFromAsync(token);
+
+    public async Task ResumeFromAsync(StreamSequenceToken token) =>
+        await (await Stream.GetAllSubscriptionHandles())[0].ResumeAsync(new Observer(Stream.StreamId, this), token);
+
+    public async Task UnsubscribeAsync() => await (await Stream.GetAllSubscriptionHandles())[0].UnsubscribeAsync();
+
+    public Task DeactivateAsync()
+    {
+        DeactivateOnIdle();
+        return Task.CompletedTask;
+    }
+
+    private sealed class Observer(StreamId stream, Grain grain) : IAsyncObserver<Happened>
+    {
+        public async Task OnNextAsync(Happened item, StreamSequenceToken? token = null)
+        {
+            await StreamScript.ReceiveAsync(stream, grain, item);
+            Last[stream.GetKeyAsString()!] = token!;
+        }
+
+        public Task OnErrorAsync(Exception ex)
+        {
+            Errors.GetOrAdd(stream.GetKeyAsString()!, _ => new()).Enqueue(ex);
+            return Task.CompletedTask;
+        }
+    }
+}
+
+public interface ITwiceGrain : IGrainWithStringKey;
+
+/// <summary>Subscribes to a topic by two attributes.</summary>
+[ImplicitStreamSubscription(Topic), RegexImplicitStreamSubscription("^twice-")]
+public sealed class TwiceGrain : Grain, ITwiceGrain
+{
+    public const string Topic = "twice-orders";
+}
+
+public interface IPositionedWorker : IGrainWithStringKey
+{
+    Task SubscribeFromAsync(StreamSequenceToken token);
+}
+
+/// <summary>Subscribes to a topic by its attribute, in as many activations as there are calls.</summary>
+[StatelessWorker, ImplicitStreamSubscription(Topic)]
+public sealed class PositionedWorker : Grain, IPositionedWorker, IStreamSubscriptionObserver
+{
+    public const string Topic = "worker-orders";
+
+    public Task SubscribeFromAsync(StreamSequenceToken token)
+    {
+        var stream = this.GetStreamProvider("test").GetStream<Happened>(Topic, this.GetPrimaryKeyString());
+        return stream.SubscribeAsync(new TestObserver(stream.StreamId, this), token);
+    }
+
+    public Task OnSubscribed(IStreamSubscriptionHandleFactory handleFactory) =>
+        handleFactory.Create<Happened>().ResumeAsync(new TestObserver(handleFactory.StreamId, this));
 }

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Serialization;
 using Orleans.Streams;
+using Orleans.Streams.PubSub;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Hosting;
@@ -52,6 +53,17 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         reader.Assign(await PartitionOfAsync("implicit-mixed", "a"), ReadFrom.Earliest);
         var read = await reader.ReadAsync();
         Assert.Equal(("a", """{"number":1}"""), (read.Key, read.Value));
+    }
+
+    [Fact]
+    public async Task Class_with_two_attributes_for_a_topic_is_listed_as_one_subscription()
+    {
+        var stream = StreamId.Create(TwiceGrain.Topic, "k");
+        Assert.True(_silo.Services.GetRequiredKeyedService<IStreamProvider>("test").TryGetStreamSubscriptionManager(out var manager));
+        var found = Assert.Single(await manager.GetSubscriptions("test", stream));
+        Assert.Equal(_silo.Client.GetGrain<ITwiceGrain>("k").GetGrainId(), found.GrainId);
+        Assert.Contains("remove the attribute", (await Assert.ThrowsAsync<NotSupportedException>(() =>
+            manager.RemoveSubscription("test", stream, found.SubscriptionId))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -571,6 +583,9 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal("""{"number":2}""", value);
         Assert.Contains("System.InvalidOperationException: out of apples", reason, StringComparison.Ordinal);
         Assert.Equal(Attempts, thrown);
+        var told = Assert.Single(StreamScript.GivenUp, given => given.Topic == topic).Message;
+        Assert.Contains($"{Attempts} attempt(s)", told, StringComparison.Ordinal);
+        Assert.Contains("out of apples", told, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -584,6 +599,45 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         var letters = await LettersAsync("explicit-one-fails", 2);
         Assert.Equal([1, 2], Received("explicit-one-fails", "k", Reader("explicit-one-fails/k/2")));
         Assert.All(letters, letter => Assert.Contains("k/1", letter.Reason, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Stateless_worker_subscribes_where_each_of_its_activations_attaches_an_observer_and_goes_back_to_no_token()
+    {
+        var deaf = _silo.Client.GetGrain<IDeafWorkerGrain>("k");
+        Assert.Contains("IStreamSubscriptionObserver", (await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            deaf.SubscribeAsync("explicit-worker"))).Message, StringComparison.Ordinal);
+        var worker = _silo.Client.GetGrain<IObservingWorkerGrain>("k");
+        Assert.Contains("without a token", (await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            worker.SubscribeAsync("explicit-worker", StreamOffset.Earliest))).Message, StringComparison.Ordinal);
+        await worker.SubscribeAsync("explicit-worker");
+        // The activation that subscribed is busy with the first event: another one has the others' call.
+        for (var number = 0; number < 20; number++)
+        {
+            await Stream("explicit-worker", "k").OnNextAsync(new Happened(number));
+            _ = worker.SubscribeAsync("explicit-worker-other");
+        }
+        await ReceivedAsync("explicit-worker", "k", [.. Enumerable.Range(0, 20)]);
+        Assert.Empty(await LettersAsync("explicit-worker"));
+    }
+
+    [Fact]
+    public async Task Refusals_of_a_stream_say_what_to_do()
+    {
+        var stream = _silo.Client.GetStreamProvider("test").GetStream<Happened>("refusals", "k");
+        Func<Happened, StreamSequenceToken, Task> observe = static (_, _) => Task.CompletedTask;
+        foreach (var (call, says) in new (Func<Task> Call, string Says)[]
+        {
+            (() => stream.OnCompletedAsync(), "Send an event that says so"),
+            (() => stream.OnErrorAsync(new InvalidOperationException("x")), "Send an event that describes the error"),
+            (() => stream.OnNextAsync(new Happened(1), new StreamOffset(0, 0)), "call without a token"),
+            (() => stream.OnNextBatchAsync([new Happened(1)], new StreamOffset(0, 0)), "call without a token"),
+            (() => stream.SubscribeAsync(new GenericAsyncObserver<Happened>(observe), null, "filter"), "without filterData"),
+        })
+        {
+            Assert.Contains(says, (await Assert.ThrowsAsync<NotSupportedException>(call)).Message, StringComparison.Ordinal);
+        }
+        Assert.DoesNotContain(await _silo.Inside.ListTopicsAsync(), static topic => topic.Name == "refusals");
     }
 
     [Fact]
@@ -634,6 +688,8 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         await producer.SendAsync(new("implicit-unreadable", "k", """{"number":1}"""));
         await ReceivedAsync("implicit-unreadable", "k", [1]);
         Assert.Contains("JsonException", (await LettersAsync("implicit-unreadable", 1))[0].Reason, StringComparison.Ordinal);
+        Assert.Contains("JsonException", Assert.Single(StreamScript.GivenUp, static given => given.Topic == "implicit-unreadable").Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -658,14 +714,14 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Orleans_client_sends_and_a_service_on_a_silo_does_not_subscribe()
+    public async Task Orleans_client_sends_and_a_service_on_a_silo_does_not_subscribe_as_a_grain()
     {
         var stream = _silo.Client.GetStreamProvider("test").GetStream<Happened>("implicit-client", "k");
         await stream.OnNextAsync(new Happened(1));
         await ReceivedAsync("implicit-client", "k", [1]);
         var refused = await Assert.ThrowsAsync<NotSupportedException>(() => Stream("implicit-client", "k").SubscribeAsync(
             (_, _) => Task.CompletedTask));
-        Assert.Contains("On a silo only a grain subscribes", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("services.GetProcessStreamProvider(\"test\")", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -689,6 +745,13 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     private const int Attempts = 3;
+
+    private sealed class GenericAsyncObserver<T>(Func<T, StreamSequenceToken, Task> observe) : IAsyncObserver<T>
+    {
+        public Task OnNextAsync(T item, StreamSequenceToken? token = null) => observe(item, token!);
+
+        public Task OnErrorAsync(Exception ex) => Task.CompletedTask;
+    }
 
     private static async Task ProduceAsync(OrleansMqClient client, string topic, int streams, int events)
     {

@@ -46,19 +46,24 @@ public sealed class TimerRecordsTests
     }
 
     [Fact]
-    public void Type_with_a_slash_is_not_written()
+    public void Grain_that_the_key_of_a_record_cannot_say_is_not_written()
     {
-        Assert.True(TimerRecords.IsWritable(GrainType.Create("order")));
-        Assert.False(TimerRecords.IsWritable(GrainType.Create("shop/order")));
+        Assert.Null(TimerRecords.WhyNotWritable(GrainId.Create("order", new string('k', 1_024))));
+        Assert.Contains("'/'", TimerRecords.WhyNotWritable(GrainId.Create("shop/order", "1")), StringComparison.Ordinal);
+        Assert.Contains("256", TimerRecords.WhyNotWritable(GrainId.Create(new string('t', 257), "1")), StringComparison.Ordinal);
+        Assert.Contains("1,025 bytes", TimerRecords.WhyNotWritable(GrainId.Create("order", new string('k', 1_025))),
+            StringComparison.Ordinal);
+        Assert.Contains("U+0000", TimerRecords.WhyNotWritable(GrainId.Create("order", "a\0")), StringComparison.Ordinal);
     }
 
     [Fact]
     public void Key_of_a_record_is_its_grain()
     {
-        var grain = GrainId.Create(GrainType.Create("order"), new IdSpan([0xC3, (byte)'/', 0]));
+        var grain = GrainId.Create(GrainType.Create("order"), new IdSpan([0xC3, (byte)'/', 1]));
         Assert.True(TimerRecords.TryReadKey(TimerRecords.KeyOf(grain), out var read));
         Assert.Equal(grain, read);
-        foreach (var none in (string[])["", "/", "order", "order/", "/1", "sys.client/1"])
+        foreach (var none in (string[])["", "/", "order", "order/", "/1", "sys.client/1", "order/a\0",
+            $"{new string('t', 257)}/1", $"order/{new string('k', 1_025)}"])
             Assert.False(TimerRecords.TryReadKey(System.Text.Encoding.UTF8.GetBytes(none), out _), none);
     }
 
@@ -67,6 +72,7 @@ public sealed class TimerRecordsTests
     [InlineData("0 9 * * *", "2026-05-01T09:00:00Z", "2026-05-01T09:00:00Z")]
     [InlineData("0 9 * * *", "2026-05-01T08:59:59.999Z", "2026-04-30T09:00:00Z")]
     [InlineData("0 0 29 2 *", "2026-05-01T00:00:00Z", "2024-02-29T00:00:00Z")]
+    [InlineData("* * * * 1-5 *", "2026-12-15T00:00:00Z", "2026-05-31T23:59:59Z")]
     public void Last_time_of_an_expression_is_at_or_before_the_firing(string cron, string at, string due) =>
         Assert.Equal(Milliseconds(due), TimerRecords.LastDue(cron, "UTC", Milliseconds(at)));
 

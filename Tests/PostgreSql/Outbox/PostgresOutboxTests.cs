@@ -1,12 +1,14 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.PostgreSql;
 using OrleansMq.Testing;
+using OrleansMq.Tests.Client;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
@@ -42,10 +44,11 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         return database;
     }
 
-    private Running Start(NpgsqlDataSource database, PostgresOutboxOptions? options = null, IBroker? broker = null)
+    private Running Start(NpgsqlDataSource database, PostgresOutboxOptions? options = null, IBroker? broker = null, ILogger? log = null)
     {
         var stop = new CancellationTokenSource();
-        var relay = new OutboxRelay(broker ?? _broker.Broker, database, options ?? s_options, TimeProvider.System, NullLogger.Instance);
+        var relay = new OutboxRelay(broker ?? _broker.Broker, database, options ?? s_options, TimeProvider.System,
+            log ?? NullLogger.Instance);
         return new Running(stop, Task.Run(() => relay.RunAsync(stop.Token)));
     }
 
@@ -297,6 +300,26 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         await using var heir = Start(database, options);
         await AddAsync(database, ["b"]);
         Assert.Equal(["a", "b"], await ValuesAsync(2));
+    }
+
+    [SkippableFact]
+    public async Task Relay_goes_on_and_hands_over_where_its_measurements_fail_unexpectedly()
+    {
+        await using var database = await DatabaseAsync();
+        await AddAsync(database, ["waits"], topic: "missing");
+        // No time: an InvalidCastException.
+        await using (var change = database.CreateCommand("ALTER TABLE omq_outbox ALTER added_at DROP DEFAULT, "
+            + "ALTER added_at TYPE text USING 'never', ALTER added_at SET DEFAULT 'never'"))
+            await change.ExecuteNonQueryAsync();
+        var log = new RecordedLog();
+        await using (Start(database, log: log))
+        {
+            while (!log.Lines.Any(static line => line.Contains("cannot be measured", StringComparison.Ordinal)))
+                await Task.Delay(5);
+            await AddAsync(database, ["a"]);
+            Assert.Equal(["a"], await ValuesAsync(1));
+        }
+        Assert.DoesNotContain(log.Lines, static line => line.Contains("begins anew", StringComparison.Ordinal));
     }
 
     [SkippableFact]

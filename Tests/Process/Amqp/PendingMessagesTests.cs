@@ -59,6 +59,41 @@ public sealed class PendingMessagesTests
     }
 
     [Fact]
+    public void Messages_that_are_refused_are_published_again_with_those_that_came_meanwhile_and_no_others()
+    {
+        var pending = Pending(10, 11, 12, 13, 14);
+        Assert.Equal((0, 0UL), Confirm(pending, 3, multiple: false));
+        pending.Refuse(4, multiple: true);
+        pending.Refuse(3, multiple: false);
+        pending.AddWaiting(Message(15));
+        // The numbers go on behind 14, which is on its way.
+        Assert.Equal([10, 11, 13, 15], pending.TakeWaiting().Select(static message => message.Tag));
+        Assert.Empty(pending.TakeWaiting());
+        pending.Refuse(7, multiple: false);
+        Assert.Equal((1, 10UL), Confirm(pending, 6, multiple: true));
+        Assert.Equal([11], pending.TakeWaiting().Select(static message => message.Tag));
+        Assert.Equal((2, 12UL), Confirm(pending, 10, multiple: false));
+        // A target that is lost begins anew, also with what waits.
+        pending.Refuse(8, multiple: false);
+        pending.Restart();
+        Assert.Equal([13, 15], pending.Unconfirmed.Select(static message => message.Tag));
+        Assert.Empty(pending.TakeWaiting());
+        Assert.Equal((3, 15UL), Confirm(pending, 2, multiple: true));
+    }
+
+    [Fact]
+    public void Messages_that_are_confirmed_behind_a_refused_one_can_be_settled_one_by_one()
+    {
+        var pending = Pending(10, 11, 12);
+        Assert.Equal((0, 0UL), Confirm(pending, 2, multiple: false));
+        pending.Refuse(1, multiple: false);
+        Assert.True(pending.IsAnyOnItsWay);
+        Assert.Equal((0, 0UL), Confirm(pending, 3, multiple: false));
+        Assert.False(pending.IsAnyOnItsWay);
+        Assert.Equal([11, 12], pending.Confirmed.Select(static message => message.Tag));
+    }
+
+    [Fact]
     public void Any_order_of_confirms_settles_each_message_once_and_never_early()
     {
         var seed = Random.Shared.Next();

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 using OrleansMq.Tests.Process.Running;
+using OrleansMq.Tests.Shared;
 using RabbitMQ.Client;
 
 namespace OrleansMq.Tests.Process.Amqp;
@@ -149,7 +150,7 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--prefetch", "5"));
 
         // The target takes again when its message is consumed.
-        var bodies = new HashSet<string>();
+        var bodies = new List<string>();
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);
         while (bodies.Count < 20)
         {
@@ -161,11 +162,44 @@ public sealed class ShovelTests : IAsyncLifetime, IDisposable
         var outcome = (await shovel.ExitAsync()).Expect(0);
 
         Assert.Contains("20 messages moved", outcome.Text, StringComparison.Ordinal);
-        Assert.Equal(Enumerable.Range(0, 20).Select(static i => $"order {i}").ToHashSet(), bodies);
+        // Each once, over one connection.
+        Assert.Equal(Enumerable.Range(0, 20).Select(static i => $"order {i}").Order(), bodies.Order());
+        Assert.DoesNotContain("reconnects", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Interrupted_shovel_leaves_at_the_source_what_the_target_refuses_and_nothing_else()
+    {
+        await using var source = await ConnectAsync(_old);
+        await using var publisher = await source.CreateChannelAsync(Confirmed);
+        await publisher.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
+        await publisher.ExchangeDeclareAsync("keys", "fanout", durable: true);
+        await publisher.QueueBindAsync("orders", "keys", "");
+        await using var target = await ConnectAsync(_new);
+        await using var channel = await target.CreateChannelAsync(Confirmed);
+        await channel.ExchangeDeclareAsync("keys", "direct", durable: true);
+        await channel.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, Quorum);
+        await channel.QueueBindAsync("orders", "keys", "open");
+        await channel.QueueDeclareAsync("full", durable: true, exclusive: false, autoDelete: false,
+            new Dictionary<string, object?> { ["x-max-length"] = 1, ["x-overflow"] = "reject-publish" });
+        await channel.QueueBindAsync("full", "keys", "full");
+        await channel.BasicPublishAsync("", "full", mandatory: true, Properties(99), Body(99));
+        for (var i = 0; i < 10; i++)
+            await publisher.BasicPublishAsync("keys", i is 0 or 5 ? "full" : "open", mandatory: true, Properties(i), Body(i));
+
+        await using var shovel = new RunningProgram(Repository.Launcher, Arguments("shovel", "--queue", "orders", "--to-exchange", "keys"));
+        await UntilAsync(_new, static count => count == 8, shovel);
+        shovel.Signal(2);
+        var outcome = (await shovel.ExitAsync()).Expect(1);
+
+        Assert.Contains("8 messages moved", outcome.Text, StringComparison.Ordinal);
+        foreach (var refused in (int[])[0, 5])
+            Assert.Equal(Body(refused), (await publisher.BasicGetAsync("orders", autoAck: true))?.Body.ToArray());
+        Assert.Null(await publisher.BasicGetAsync("orders", autoAck: true));
     }
 
     private Task<RunningBroker> UpAsync(string name, int port = 0) => RunningBroker.UpAsync(_directory[name], 0, "--kafka", "off",
-        "--amqp", $"127.0.0.1:{port}", "--amqp-management", "127.0.0.1:0");
+        "--amqp", $"127.0.0.1:{(port == 0 ? FreePort.Choose() : port)}", "--amqp-management", "127.0.0.1:0");
 
     private Task<Outcome> OmqAsync(string command, params string[] more) => RunningProgram.OmqAsync(Arguments(command, more));
 

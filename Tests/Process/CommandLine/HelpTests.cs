@@ -152,6 +152,63 @@ public sealed class HelpTests
         Assert.Empty(output);
     }
 
+    /// <summary>The words of every command that takes values without an option's name, with as many of them as it needs.</summary>
+    public static TheoryData<string> CommandsWithValues()
+    {
+        var data = new TheoryData<string>();
+        Add(OmqCommandLine.Create(), "");
+        return data;
+
+        void Add(Command command, string path)
+        {
+            if (command.Arguments.Count > 0)
+                data.Add($"{path} {string.Join(' ', command.Arguments.Select(static argument => argument.ValueType == typeof(int) ? "1"
+                    : "a").SkipLast(1))}".Trim());
+            foreach (var below in command.Subcommands)
+                Add(below, (path + " " + below.Name).Trim());
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(CommandsWithValues))]
+    public async Task Mistyped_option_is_no_value(string words)
+    {
+        var command = OmqCommandLine.Create().Parse(words).CommandResult.Command;
+        var required = command.Options.Where(static option => option.Required).SelectMany(static option => new[] { option.Name, "1" });
+        foreach (var mistyped in new[] { "--nope", "-n" })
+        {
+            var (code, output, error) = await RunAsync([.. words.Split(' '), mistyped, .. required]);
+            Assert.Equal(2, code);
+            Assert.StartsWith($"omq: '{mistyped}' is no option of 'omq ", error, StringComparison.Ordinal);
+            Assert.Empty(output);
+        }
+    }
+
+    [Theory]
+    [InlineData("topic create --partition 3", "--partition")]
+    [InlineData("topic delete orders --nope", "--nope")]
+    [InlineData("topic delete --nope -- --orders", "--nope")]
+    [InlineData("cluster up --silo 3", "--silo")]
+    public async Task Mistyped_option_is_named_with_the_way_to_write_such_a_value(string words, string mistyped)
+    {
+        var (code, _, error) = await RunAsync(words.Split(' '));
+        var command = string.Join(' ', words.Split(' ').Take(2));
+        Assert.Equal(2, code);
+        Assert.StartsWith($"omq: '{mistyped}' is no option of 'omq {command}'. A value that begins with '-' comes after '--', behind the "
+            + $"options: omq {command} -- {mistyped}", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("topic describe --server 127.0.0.1:1 -- --nope")]
+    [InlineData("schedule create orders -5 --in 1h --server 127.0.0.1:1")]
+    [InlineData("schedule create --in 1h --server 127.0.0.1:1 -- orders --value")]
+    public async Task Value_that_begins_with_a_dash_comes_after_two_of_them(string words)
+    {
+        var (code, _, error) = await RunAsync(words.Split(' '));
+        Assert.Equal(3, code);
+        Assert.DoesNotContain("no option", error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Process_prints_help_and_refuses_invalid_usage()
     {

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using OrleansMq.Tests.Process.Running;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Crash;
 
@@ -75,9 +76,9 @@ public sealed class GroupThroughCrashesTests : IDisposable
             await first.Program.ExitAsync();
         }
         // A server that accepts the connection, receives the request and closes, like a broker killed at that moment.
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        var port = FreePort.Choose();
+        using var listener = new TcpListener(IPAddress.Loopback, port);
         listener.Start();
-        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
         string[] arguments = [.. command.Split(' '), "--server", string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}")];
         await using var consumer = new RunningProgram(Repository.Launcher, arguments);
         await HangUpAsync(listener);

@@ -1,3 +1,5 @@
+using OrleansMq.Tests.Shared;
+
 namespace OrleansMq.Tests.Process.Running;
 
 /// <summary>A broker that the launcher started and that is ready to serve.</summary>
@@ -32,8 +34,9 @@ internal sealed class RunningBroker : IAsyncDisposable
     public static Task<RunningBroker> UpAsync(string dataDirectory, IReadOnlyDictionary<string, string?> environment) =>
         UpAsync(new RunningProgram(Repository.Launcher, Arguments(dataDirectory, 0, []), environment: environment), dataDirectory);
 
+    // A port that the next broker can use, too: none that an outgoing connection gets meanwhile.
     private static string[] Arguments(string dataDirectory, int port, string[] more) =>
-        ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{port}", .. more];
+        ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{(port == 0 ? FreePort.Choose() : port)}", .. more];
 
     private static async Task<RunningBroker> UpAsync(RunningProgram program, string dataDirectory)
     {

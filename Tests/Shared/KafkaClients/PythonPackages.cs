@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>Kafka clients for Python, from Debian, and the scripts that use them.</summary>
+/// <summary>Client libraries for Python, from Debian, and the scripts that use them.</summary>
 internal static class PythonPackages
 {
     // Debian's own interpreter; another one does not see Debian's packages.

@@ -1,10 +1,13 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Gateways.Http;
+using OrleansMq.Gateways.Tls;
 using OrleansMq.Silo.Logging;
 using OrleansMq.Testing;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Http;
 
@@ -49,6 +52,53 @@ public sealed class ConnectionLimitTests
         open.ForEach(static client => client.Dispose());
     }
 
+    [Fact]
+    public async Task Clients_that_do_not_complete_the_TLS_handshake_leave_half_of_the_connections_to_others()
+    {
+        using var files = new TestCertificateFiles();
+        var log = new LogText();
+        using var console = new ConsoleLog(log, LogLevel.Information, new ManualTimeProvider());
+        using var loggers = LoggerFactory.Create(logging => logging.AddProvider(console));
+        await using var gateway = new HttpGateway(new HttpGatewayOptions
+        {
+            Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Tls = new TlsOptions { Certificates = [files.Write(files.Authority.IssueServer())] },
+            MaxConnections = 12,
+            LoggerFactory = loggers,
+        });
+        await gateway.ListenAsync(CancellationToken.None);
+        var complete = new List<SslStream>();
+        for (var number = 0; number < 3; number++)
+            complete.Add(await SecureAsync(await ConnectAsync(gateway)));
+        // Six have a place beside those that have shaken hands.
+        var silent = new List<TcpClient>();
+        for (var number = 0; number < 8; number++)
+            silent.Add(await ConnectAsync(gateway));
+        for (var patience = DateTime.UtcNow + RunningBroker.Patience; silent.Count(IsClosed) < 2 && DateTime.UtcNow < patience;)
+            await Task.Delay(5);
+        var open = silent.Where(static client => !IsClosed(client)).ToList();
+        foreach (var client in open)
+            complete.Add(await SecureAsync(client));
+        Assert.Equal((6, 9), (open.Count, complete.Count));
+        Assert.Contains("too many have not completed their TLS handshake yet. Allowed are 6", log.ToString(), StringComparison.Ordinal);
+
+        // What has been answered has left its place to others.
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(complete[^1], gateway), StringComparison.Ordinal);
+        complete.Add(await SecureAsync(await ConnectAsync(gateway)));
+        Assert.StartsWith("HTTP/1.1 200", await AskAsync(complete[^1], gateway), StringComparison.Ordinal);
+        complete.ForEach(static client => client.Dispose());
+        silent.ForEach(static client => client.Dispose());
+
+        static bool IsClosed(TcpClient client) => client.Client.Poll(0, SelectMode.SelectRead) && client.Available == 0;
+
+        static async Task<SslStream> SecureAsync(TcpClient client)
+        {
+            var stream = new SslStream(client.GetStream(), leaveInnerStreamOpen: false, static (_, _, _, _) => true);
+            await stream.AuthenticateAsClientAsync("localhost");
+            return stream;
+        }
+    }
+
     private static async Task<TcpClient> ConnectAsync(HttpGateway gateway)
     {
         var client = new TcpClient();
@@ -57,13 +107,15 @@ public sealed class ConnectionLimitTests
     }
 
     /// <summary>Returns the beginning of the answer; empty where the connection was closed.</summary>
-    private static async Task<string> AskAsync(TcpClient client, HttpGateway gateway)
+    private static Task<string> AskAsync(TcpClient client, HttpGateway gateway) => AskAsync(client.GetStream(), gateway);
+
+    private static async Task<string> AskAsync(Stream stream, HttpGateway gateway)
     {
         var bytes = new byte[100];
         try
         {
-            await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"GET /healthz HTTP/1.1\r\nHost: {gateway.EndPoint}\r\n\r\n"));
-            return Encoding.ASCII.GetString(bytes, 0, await client.GetStream().ReadAsync(bytes).AsTask().WaitAsync(RunningBroker.Patience));
+            await stream.WriteAsync(Encoding.ASCII.GetBytes($"GET /healthz HTTP/1.1\r\nHost: {gateway.EndPoint}\r\n\r\n"));
+            return Encoding.ASCII.GetString(bytes, 0, await stream.ReadAsync(bytes).AsTask().WaitAsync(RunningBroker.Patience));
         }
         catch (IOException)
         {

@@ -14,6 +14,7 @@ internal sealed partial class DeliveryChecker
         public int Epoch => epoch;
         public int Priority => priority;
         public int Granted { get; set; }
+        public bool HasYielded { get; set; }
         public int Delivered { get; set; }
         public List<Lock> Locks { get; } = [];
     }
@@ -59,7 +60,8 @@ internal sealed partial class DeliveryChecker
             if (simulation.Scenario.Configuration.IsSingleActiveConsumer)
             {
                 var active = _active.GetValueOrDefault(leader.Epoch, deliver.Attachment);
-                Verdict.Require(active == deliver.Attachment || !_consumers.ContainsKey(active),
+                Verdict.Require(!consumer.HasYielded, "5: a consumer receives that has given its turn up.");
+                Verdict.Require(active == deliver.Attachment || _consumers.GetValueOrDefault(active) is null or { HasYielded: true },
                     "5: a second consumer receives beside the active one.");
                 _active[leader.Epoch] = deliver.Attachment;
                 continue;

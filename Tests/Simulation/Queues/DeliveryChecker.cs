@@ -56,6 +56,9 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
                 if (request is not Renew && locks.All(held => !held.HasEnded))
                     locks.ForEach(held => held.HasEnded = true);
                 break;
+            case Yield yield when _consumers.TryGetValue(yield.Attachment, out var consumer):
+                consumer.HasYielded = true;
+                break;
             case Detach detach:
                 _consumers.Remove(detach.Attachment);
                 foreach (var ((_, epoch, _), held) in _locks)

@@ -59,6 +59,7 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(PrioritiesIgnored))]
     [InlineData(nameof(ConsumerPrioritiesIgnored))]
     [InlineData(nameof(EveryConsumerIsActive))]
+    [InlineData(nameof(ConsumerKeepsItsTurn))]
     [InlineData(nameof(FailedIsDropped))]
     [InlineData(nameof(ReadsUncommitted))]
     [InlineData(nameof(AnyBeginReplaces))]

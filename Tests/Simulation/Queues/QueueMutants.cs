@@ -201,6 +201,11 @@ internal sealed class ConsumerPrioritiesIgnored : CursorRules
     public override int PriorityOf(Attach attach) => 0;
 }
 
+internal sealed class ConsumerKeepsItsTurn : CursorRules
+{
+    public override bool EndsTurn => false;
+}
+
 internal sealed class EveryConsumerIsActive : CursorRules
 {
     public override bool IsSingleActive(CursorConfiguration configuration) => false;

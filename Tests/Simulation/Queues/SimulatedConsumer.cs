@@ -31,8 +31,15 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
     private void Detach()
     {
         var (leader, attachment) = (_leader, _attachment);
-        if (leader is not null)
-            simulation.After(simulation.Scenario.MaxDelayMs + 2, () => leader.Handle(new Detach(attachment, simulation.Chance(50))));
+        if (leader is null)
+            return;
+        var (delay, kept) = (simulation.Scenario.MaxDelayMs + 2, 0);
+        if (simulation.Scenario.Configuration.IsSingleActiveConsumer && simulation.Chance(50))
+        {
+            kept = simulation.Next(1, 200);
+            simulation.After(delay, () => leader.Handle(new Yield(attachment)));
+        }
+        simulation.After(delay + kept, () => leader.Handle(new Detach(attachment, simulation.Chance(50))));
     }
 
     public void Receive(SimulatedLeader leader, LockToken token, IReadOnlyList<DeliveredRecord> records, OffsetRange? range)

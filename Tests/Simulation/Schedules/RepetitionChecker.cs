@@ -22,6 +22,9 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
         /// <summary>The firing whose cancellation was answered.</summary>
         public long? Cancelled { get; set; }
         public bool HasFiredSince { get; set; }
+        /// <summary>A clock that was ahead found nothing to follow a firing that was refused: such a one is that of a cancelled
+        /// schedule.</summary>
+        public bool IsTakenForCancelled { get; set; }
 
         public bool MayHaveEnded => Target.IsGone || Followers.Values.Any(followers => followers.Contains(null));
     }
@@ -55,6 +58,13 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
         if (!followers.TryGetValue(firing.Due, out var found))
             followers.Add(firing.Due, found = []);
         found.Add(next);
+    }
+
+    /// <summary>A target refused a firing.</summary>
+    public void Refused(ScheduleHandle firing, bool isLast)
+    {
+        var known = _known[firing.Id];
+        known.IsTakenForCancelled |= !isLast && known.Followers[firing.Due].Contains(null);
     }
 
     /// <returns>Whether no other cancellation was tried.</returns>
@@ -99,7 +109,7 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
     {
         foreach (var (id, known) in _known)
         {
-            Verdict.Require(!known.IsScheduled || known.IsCancelTried || known.Target.IsGone
+            Verdict.Require(!known.IsScheduled || known.IsCancelTried || known.Target.IsGone || known.IsTakenForCancelled
                 || known.LastDelivered is { } last && known.Followers[last].Contains(null),
                 $"1: {id} repeats, and has no firing behind {known.LastDelivered}.");
         }

@@ -24,6 +24,8 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
     public long Duplicates { get; set; }
     /// <summary>Intents of which a target had a part.</summary>
     public long Parts { get; set; }
+    /// <summary>Records that a target refused.</summary>
+    public long Refused { get; set; }
     public long ClocksSet { get; set; }
     /// <summary>Leaders that began with a checkpoint.</summary>
     public long Restored { get; set; }
@@ -47,6 +49,7 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
         Ended += other.Ended;
         Duplicates += other.Duplicates;
         Parts += other.Parts;
+        Refused += other.Refused;
         ClocksSet += other.ClocksSet;
         Restored += other.Restored;
         Compactions += other.Compactions;
@@ -59,7 +62,7 @@ internal sealed class ScheduleFigures : IFigures<ScheduleFigures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Cut} batches cut, {Scheduled} scheduled, "
         + $"{Delivered} delivered, {Repetitions} repeat, {Firings} firings, {Ended} of them cancelled, "
-        + $"{Duplicates} intents again, {Parts} in part, {ClocksSet} clocks set, "
+        + $"{Duplicates} intents again, {Parts} in part, {Refused} refused, {ClocksSet} clocks set, "
         + $"{Cancelled} cancelled, {TooLate} too late, {Restored} restored, "
         + $"{Compactions} compactions, {Swept} topics swept";
 }

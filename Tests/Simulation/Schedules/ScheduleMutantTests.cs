@@ -19,6 +19,7 @@ public sealed class ScheduleMutantTests(ITestOutputHelper output)
     [InlineData(nameof(RemembersLatestTime))]
     [InlineData(nameof(CancelsIntended))]
     [InlineData(nameof(DeliversWhileCancelling))]
+    [InlineData(nameof(GoesOnBehindRefused))]
     [InlineData(nameof(RepeatsInABatchOfItsOwn))]
     [InlineData(nameof(CancelsOneFiring))]
     [InlineData(nameof(DeliversSeveralFirings))]

@@ -26,6 +26,11 @@ internal sealed class NewestIntentFirst : ScheduleRules
     public override ScheduleIntent? Next(IEnumerable<ScheduleIntent> intents) => intents.LastOrDefault();
 }
 
+internal sealed class GoesOnBehindRefused : ScheduleRules
+{
+    public override bool WaitsForRefused => false;
+}
+
 internal sealed class RepeatsInABatchOfItsOwn : ScheduleRules
 {
     public override bool RepeatsAtOnce => false;

@@ -4,8 +4,8 @@ using OrleansMq.Schedules;
 namespace OrleansMq.Tests.Simulation.Schedules;
 
 /// <summary>One partition of scheduled records, from one seed: leaders that die, live on or restart from a checkpoint, a log whose tail may
-/// be cut, targets that are away, answer too late or are deleted, clients that schedule, repeat and cancel. The same seed runs the same
-/// steps.</summary>
+/// be cut, targets that are away, answer too late, refuse records or are deleted, clients that schedule, repeat and cancel. The same seed
+/// runs the same steps.</summary>
 internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
 {
     /// <summary>How far a leader's clock may be ahead or behind, unless it is set.</summary>
@@ -26,6 +26,8 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
     private readonly RepetitionChecker _repetitions;
     // What each request schedules that is not answered, and by which leader.
     private readonly Dictionary<Guid, (SimulatedScheduleLeader Leader, ScheduleHandle First)> _creating = [];
+    // Intents of which a target refused a record.
+    private readonly HashSet<(long Origin, long FirstSequence)> _refused = [];
     private readonly SimulatedScheduleDisk[] _disks;
     private readonly SimulatedScheduleTarget[] _targets;
     private readonly ScheduleOptions _options;
@@ -80,7 +82,7 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         After(FaultsEndAt, () =>
         {
             AheadMs = 0;
-            Array.ForEach(_targets, target => target.IsAway = target.IsDamaged = false);
+            Array.ForEach(_targets, target => target.IsAway = target.IsDamaged = target.IsStrict = false);
         });
         while (_events.TryTake(out var step, out var time) && time <= EndAt)
         {
@@ -105,6 +107,8 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
         var target = _targets[value.Span[^1]];
         var period = BinaryPrimitives.ReadInt32BigEndian(value.Span[PeriodByte..]);
         var next = period == 0 ? null : NextOf(period, Math.Max(timer.Handle.Due, now));
+        if (IsKnownToRefuse())
+            return new FoundTarget(target.Id.TopicId, null) { IsUnknown = true, IsRefused = true };
         if (period > 0)
             _repetitions.Found(timer.Handle, next);
         return new FoundTarget(target.Id.TopicId, target.IsGone || target.IsDamaged ? null : target.Id, value.Length)
@@ -112,6 +116,9 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             IsUnknown = target.IsDamaged,
             NextDue = next,
         };
+
+        // What a leader knows of the configuration may be behind.
+        bool IsKnownToRefuse() => !target.IsGone && !target.IsDamaged && target.Refuses(timer.Handle) && _random.Next(2) == 0;
     }
 
     /// <summary>Returns those topics that a list does not have: it may be behind.</summary>
@@ -131,25 +138,39 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
             Verdict.Require(AheadMs > 0 || timer.Handle.Due <= Now + SkewMs, $"3: {timer.Handle} is taken as due at {Now}.");
     }
 
-    public PublishOutcome Publish(ScheduleIntent intent, int epoch)
+    public (PublishOutcome Outcome, RefusedRecord? Refused) Publish(ScheduleIntent intent, int epoch)
     {
         var target = _targets[intent.Target.Partition];
         if (target.IsGone)
-            return PublishOutcome.TargetGone;
+            return (PublishOutcome.TargetGone, null);
         if (target.IsAway)
-            return PublishOutcome.Unknown;
+            return (PublishOutcome.Unknown, null);
         if (intent.Timers.Any(timer => Log.ValueAt(timer) is null))
         {
             // A leader that was replaced may know intents that are over.
             Verdict.Require(epoch != Epoch, $"6: a payload of the intent at {intent.FirstSequence} is gone.");
-            return PublishOutcome.Unknown;
+            return (PublishOutcome.Unknown, null);
         }
+        // The one case of a record that may be there twice: a leader that was replaced sends an intent whose record was refused.
+        if (epoch != Epoch && _refused.Contains((intent.Origin, intent.FirstSequence)))
+            return (PublishOutcome.Unknown, null);
         // An attempt may end in the middle.
         var most = MayFail(10) ? _random.Next(intent.Timers.Count) : intent.Timers.Count;
-        var duplicates = target.Append(intent, most, timer => Delivered(timer.Handle, target));
+        RefusedRecord? refused = null;
+        var duplicates = target.Append(intent, most, timer => Delivered(timer.Handle, target), i =>
+        {
+            var value = Log.ValueAt(intent.Timers[i])!.Value;
+            var period = BinaryPrimitives.ReadInt32BigEndian(value.Span[PeriodByte..]);
+            var isLast = period > 0 && NextOf(period, Math.Max(intent.Timers[i].Handle.Due, Now + AheadMs)) is null;
+            refused = new RefusedRecord(i, value.Length, period > 0, isLast);
+            if (period > 0)
+                _repetitions.Refused(intent.Timers[i].Handle, isLast);
+            _refused.Add((intent.Origin, intent.FirstSequence));
+            Figures.Refused++;
+        });
         Figures.Duplicates += duplicates == intent.Timers.Count ? 1 : 0;
         Figures.Parts += duplicates > 0 && duplicates < most ? 1 : 0;
-        return most < intent.Timers.Count ? PublishOutcome.Unknown : PublishOutcome.Published;
+        return refused is null && most < intent.Timers.Count ? (PublishOutcome.Unknown, null) : (PublishOutcome.Published, refused);
     }
 
     public void LeaderEnded(SimulatedScheduleLeader leader)
@@ -327,7 +348,12 @@ internal sealed class ScheduleSimulation : ISimulation<ScheduleFigures>
                 Figures.ClocksSet++;
                 After(_random.Next(4) == 0 ? ScheduleClock.HoldMs + 500 : _random.Next(3_000), () => AheadMs = 0);
                 break;
-            case 9 when _random.Next(10) == 0:
+            case 9 when _random.Next(10) < 7:
+                var strict = _targets[_random.Next(_targets.Length)];
+                strict.IsStrict = true;
+                After(_random.Next(3_000), () => strict.IsStrict = false);
+                break;
+            case 9 when _random.Next(3) == 0:
                 _targets[2].IsGone = true;
                 break;
         }

@@ -18,7 +18,7 @@ public sealed class ScheduleSimulationTests(ITestOutputHelper output)
             && total.Compactions >= Seeds, $"The schedule exercises too few faults: {total}");
         Assert.True(total.Delivered >= 50 * Seeds && total.Duplicates >= Seeds / 4 && total.Cancelled >= 5 * Seeds
             && total.TooLate >= Seeds / 10
-            && total.Parts >= Seeds / 4 && total.ClocksSet >= Seeds / 4 && total.Swept > 0
+            && total.Parts >= Seeds / 4 && total.Refused >= Seeds && total.ClocksSet >= Seeds / 4 && total.Swept > 0
             && total.Firings >= 50 * Seeds && total.Ended >= Seeds / 2, $"The schedule exercises too little: {total}");
     }
 

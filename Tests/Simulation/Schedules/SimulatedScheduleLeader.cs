@@ -129,7 +129,8 @@ internal sealed class SimulatedScheduleLeader(ScheduleSimulation simulation, int
     {
         if (IsDead)
             return;
-        var outcome = simulation.Publish(intent, epoch);
-        SendLater(new IntentAnswered(intent.Target, intent.FirstSequence, simulation.MayFail(20) ? PublishOutcome.Unknown : outcome));
+        var (outcome, refused) = simulation.Publish(intent, epoch);
+        SendLater(simulation.MayFail(20) ? new IntentAnswered(intent.Target, intent.FirstSequence, PublishOutcome.Unknown)
+            : new IntentAnswered(intent.Target, intent.FirstSequence, outcome) { Refused = refused });
     }
 }

@@ -13,10 +13,15 @@ internal sealed class SimulatedScheduleTarget(ScheduleTarget id)
     public bool IsGone { get; set; }
     /// <summary>Its topic cannot be looked up.</summary>
     public bool IsDamaged { get; set; }
+    /// <summary>It refuses some records by its configuration.</summary>
+    public bool IsStrict { get; set; }
 
-    /// <summary>Appends the first records of an intent that the target lacks.</summary>
+    /// <summary>Whether it refuses a record now.</summary>
+    public bool Refuses(ScheduleHandle handle) => IsStrict && handle.Id.ToByteArray()[^1] % 3 == 0;
+
+    /// <summary>Appends the first records of an intent that the target lacks, until it refuses one.</summary>
     /// <returns>The number of records that it had.</returns>
-    public int Append(ScheduleIntent intent, int most, Action<ScheduledTimer> deliver)
+    public int Append(ScheduleIntent intent, int most, Action<ScheduledTimer> deliver, Action<int> refuse)
     {
         var duplicates = 0;
         for (var i = 0; i < most; i++)
@@ -25,6 +30,11 @@ internal sealed class SimulatedScheduleTarget(ScheduleTarget id)
             {
                 duplicates++;
                 continue;
+            }
+            if (Refuses(intent.Timers[i].Handle))
+            {
+                refuse(i);
+                break;
             }
             _last[intent.Origin] = intent.FirstSequence + i;
             deliver(intent.Timers[i]);

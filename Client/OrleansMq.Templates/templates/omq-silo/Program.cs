@@ -5,7 +5,8 @@ using Orleans.Hosting;
 var builder = Host.CreateApplicationBuilder(args);
 builder.Logging.AddFilter("Orleans", LogLevel.Warning);
 
-// One silo on this machine. For several, give AddOrleansMq() a PostgreSQL database instead.
+// One silo on this machine. Several are a cluster in a PostgreSQL database: AddOrleansMq(options, new BrokerClusterOptions { PostgreSql = ... })
+// in place of UseLocalhostClustering().
 builder.UseOrleans(silo => silo
     .UseLocalhostClustering()
     .AddOrleansMq(options => options with { DataDirectory = "./data" })

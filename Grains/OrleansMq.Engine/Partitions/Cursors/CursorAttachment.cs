@@ -158,6 +158,20 @@ internal sealed partial class CursorAttachment
             _cursor.SetReadsUncommitted(readsUncommitted);
     });
 
+    /// <summary>Receives nothing more: see <see cref="Yield"/>. Completes when the next consumer's turn has begun;
+    /// false: it has ended.</summary>
+    public Task<bool> YieldAsync()
+    {
+        var yielded = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _owner.Post(() =>
+        {
+            if (_ended == CursorOutcome.Unknown)
+                _cursor.Handle(new Yield(Number));
+            yielded.TrySetResult(_ended == CursorOutcome.Unknown);
+        });
+        return yielded.Task;
+    }
+
     /// <summary>Ends the attachment; what it holds is returned. Answered when that is in force.</summary>
     /// <param name="isFailure">Whether that counts as a failure of each record.</param>
     public Task<Answer> DetachAsync(bool isFailure)

@@ -222,8 +222,14 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     /// <remarks>An earlier receive of the same consumer ends: its caller has given it up.</remarks>
     public async Task<QueueDelivery?> ReceiveAsync(Guid consumer, int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken)
     {
-        QueueConfigurations.Check(maxRecords is >= 1 and <= 10_000, $"A consumer receives 1 to 10,000 records at once, not {maxRecords}.");
+        QueueConfigurations.Check(maxRecords is >= 0 and <= 10_000, $"A consumer receives 1 to 10,000 records at once, not {maxRecords}. "
+            + "With 0 it receives nothing more.");
         using var call = Enter(consumer);
+        if (maxRecords == 0)
+        {
+            await WaitAsync(call.Session.YieldAsync(), cancellationToken).ConfigureAwait(false);
+            return null;
+        }
         using var received = await call.Session.ReceiveAsync(maxRecords, maxWait < MaxWait ? maxWait : MaxWait, cancellationToken)
             .ConfigureAwait(false);
         return received is null ? null : new QueueDelivery(

@@ -97,6 +97,14 @@ internal sealed class QueueSession
         }
     }
 
+    /// <summary>The consumer receives nothing more, and keeps what it holds. A call in progress ends, with nothing.</summary>
+    public Task<bool> YieldAsync()
+    {
+        lock (_lock)
+            _receive?.Cancel();
+        return _attachment.YieldAsync();
+    }
+
     /// <summary>Carries out a settlement.</summary>
     public Task<Answer> SettleAsync(in QueueSettlement settlement)
     {

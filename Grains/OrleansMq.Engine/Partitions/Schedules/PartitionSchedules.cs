@@ -50,7 +50,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     /// <summary>The number of schedules that wait, where the partition is led here.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
 
-    /// <summary>The number of records that were dropped here since the broker started: their topic was deleted, or refused them.</summary>
+    /// <summary>The number of records that were dropped here since the broker started: their topic was deleted, or their schedule was
+    /// cancelled while their topic refused them.</summary>
     public long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>The most schedules of a topic that wait here; a test sets fewer.</summary>
@@ -134,9 +135,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     public async Task<ScheduleDescription?> FindAsync(Guid topicId, string id, CancellationToken cancellationToken)
     {
         var hash = ScheduledPayload.HashOf(topicId, id);
-        var timer = await AskAsync(term => Task.FromResult(term.State!.Timers.TryFind(hash, out var timer)
-            ? timer : (ScheduledTimer?)null), cancellationToken).ConfigureAwait(false);
-        return timer is { } found ? (await DescribeAsync([found], cancellationToken).ConfigureAwait(false)).FirstOrDefault() : null;
+        var (timer, refusals) = await AskAsync(term => Task.FromResult((term.State!.Timers.TryFind(hash, out var timer)
+            ? timer : (ScheduledTimer?)null, term.Refusals!)), cancellationToken).ConfigureAwait(false);
+        return timer is { } found
+            ? (await DescribeAsync([found], refusals, cancellationToken).ConfigureAwait(false)).FirstOrDefault() : null;
     }
 
     /// <inheritdoc/>
@@ -152,10 +154,11 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
     {
         var handles = Array.ConvertAll(places, SchedulePlaces.Parse);
         // One that fired since it was listed waits at another place, where it may have been listed, too.
-        var timers = await AskAsync(term => Task.FromResult(handles.Order().Select(handle =>
+        var (timers, refusals) = await AskAsync(term => Task.FromResult((handles.Order().Select(handle =>
             term.State!.Timers.TryGet(handle, out var timer) || term.State.Timers.TryFind(handle.Id, out timer) ? timer
-                : (ScheduledTimer?)null).OfType<ScheduledTimer>().Distinct().ToList()), cancellationToken).ConfigureAwait(false);
-        return await DescribeAsync(timers, cancellationToken).ConfigureAwait(false);
+                : (ScheduledTimer?)null).OfType<ScheduledTimer>().Distinct().ToList(), term.Refusals!)), cancellationToken)
+            .ConfigureAwait(false);
+        return await DescribeAsync(timers, refusals, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The term serves: the calls that wait for it go on.</summary>
@@ -280,7 +283,8 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             + "Repeat it unchanged, with its id.");
 
     // One call reads at a time, one batch after the other. A record that is appended or cancelled meanwhile may be compacted away.
-    private async Task<ScheduleDescription[]> DescribeAsync(IReadOnlyList<ScheduledTimer> timers, CancellationToken cancellationToken)
+    private async Task<ScheduleDescription[]> DescribeAsync(IReadOnlyList<ScheduledTimer> timers, ScheduleRefusals refusals,
+        CancellationToken cancellationToken)
     {
         if (Interlocked.Increment(ref _describing) > MaxDescribing)
         {
@@ -293,7 +297,10 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
             await _reading.WaitAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                return await Task.Run(() => Describe(timers, cancellationToken), cancellationToken).ConfigureAwait(false);
+                var now = Now;
+                var limits = await refusals.FindAsync(timers.Where(timer => timer.Handle.Due <= now).Select(timer => timer.TopicId),
+                    cancellationToken).ConfigureAwait(false);
+                return await Task.Run(() => Describe(timers, now, limits, cancellationToken), cancellationToken).ConfigureAwait(false);
             }
             finally
             {
@@ -306,13 +313,18 @@ internal sealed class PartitionSchedules : PartitionTurns, IPartitionSchedules
         }
     }
 
-    private ScheduleDescription[] Describe(IReadOnlyList<ScheduledTimer> timers, CancellationToken cancellationToken)
+    private ScheduleDescription[] Describe(IReadOnlyList<ScheduledTimer> timers, long now,
+        IReadOnlyDictionary<Guid, TopicLimits> limits, CancellationToken cancellationToken)
     {
         var described = new ScheduleDescription?[timers.Count];
         try
         {
             ScheduleLog.ReadPayloads(Partition, timers, (index, payload) =>
-                described[index] = payload is null ? null : Describe(timers[index].Handle, payload), cancellationToken);
+                described[index] = payload is null ? null : Describe(timers[index].Handle, payload) with
+                {
+                    Refusal = timers[index].Handle.Due <= now ? limits.GetValueOrDefault(payload.TopicId)?.RefusalOf(payload.Key,
+                        payload.Value, payload.Headers)?.Message : null,
+                }, cancellationToken);
         }
         catch (IOException fault)
         {

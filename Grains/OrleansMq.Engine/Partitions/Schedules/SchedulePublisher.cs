@@ -12,24 +12,22 @@ namespace OrleansMq.Partitions.Schedules;
 /// origin and sequences are in the schedules' log. Every leader sends the same ones, so the target has each once.
 /// </summary>
 /// <remarks>
-/// An intent is sent as one batch. A target that has some of its records, or refuses one of them for good, refuses the batch; it is then
-/// sent in halves, in order. So only the records that are missing are appended, and only the one that is refused is dropped. A half that is
+/// An intent is sent as one batch. A target that has some of its records, or refuses one of them, refuses the batch; it is then sent in
+/// halves, in order. So only the records that are missing are appended, until one is refused: those behind it are not sent. A half that is
 /// not answered ends the attempt: a later half would make it a duplicate. The next attempt begins with that half.
 /// <para>A stale leader needs no fence: it publishes intents that are in force, which its successor publishes, too.</para>
 /// </remarks>
-internal sealed class SchedulePublisher(Partition partition, IBroker broker, ScheduleTopics topics)
+internal sealed class SchedulePublisher(Partition partition, IBroker broker, ScheduleTopics topics, ScheduleRefusals refusals)
 {
     private const int MostNames = 10_000;
 
     private readonly ConcurrentDictionary<(ScheduleTarget, long), Progress> _progress = [];
     private readonly ConcurrentDictionary<Guid, string> _names = [];
 
-    // The runs of an intent that are not published, the first on top, and the number of records that were refused. An intent is published
-    // by one call at a time.
+    // The runs of an intent that are not published, the first on top. An intent is published by one call at a time.
     private sealed class Progress(int count)
     {
         public Stack<(int First, int Count)> Left { get; } = new([(0, count)]);
-        public int Refused { get; set; }
     }
 
     /// <summary>Returns the name of the topic that an intent is for.</summary>
@@ -62,17 +60,20 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
         new($"The log has no record of {timer}, which is decided.");
 
     /// <summary>Publishes an intent whose topic exists, as far as is known.</summary>
-    /// <returns>What the target did, and how many of its records it refused for good.</returns>
+    /// <returns>What the target did, and which of its records it refused first.</returns>
     /// <exception cref="BrokerException">The target does not take it now.</exception>
-    public async Task<(PublishOutcome Outcome, int Refused)> PublishAsync(ScheduleIntent intent, ScheduledPayload[] payloads,
-        CancellationToken cancellationToken)
+    public async Task<(PublishOutcome Outcome, RefusedRecord? Refused)> PublishAsync(ScheduleIntent intent,
+        ScheduledPayload[] payloads, CancellationToken cancellationToken)
     {
         var target = new TopicPartition(payloads[0].Topic, intent.Target.Partition);
         var progress = _progress.GetOrAdd((intent.Target, intent.FirstSequence), static (_, count) => new(count), payloads.Length);
         try
         {
-            while (progress.Left.TryPeek(out var run))
-                await AppendAsync(target, intent, payloads, run, progress, cancellationToken).ConfigureAwait(false);
+            RefusedRecord? refused = null;
+            while (refused is null && progress.Left.TryPeek(out var run))
+                refused = await AppendAsync(target, intent, payloads, run, progress.Left, cancellationToken).ConfigureAwait(false);
+            _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
+            return (PublishOutcome.Published, refused);
         }
         catch (BrokerException refusal) when (refusal.Code is ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition)
         {
@@ -80,38 +81,52 @@ internal sealed class SchedulePublisher(Partition partition, IBroker broker, Sch
             if (await topics.IsGoneAsync(target.Topic, intent.Target.TopicId, cancellationToken).ConfigureAwait(false))
             {
                 _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
-                return (PublishOutcome.TargetGone, 0);
+                return (PublishOutcome.TargetGone, null);
             }
             throw;
         }
-        _progress.TryRemove((intent.Target, intent.FirstSequence), out _);
-        return (PublishOutcome.Published, progress.Refused);
     }
 
-    private async Task AppendAsync(TopicPartition target, ScheduleIntent intent, ScheduledPayload[] payloads, (int First, int Count) run,
-        Progress progress, CancellationToken cancellationToken)
+    // Returns the record that is refused; null: none of the run is, or the run is smaller now.
+    private async Task<RefusedRecord?> AppendAsync(TopicPartition target, ScheduleIntent intent, ScheduledPayload[] payloads,
+        (int First, int Count) run, Stack<(int First, int Count)> left, CancellationToken cancellationToken)
     {
-        var left = progress.Left;
         var (first, count) = run;
         var result = await ProduceAsync(target, intent, payloads, first, count, cancellationToken).ConfigureAwait(false);
         switch (result.Error)
         {
             case ErrorCode.None:
-                break;
+                left.Pop();
+                return null;
             case ErrorCode.OutOfOrderSequenceNumber or ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord when count > 1:
                 left.Pop();
                 left.Push((first + count / 2, count - count / 2));
                 left.Push((first, count / 2));
-                return;
+                return null;
             case ErrorCode.MessageTooLarge or ErrorCode.InvalidRecord:
+                var payload = payloads[first];
+                refusals.Note(payload.Topic, payload.TopicId);
                 partition.Ports.FailedSchedules.Write(EngineLogLevel.Warning, $"Schedules of {partition.TopicPartition}: {target} refuses "
-                    + $"the record of schedule '{payloads[first].Id}', which is dropped: {result.Message}");
-                progress.Refused++;
-                break;
+                    + $"the record of schedule '{payload.Id}', which waits and is tried again: {result.Message} "
+                    + TopicLimits.Remedy(payload.Topic, result.Error));
+                return new RefusedRecord(first, payload.EncodedBytes, payload.Repeats, IsLast(payload, intent.Timers[first].Handle.Due));
             default:
                 throw new BrokerException(result.Error, $"{target}: {result.Message ?? result.Error.ToString()}");
         }
-        left.Pop();
+    }
+
+    private bool IsLast(ScheduledPayload payload, long due)
+    {
+        try
+        {
+            return payload.Repeats && Repetition.Parse(payload.Cron, payload.TimeZone)
+                .NextAfter(Math.Max(due, partition.Ports.Log.Now)) is null;
+        }
+        catch (FormatException)
+        {
+            // A later version, or another machine, knew what follows it.
+            return false;
+        }
     }
 
     private async Task<ProduceResult> ProduceAsync(TopicPartition target, ScheduleIntent intent, ScheduledPayload[] payloads, int first,

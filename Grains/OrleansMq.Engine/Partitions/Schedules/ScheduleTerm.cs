@@ -17,6 +17,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
     private ScheduleService? _service;
     private SchedulePublisher? _publisher;
     private ScheduleTopics? _topics;
+    private ScheduleRefusals? _refusals;
     private WakeSchedule? _wake;
     private long _request;
     private long _dropped;
@@ -28,6 +29,9 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     /// <summary>The schedules; null while they are loaded.</summary>
     public ScheduleState? State => _service?.State;
+
+    /// <summary>The topics that refuse records; null while the schedules are loaded.</summary>
+    public ScheduleRefusals? Refusals => _refusals;
 
     /// <summary>How long until the service asked for a tick, in milliseconds; <see cref="long.MaxValue"/>: it did not.</summary>
     public long WakeIn(ScheduleTime time) => _wake is not { } wake ? long.MaxValue
@@ -166,7 +170,8 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         if (_end.IsCancellationRequested)
             return;
         _topics = new ScheduleTopics(broker, owner.Time);
-        _publisher = new SchedulePublisher(Partition, broker, _topics);
+        _refusals = new ScheduleRefusals(broker, owner.Time);
+        _publisher = new SchedulePublisher(Partition, broker, _topics, _refusals);
         _service = new ScheduleService(state, new ScheduleOptions(), ScheduleRules.Shipped, Random.Shared.NextInt64(1, long.MaxValue));
         Do(_service.Begin(owner.ReadTime()));
         Count();
@@ -219,14 +224,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
 
     private async Task ReadTargetsAsync(ReadScheduleTargets read)
     {
-        var payloads = new (string? Topic, Guid TopicId, int Partition, int Hash, int Bytes, Repeated Next)[read.Timers.Count];
+        var payloads = new (string? Topic, Guid TopicId, int Partition, int Hash, int Bytes, Repeated Next, bool IsRefused)[
+            read.Timers.Count];
+        var limits = await _refusals!.FindAsync(read.Timers.Select(timer => timer.TopicId), _end.Token).ConfigureAwait(false);
         await RepeatAsync(() =>
         {
             ScheduleLog.ReadPayloads(Partition, read.Timers, (index, payload) => payloads[index] = payload is null ? default
                 : (payload.Topic, payload.TopicId, payload.Partition, payload.Key is { } key ? Murmur2Partitioner.Hash(key.Span)
                     : read.Timers[index].Handle.Id.GetHashCode(),
                     (payload.Repeats ? payload.EncodedBytes : (int)payload.ContentBytes) + BytesPerRecord,
-                    NextOf(payload, read.Timers[index].Handle.Due, read.Now)));
+                    NextOf(payload, read.Timers[index].Handle.Due, read.Now), IsRefused(payload, limits)));
             return Task.FromResult(true);
         }).ConfigureAwait(false);
         var topics = new Dictionary<Guid, (bool IsKnown, TopicListing? Topic)>();
@@ -245,6 +252,8 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             var (isKnown, topic) = topics[payload.TopicId];
             if (!isKnown || (topic is not null && payload.Next.IsUnknown))
                 return new FoundTarget(payload.TopicId, null) { IsUnknown = true, Zone = payload.Next.Zone };
+            if (topic is not null && payload.IsRefused)
+                return new FoundTarget(payload.TopicId, null) { IsUnknown = true, IsRefused = true };
             if (topic is not null && payload.Partition < topic.Partitions)
                 return new FoundTarget(payload.TopicId, new ScheduleTarget(payload.TopicId, payload.Partition >= 0 ? payload.Partition
                     : (payload.Hash & int.MaxValue) % topic.Partitions), payload.Bytes)
@@ -270,6 +279,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             }
             Send(new ScheduleTargetsRead(read.Number, targets));
         });
+    }
+
+    private bool IsRefused(ScheduledPayload payload, IReadOnlyDictionary<Guid, TopicLimits> limits)
+    {
+        if (limits.GetValueOrDefault(payload.TopicId)?.RefusalOf(payload.Key, payload.Value, payload.Headers) is not { } refusal)
+            return false;
+        _refusals!.Note(payload.Topic, payload.TopicId);
+        Warn($"Schedule '{payload.Id}' of topic '{payload.Topic}' waits, and is tried again: {refusal.Message} "
+            + TopicLimits.Remedy(payload.Topic, refusal.Code), null);
+        return true;
     }
 
     // A time zone or an expression that this broker does not know keeps its records waiting: those that repeat would end otherwise.
@@ -390,13 +409,16 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
         var name = await RepeatAsync(() => Task.FromResult(_publisher!.TopicOf(intent))).ConfigureAwait(false);
         // Looked up before the records are read: those of a target that is away take no memory.
         var (isKnown, topic) = await LookUpAsync(name, intent.Target.TopicId, intent.Target.Partition + 1).ConfigureAwait(false);
-        var (outcome, refused) = (isKnown && topic is null ? PublishOutcome.TargetGone : PublishOutcome.Unknown, 0);
+        RefusedRecord? refused = null;
+        var outcome = isKnown && topic is null ? PublishOutcome.TargetGone : PublishOutcome.Unknown;
         if (topic is not null && !Partition.Ports.SchedulePublishes.IsUnanswered(intent.Target))
             (outcome, refused) = await AppendAsync(intent).ConfigureAwait(false);
-        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome, refused));
+        if (outcome == PublishOutcome.TargetGone)
+            Warn($"{intent.Timers.Count} records that were scheduled for '{name}' are dropped: the topic was deleted.", null);
+        Post(new IntentAnswered(intent.Target, intent.FirstSequence, outcome) { Refused = refused });
     }
 
-    private async Task<(PublishOutcome Outcome, int Refused)> AppendAsync(ScheduleIntent intent)
+    private async Task<(PublishOutcome Outcome, RefusedRecord? Refused)> AppendAsync(ScheduleIntent intent)
     {
         using var place = await Partition.Ports.SchedulePublishes.EnterAsync(_end.Token).ConfigureAwait(false);
         var payloads = await RepeatAsync(() => Task.FromResult(_publisher!.Read(intent))).ConfigureAwait(false);
@@ -409,7 +431,7 @@ internal sealed class ScheduleTerm(PartitionSchedules owner, Leadership leadersh
             // Whatever keeps a target from answering concerns its own records only: they are tried again.
             Warn($"Records that were scheduled for '{payloads[0].Topic}' could not be appended; they are tried again: {fault.Message}",
                 fault);
-            return (PublishOutcome.Unknown, 0);
+            return (PublishOutcome.Unknown, null);
         }
     }
 

@@ -19,6 +19,10 @@ internal sealed record HostDecision(VirtualHostSettings Settings, TopologyDecisi
             DeleteExchange delete => topology.DeleteExchange(delete.Name, delete.IfUnused),
             Bind bind => topology.Bind(bind.Binding, bind.Connection),
             Unbind unbind => topology.Unbind(unbind.Binding, unbind.Connection),
+            DeclareQueue declare when host.Settings.MaxQueues is { } most && topology.QueueCount >= most
+                && topology.FindQueue(ResourceNames.Clean(declare.Queue.Name)) is null => TopologyDecision.Refuse(
+                    AmqpRefusal.Precondition($"cannot declare queue '{ResourceNames.Clean(declare.Queue.Name)}': queue limit in vhost "
+                        + $"'{topology.Name}' ({most}) is reached"), topology),
             DeclareQueue declare => topology.DeclareQueue(declare.Queue, declare.Connection, newId(), newName(),
                 host.Settings.DefaultQueueType),
             DeleteQueue { ExpectedId: { } id } delete when topology.FindQueue(ResourceNames.Clean(delete.Name)) is { } other

@@ -18,6 +18,10 @@ internal static class SettingsDecision
         {
             case PutVirtualHost put:
                 return settings with { Description = put.Description, Tags = put.Tags, DefaultQueueType = put.DefaultQueueType };
+            case SetQueueLimit { MaxQueues: < 0 }:
+                throw new DefinitionsException("value: a limit of queues must be 0 or more.");
+            case SetQueueLimit limit:
+                return settings with { MaxQueues = limit.MaxQueues };
             case SetPermissions set:
                 return settings.With(set.User, Current(settings, set.User, users) with
                 {
@@ -44,7 +48,9 @@ internal static class SettingsDecision
                     if (PolicyKeys.FaultOf(key, value) is { } fault)
                         throw new DefinitionsException($"definition.{key} {fault}.");
                 }
-                return With(settings, set.IsOperator, policies => policies.SetItem(set.Policy.Name, set.Policy));
+                var next = With(settings, set.IsOperator, policies => policies.SetItem(set.Policy.Name, set.Policy));
+                next.Policies.DemandRoom(settings.Policies);
+                return next;
             case ClearPolicy clear:
                 return !PoliciesOf(settings, clear.IsOperator).ContainsKey(clear.Name) ? settings
                     : With(settings, clear.IsOperator, policies => policies.Remove(clear.Name));

@@ -38,7 +38,7 @@ internal sealed record VirtualHostIndex
 /// <b>State.</b> The documents <c>vhost-index/all</c> and <c>amqp-user/name</c>. A user or virtual host exists if the index lists it and
 /// its document is stored. A creation writes the document first, a deletion removes it first: what a crash between the two writes leaves
 /// does not exist, and is overwritten by the next creation of the name. An installation without an index is new, and gets the virtual host
-/// <c>/</c> and the user guest; once deleted, they stay deleted.
+/// <c>/</c> and the first user, or guest where none is given; once deleted, they stay deleted.
 /// </para>
 /// <para>
 /// <b>Failures.</b> After a write that failed, all is read again by the next call. Where the store is shared, the documents with such a
@@ -66,13 +66,14 @@ internal sealed class VirtualHostCatalogue
     private ImmutableArray<string> _hosts = [];
     private readonly HashSet<string> _unclear = new(StringComparer.Ordinal);
     private readonly bool _isShared;
+    private readonly FirstUser? _first;
     private bool _isKnown;
     private bool _isIndexUnclear;
     private volatile bool _isLost;
 
-    private VirtualHostCatalogue(IStateStore store, bool isShared)
+    private VirtualHostCatalogue(IStateStore store, bool isShared, FirstUser? first)
     {
-        (_store, _isShared) = (store, isShared);
+        (_store, _isShared, _first) = (store, isShared, first);
         _index = new StoredDocument<VirtualHostIndex>(store, VirtualHostIndex.Key, VirtualHostJson.Default.VirtualHostIndex);
     }
 
@@ -94,11 +95,12 @@ internal sealed class VirtualHostCatalogue
     /// <summary>Reads the catalogue, and completes a new installation.</summary>
     /// <param name="store">The store.</param>
     /// <param name="isShared">Whether other processes use the store: then it is claimed.</param>
+    /// <param name="first">The first user of a new installation; null: guest, with its name as the password.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
     /// <exception cref="StateConflictException">Another process claims it at the same time.</exception>
-    public static async Task<VirtualHostCatalogue> OpenAsync(IStateStore store, bool isShared)
+    public static async Task<VirtualHostCatalogue> OpenAsync(IStateStore store, bool isShared, FirstUser? first = null)
     {
-        var catalogue = new VirtualHostCatalogue(store, isShared);
+        var catalogue = new VirtualHostCatalogue(store, isShared, first);
         if (isShared)
             await catalogue.ClaimAsync().ConfigureAwait(false);
         else
@@ -249,18 +251,19 @@ internal sealed class VirtualHostCatalogue
     // what is there stays.
     private async Task<VirtualHostIndex> InstallAsync()
     {
-        var document = DocumentOf(UserState.Guest);
-        var guest = await document.ReadAsync().ConfigureAwait(false);
-        if (guest is null)
+        var (name, password) = _first ?? new FirstUser(UserState.Guest, UserState.Guest);
+        var document = DocumentOf(name);
+        var user = await document.ReadAsync().ConfigureAwait(false);
+        if (user is null)
         {
-            guest = new UserState
+            user = new UserState
             {
-                Name = UserState.Guest,
+                Name = name,
                 Id = VirtualHostOwner.NewId(),
-                PasswordHash = PasswordHash.Create(UserState.Guest, RandomNumberGenerator.GetBytes(SaltBytes)),
+                PasswordHash = PasswordHash.Create(password, RandomNumberGenerator.GetBytes(SaltBytes)),
                 Tags = [Administrator],
             };
-            await document.WriteAsync(guest).ConfigureAwait(false);
+            await document.WriteAsync(user).ConfigureAwait(false);
         }
         var documents = new VirtualHostDocuments(_store, DefaultHost);
         if (await documents.ReadAsync().ConfigureAwait(false) is null)
@@ -269,8 +272,8 @@ internal sealed class VirtualHostCatalogue
                 Name = DefaultHost,
                 Description = "Default virtual host",
                 FirstEpoch = 1,
-            }.With(UserState.Guest, UserPermissions.All(guest.Id))).ConfigureAwait(false);
-        var index = new VirtualHostIndex { Hosts = [DefaultHost], Users = [UserState.Guest] };
+            }.With(name, UserPermissions.All(user.Id))).ConfigureAwait(false);
+        var index = new VirtualHostIndex { Hosts = [DefaultHost], Users = [name] };
         await _index.WriteAsync(index).ConfigureAwait(false);
         return index;
     }

@@ -430,4 +430,7 @@ internal sealed record VirtualHostOwnerOptions
 
     /// <summary>The log.</summary>
     public EngineLog Log { get; init; } = EngineLog.Silent;
+
+    /// <summary>Whose names users do not take, and the first user of a new installation.</summary>
+    public UserRules Users { get; init; } = new();
 }

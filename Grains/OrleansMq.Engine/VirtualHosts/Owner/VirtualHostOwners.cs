@@ -53,9 +53,11 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
     /// it is used.</summary>
     /// <param name="store">The store.</param>
     /// <param name="log">The log.</param>
+    /// <param name="users">Whose names users do not take, and the first user; null: nobody's, and guest.</param>
     /// <exception cref="CorruptStateException">The list of virtual hosts, or a user, is damaged.</exception>
-    public static Task<VirtualHostOwners> OpenAsync(IStateStore store, EngineLog log) => OpenAsync(store,
-        new VirtualHostOwnerOptions { Log = log }, static _ => Task.FromResult(VirtualHostsImage.Empty));
+    public static Task<VirtualHostOwners> OpenAsync(IStateStore store, EngineLog log, UserRules? users = null) => OpenAsync(store,
+        new VirtualHostOwnerOptions { Log = log, Users = users ?? new UserRules() },
+        static _ => Task.FromResult(VirtualHostsImage.Empty));
 
     /// <summary>Claims and opens all virtual hosts. One that cannot be opened is logged, and opened again when it is used.</summary>
     /// <param name="store">The store.</param>
@@ -67,7 +69,7 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
     public static async Task<VirtualHostOwners> OpenAsync(IStateStore store, VirtualHostOwnerOptions options,
         Func<int, Task<VirtualHostsImage>> findNewest)
     {
-        var catalogue = await VirtualHostCatalogue.OpenAsync(store, options.IsShared).ConfigureAwait(false);
+        var catalogue = await VirtualHostCatalogue.OpenAsync(store, options.IsShared, options.Users.First).ConfigureAwait(false);
         var hosts = new VirtualHostOwners(store, catalogue, options, await findNewest(catalogue.Epoch).ConfigureAwait(false));
         await Task.WhenAll(catalogue.Hosts.Select(hosts.TryOpenAsync)).ConfigureAwait(false);
         return hosts;
@@ -123,7 +125,7 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
             case DeleteVirtualHost delete:
                 return await DeleteAsync(delete.Name).ConfigureAwait(false);
             case PutUser put:
-                DemandName("user", put.Name);
+                DemandUser(put.Name);
                 if (PasswordHash.FaultOf(put.PasswordHash, put.HashingAlgorithm) is { } fault)
                     throw new DefinitionsException($"{fault}.");
                 await _catalogue.PutAsync((Users.FindUser(put.Name)
@@ -148,6 +150,8 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
             case ClearTopicPermission { VirtualHost: var host }:
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
             case SetPolicy { VirtualHost: var host }:
+                return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
+            case SetQueueLimit { VirtualHost: var host }:
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
             case ClearPolicy { VirtualHost: var host }:
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
@@ -206,10 +210,9 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
         foreach (var host in import.Hosts.Where(host => host.IsNew))
             DemandName("virtual host", host.Settings.Name);
         foreach (var user in import.Users)
-        {
-            DemandName("user", user.Name);
+            DemandUser(user.Name);
+        foreach (var user in import.Users)
             await _catalogue.PutAsync(user).ConfigureAwait(false);
-        }
         foreach (var host in import.Hosts)
         {
             var name = host.Settings.Name;
@@ -310,6 +313,15 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
     }
 
     private static AmqpRefusedException NoHost(string name) => new(new AmqpRefusal(AmqpCode.NotAllowed, $"vhost {name} not found"));
+
+    // One that exists may be changed: its name gives it no rights.
+    private void DemandUser(string name)
+    {
+        DemandName("user", name);
+        if (Users.FindUser(name) is null && _options.Users.IsReserved(name))
+            throw new DefinitionsException($"name: '{name}' is a super user of the broker, which no user of AMQP can be: choose another "
+                + "name for this one.");
+    }
 
     private static void DemandName(string what, string name)
     {

@@ -1,3 +1,5 @@
+using OrleansMq.Tests.Shared;
+
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 /// <summary>Apache Kafka with the default settings, started by <c>peer start kafka</c>.</summary>
@@ -10,7 +12,7 @@ internal sealed class KafkaBroker : IBrokerUnderTest
     public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {
         // Client listeners start at the port, controllers 1,001 above it.
-        var port = FreePorts.Find([.. Enumerable.Range(0, settings.Nodes).SelectMany(node => new[] { node, 1001 + node })]);
+        var port = FreePort.Choose([.. Enumerable.Range(0, settings.Nodes).SelectMany(node => new[] { node, 1001 + node })]);
         string[] flush = settings.Flush switch
         {
             FlushSetting.EveryAcknowledgement => ["log.flush.interval.messages=1"],

@@ -16,7 +16,7 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
 
     public string Name { get; } = name;
 
-    /// <summary>The same broker for AMQP clients, as one node.</summary>
+    /// <summary>The same broker for AMQP clients.</summary>
     public OrleansMqBroker OverAmqp() => new(Name, program, clusterFolder) { _listener = "amqp" };
 
     private string CommandLine { get; } = Path.Combine(clusterFolder, "OrleansMq.Cli", "release", "omq.dll");
@@ -65,7 +65,8 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
         var start = Stopwatch.GetTimestamp();
         var process = ChildProcess.Start(["dotnet", CommandLine, "cluster", "up", "--silos",
             settings.Nodes.ToString(CultureInfo.InvariantCulture), "--data",
-            Path.Combine(directory, "cluster"), "--json", "--", "--flush", FlushFlag(settings), "--log-level", "warning"],
+            Path.Combine(directory, "cluster"), "--json", .. _listener == "amqp" ? (string[])["--amqp"] : [],
+            "--", "--flush", FlushFlag(settings), "--log-level", "warning"],
             new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = ClusterProgram });
         return await ReadyAsync(process, async () =>
         {
@@ -79,7 +80,7 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
             }
             return new Started(process)
             {
-                Endpoint = brokers[0].GetProperty("kafka").GetString()!,
+                Endpoint = brokers[0].GetProperty(_listener).GetString()!,
                 Processes = [.. brokers.Select(broker => broker.GetProperty("pid").GetInt32())],
                 Companions = [process.Id], // and its child, the database
                 StartTime = Stopwatch.GetElapsedTime(start),

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
@@ -17,7 +18,7 @@ internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
 
     public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
         PeerScript.StartAsync("rocketmq", directory,
-            [Words.Of(FreePorts.Find(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
+            [Words.Of(FreePort.Choose(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
                 settings.Flush == FlushSetting.EveryAcknowledgement ? "flushDiskType=SYNC_FLUSH" : "flushDiskType=ASYNC_FLUSH"],
                 cancellationToken);
 }
@@ -37,8 +38,8 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
     public async Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {
         // Erlang leaves its node daemon behind; this broker has a daemon of its own, which ends with it.
-        var daemon = FreePorts.Find();
-        var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken,
+        var daemon = FreePort.Choose();
+        var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePort.Choose(DistributionPort))], cancellationToken,
             new Dictionary<string, string> { ["ERL_EPMD_PORT"] = Words.Of(daemon) });
         return new Node(node, daemon) { Endpoint = node.Endpoint, Processes = node.AllProcesses, StartTime = node.StartTime,
             Directory = directory };
@@ -62,7 +63,7 @@ internal sealed class NatsBroker : IBrokerUnderTest
     public string? Lacks(BrokerSettings settings) => PeerScript.Lacks;
 
     public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
-        PeerScript.StartAsync("nats", directory, [Words.Of(FreePorts.Find())], cancellationToken);
+        PeerScript.StartAsync("nats", directory, [Words.Of(FreePort.Choose())], cancellationToken);
 }
 
 /// <summary>Redis from Debian's package, with an append-only file that is synced every second or before each answer.</summary>
@@ -75,7 +76,7 @@ internal sealed class RedisBroker : IBrokerUnderTest
 
     public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
         PeerScript.StartAsync("redis", directory,
-            [Words.Of(FreePorts.Find()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
+            [Words.Of(FreePort.Choose()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
 }
 
 /// <summary>No broker: the disk itself, as a reference.</summary>

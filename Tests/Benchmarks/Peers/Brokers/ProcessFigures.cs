@@ -19,6 +19,9 @@ internal static class ProcessFigures
     /// <summary>Returns the bytes read from disk for the processes, without those from the page cache.</summary>
     public static long DiskReads(IEnumerable<int> processes) => processes.Sum(process => Field($"/proc/{process}/io", "read_bytes"));
 
+    /// <summary>Returns the bytes that the processes have written to disk, or will have.</summary>
+    public static long DiskWrites(IEnumerable<int> processes) => processes.Sum(process => Field($"/proc/{process}/io", "write_bytes"));
+
     /// <summary>Returns the processes and all their descendants.</summary>
     public static IReadOnlyList<int> WithDescendants(IReadOnlyList<int> processes)
     {

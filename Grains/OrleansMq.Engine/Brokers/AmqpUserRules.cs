@@ -1,0 +1,17 @@
+using OrleansMq.Security;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>What a broker's security means for the users of AMQP.</summary>
+internal static class AmqpUserRules
+{
+    /// <summary>Returns the rules: where authorization is enforced, the first administrator takes guest's place, and the names of super
+    /// users are reserved.</summary>
+    public static UserRules Of(SecurityOptions security) => new()
+    {
+        IsReserved = security.IsSuperUser,
+        First = security is { Authorization: AuthorizationMode.Enforce, FirstUser: { } first } ? new FirstUser(first.Name, first.Password)
+            : null,
+    };
+}

@@ -1,0 +1,85 @@
+using System.Net;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Gateways.Connections;
+
+/// <summary>Counts the connections that have not authenticated: they take the place of others, so they are few. Thread safe.</summary>
+/// <param name="protocol">The protocol's name in log lines.</param>
+/// <param name="max">The most of them. A quarter of them may come from one address.</param>
+/// <param name="log">The log.</param>
+/// <param name="timeProvider">The clock.</param>
+/// <param name="undone">What they have not done yet, in log lines.</param>
+internal sealed class UnauthenticatedConnections(string protocol, int max, EngineLog log, TimeProvider timeProvider,
+    string undone = "authenticated")
+{
+    private readonly RareLine _full = new(log, timeProvider);
+    private readonly RareLine _failed = new(log, timeProvider);
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, int> _byAddress = new(StringComparer.Ordinal);
+    private int _count;
+
+    // One address alone does not take the places of all others.
+    private int MaxPerAddress => Math.Max(max / 4, 1);
+
+    /// <summary>The connections.</summary>
+    public int Count => Volatile.Read(ref _count);
+
+    /// <summary>Counts a connection. The loopback address may have all places: behind it are all clients of one machine.</summary>
+    /// <param name="address">The client's address.</param>
+    /// <returns>What counts it no more when it is disposed; null: there are as many as there may be.</returns>
+    public IDisposable? Enter(IPAddress address) =>
+        TryEnter(address.ToString(), IPAddress.IsLoopback(address) ? max : MaxPerAddress) ? new Place(this, address.ToString()) : null;
+
+    /// <summary>Counts a connection.</summary>
+    /// <param name="address">The client's address.</param>
+    /// <returns>False: there are as many as there may be.</returns>
+    public bool TryEnter(string address) => TryEnter(address, MaxPerAddress);
+
+    /// <summary>Counts a connection no more.</summary>
+    public void Leave(string address)
+    {
+        lock (_lock)
+        {
+            _count--;
+            var left = _byAddress[address] - 1;
+            if (left == 0)
+                _byAddress.Remove(address);
+            else
+                _byAddress[address] = left;
+        }
+    }
+
+    /// <summary>Notes a failed authentication.</summary>
+    /// <param name="client">The client's address.</param>
+    /// <param name="why">What is wrong. It names no password.</param>
+    public void Failed(string client, string why) =>
+        _failed.Write(EngineLogLevel.Warning, $"A {protocol} client at {client} did not authenticate: {why}");
+
+    private bool TryEnter(string address, int most)
+    {
+        lock (_lock)
+        {
+            var mine = _byAddress.GetValueOrDefault(address);
+            if (_count < max && mine < most)
+            {
+                _count++;
+                _byAddress[address] = mine + 1;
+                return true;
+            }
+        }
+        _full.Write(EngineLogLevel.Warning, $"A {protocol} connection from {address} was closed: too many have not {undone} yet. "
+            + $"Allowed are {max}, and {most} from that address.");
+        return false;
+    }
+
+    private sealed class Place(UnauthenticatedConnections connections, string address) : IDisposable
+    {
+        private int _isLeft;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _isLeft, 1) == 0)
+                connections.Leave(address);
+        }
+    }
+}
