@@ -84,7 +84,8 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         {
             if (calls.Exists(call => call.IsAhead(run)) || HasOther(run, calls))
                 progress.AheadSince ??= TimeProvider.System.GetTimestamp();
-            else if (calls.Exists(static call => call.Answer.IsCompletedSuccessfully))
+            // A subscription that continues on its own takes none of them, and waits for no other.
+            else if (calls.Exists(static call => call.IsShared && call.Answer.IsCompletedSuccessfully))
                 waitsSince ??= TimeProvider.System.GetTimestamp();
             var left = options.MaxSplits == 0 ? Timeout.InfiniteTimeSpan
                 : SplitDecision.Left((progress.AheadSince ?? waitsSince) is { } since ? TimeProvider.System.GetElapsedTime(since) : null,
@@ -133,7 +134,7 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         {
             var (answer, message) = (call.Answer.Result, run.Records.Messages[call.Answer.Result.Count]);
             var isAhead = HasOther(run, calls)
-                || calls.Exists(other => other.IsServed && !other.IsSplit && other.Answer.Result.Count > answer.Count);
+                || calls.Exists(other => other.IsShared && other.Answer.Result.Count > answer.Count);
             if (SplitDecision.IsSplit(answer, isAhead, message.Failures, message.Deliveries, provider.Options, out var failed))
                 await SplitAsync(run, call, answer.Count, failed, cancellationToken).ConfigureAwait(false);
         }
@@ -228,8 +229,11 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         // A replay goes on for it since then.
         public bool IsSplit { get; set; }
 
+        // Whether it goes on with the others.
+        public bool IsShared => IsServed && !IsSplit;
+
         // Whether others hold it: it has served or refused what there is.
-        public bool IsAhead(StreamRun run) => IsServed && !IsSplit && answer.IsCompletedSuccessfully
+        public bool IsAhead(StreamRun run) => IsShared && answer.IsCompletedSuccessfully
             && (answer.Result.Count == run.Items.Length || answer.Result.Outcome != DeliveryOutcome.Served);
     }
 }

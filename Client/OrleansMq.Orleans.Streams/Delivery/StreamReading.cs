@@ -26,7 +26,9 @@ internal sealed partial class StreamReading(OrleansMqStreamProvider provider, Or
 {
     private static readonly TimeSpan Backoff = TimeSpan.FromSeconds(1);
 
-    // One with an end looks in between whether that is reached.
+    // One with an end looks in between whether that is reached: offsets without a record are behind its last event, and no read returns
+    // with them. Others wait for its place meanwhile.
+    private static readonly TimeSpan ShortestRead = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestRead = TimeSpan.FromSeconds(1);
 
     // Aborted events are not delivered to grains, either.
@@ -182,15 +184,21 @@ internal sealed partial class StreamReading(OrleansMqStreamProvider provider, Or
         await using var reader = client.CreatePartitionReader<byte[]?, byte[]?>(replay is null ? Committed : OfActivation,
             Serdes.For<byte[]?>(), Serdes.For<byte[]?>());
         reader.Assign(partition, ReadFrom.Offset(_position));
-        var (items, next) = (new List<StreamItem>(), _position);
+        var (items, next, wait) = (new List<StreamItem>(), _position, ShortestRead);
         while (true)
         {
             if (replay is null)
                 Add(await reader.ReadAsync(ending).ConfigureAwait(false));
-            else if (await reader.ReadAsync(LongestRead, ending).ConfigureAwait(false) is { } read)
+            else if (await reader.ReadAsync(wait, ending).ConfigureAwait(false) is { } read)
+            {
+                wait = ShortestRead;
                 Add(read);
+            }
             else
+            {
+                wait = wait * 2 < LongestRead ? wait * 2 : LongestRead;
                 next = Math.Max(next, await reader.GetPositionAsync(partition, ending).ConfigureAwait(false));
+            }
             succeeded();
             // What was fetched together is delivered together.
             while (observer.TakesBatches && items.Count < provider.Options.MaxBatch

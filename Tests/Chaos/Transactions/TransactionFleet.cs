@@ -11,6 +11,8 @@ namespace OrleansMq.Tests.Chaos.Transactions;
 /// killed or ends is replaced by one with the same transactional id.</summary>
 internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
 {
+    private const int LinesTold = 20;
+
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
 
     // Where the client finds librdkafka.
@@ -91,6 +93,21 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         foreach (var program in ending)
             Signals.TrySend(program.Id, Signals.Terminate);
         await Task.WhenAll(ending.Select(static program => program.ExitAsync())).WaitAsync(StopPatience);
+    }
+
+    /// <summary>What those of a role do, for a message: their latest output, and where Java's main thread is.</summary>
+    public async Task<string> DescribeAsync(string role)
+    {
+        var said = new List<string>();
+        foreach (var slot in _slots.Where(slot => slot.Role == role))
+        {
+            var program = slot.Program!;
+            said.Add($"{slot.Name}, process {program.Id}{(program.HasExited ? ", has ended" : "")}, said last:\n"
+                + string.Join('\n', program.Said().Split('\n').TakeLast(LinesTold)));
+            if (slot.IsJava && !program.HasExited)
+                said.Add(await ClientProgram.RunAsync(ClientProgram.Require("jstack"), [$"{program.Id}"]));
+        }
+        return string.Join('\n', said);
     }
 
     public async ValueTask DisposeAsync()

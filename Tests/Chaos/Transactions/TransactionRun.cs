@@ -164,8 +164,11 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
             var behind = last.Where(partition => next[partition.Key] <= partition.Value).ToList();
             if (behind.Count == 0)
                 return;
-            Assert.False(began.Elapsed > OpenPatience * 2, "The group does not get to the end: "
-                + string.Join(", ", behind.Select(partition => $"{Source}-{partition.Key} at {next[partition.Key]} of {partition.Value}")));
+            if (began.Elapsed > OpenPatience * 2)
+            {
+                var left = behind.Select(partition => $"{Source}-{partition.Key} at {next[partition.Key]} of {partition.Value}");
+                Assert.Fail($"The group does not get to the end: {string.Join(", ", left)}\n{await MembersAsync()}\n{await fleet.DescribeAsync("copier")}");
+            }
             await Task.Delay(300, cancellationToken);
         }
     }
@@ -185,6 +188,17 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
                 log.Note($"the group's offsets: {failed.Error}");
             }
         }
+    }
+
+    // What the brokers know of the group, for a message.
+    private async Task<string> MembersAsync()
+    {
+        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = brokers.Servers })
+            .SetLogHandler(static (_, _) => { }).SetErrorHandler(static (_, _) => { }).Build();
+        var groups = await admin.DescribeConsumerGroupsAsync([Group], new DescribeConsumerGroupsOptions { RequestTimeout = Patience });
+        return string.Join('\n', groups.ConsumerGroupDescriptions.Select(static group => $"{group.GroupId} is {group.State}: "
+            + string.Join("; ", group.Members.Select(static member => $"{member.ConsumerId} of {member.ClientId} at {member.Host} has "
+                + string.Join(',', member.Assignment.TopicPartitions)))));
     }
 
     private List<(Place Place, string Value)> Scan(KafkaIsolation isolation)

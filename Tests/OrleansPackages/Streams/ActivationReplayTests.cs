@@ -289,6 +289,33 @@ public sealed class ActivationReplayTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Activations_of_a_class_that_all_begin_at_once_are_replayed_each_from_its_token()
+    {
+        const string Topic = "positioned-restart";
+        await _client.Admin.CreateTopicAsync(Topic, 1);
+        var keys = Enumerable.Range(0, 60 * Replays).Select(static number => $"{Topic}/k{number}").ToArray();
+        await using var producer = _client.CreateProducer<string, string>();
+        foreach (var key in keys)
+        {
+            var written = await producer.SendAsync(new(Topic, key, """{"number":0}"""));
+            PositionedGrain.Tokens[key] = new StreamOffset(0, written.Offset);
+        }
+        await Wait.UntilAsync(() => keys.All(static key => StreamScript.Received(Topic, key).Contains(0)), "the first events");
+        await SettledAsync(Topic);
+        await Wait.UntilAsync(() => Places.CurrentCount == Replays, "the first replays are over");
+        var before = keys.ToDictionary(static key => key, static key => StreamScript.Received(Topic, key).Length);
+        foreach (var key in keys)
+            await _silo.DeactivateAsync(_silo.Client.GetGrain<IPositionedGrain>(key));
+        // Calls and events activate them, and each has a token of an event that its class has settled.
+        await Task.WhenAll(keys.Select(key => _silo.Client.GetGrain<IPositionedGrain>(key).ActivateAsync())
+            .Concat(keys.Select(key => producer.SendAsync(new(Topic, key, """{"number":1}""")).AsTask())));
+        await Wait.UntilAsync(() => keys.All(key => StreamScript.Received(Topic, key) is [.., 1]), "the last events");
+        Assert.All(keys, key => Assert.Equal([0, 1], StreamScript.Received(Topic, key)[before[key]..]));
+        await SettledAsync(Topic);
+        await Wait.UntilAsync(() => Places.CurrentCount == Replays, "the places are free");
+    }
+
+    [Fact]
     public async Task Token_of_another_stream_or_provider_is_refused_and_so_is_a_removal()
     {
         const string Topic = "positioned-tokens";
