@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
@@ -11,7 +12,8 @@ namespace OrleansMq.Tests.Chaos.Transactions;
 /// killed or ends is replaced by one with the same transactional id.</summary>
 internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
 {
-    private const int LinesTold = 20;
+    // Of a client's output, and as many of its log.
+    private const int LinesTold = 40;
 
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
 
@@ -24,6 +26,7 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
     private readonly List<Slot> _slots = [new("writer", IsJava: false), new("writer", IsJava: true), new("copier", IsJava: false),
         new("copier", IsJava: true)];
     private readonly List<StartedProgram> _all = [];
+    private readonly ConcurrentDictionary<(string Name, bool IsLog), Queue<string>> _latest = [];
     private readonly Dictionary<string, int> _faults = [];
     private int _started;
 
@@ -103,11 +106,24 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         {
             var program = slot.Program!;
             said.Add($"{slot.Name}, process {program.Id}{(program.HasExited ? ", has ended" : "")}, said last:\n"
-                + string.Join('\n', program.Said().Split('\n').TakeLast(LinesTold)));
+                + string.Join('\n', Latest(slot.Name, isLog: false).Concat(Latest(slot.Name, isLog: true))));
             if (slot.IsJava && !program.HasExited)
-                said.Add(await ClientProgram.RunAsync(ClientProgram.Require("jstack"), [$"{program.Id}"]));
+            {
+                var threads = await ClientProgram.RunAsync(ClientProgram.Require("jstack"), [$"{program.Id}"]);
+                said.Add(string.Join('\n', threads.Split('\n').SkipWhile(static line => !line.StartsWith("\"main\"", StringComparison.Ordinal))
+                    .TakeWhile(static line => line.Length > 0)));
+            }
+            said.Add(await ClientProgram.JavaAsync("org.apache.kafka.tools.TransactionsCommand",
+                ["--bootstrap-server", servers, "describe", "--transactional-id", slot.TransactionalId]));
         }
         return string.Join('\n', said);
+    }
+
+    private string[] Latest(string name, bool isLog)
+    {
+        var lines = _latest.GetOrAdd((name, isLog), static _ => new());
+        lock (lines)
+            return [.. lines];
     }
 
     public async ValueTask DisposeAsync()
@@ -132,8 +148,8 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
 
     private void Replace(Slot slot)
     {
-        var name = $"{slot.Role}-{(slot.IsJava ? "java" : "librdkafka")}-{++_started}";
-        var id = $"{slot.Role}-{(slot.IsJava ? "java" : "librdkafka")}";
+        var name = $"{slot.TransactionalId}-{++_started}";
+        var id = slot.TransactionalId;
         slot.Name = name;
         slot.Program = slot.IsJava
             ? new StartedProgram(ClientProgram.Require("java"), Java(slot.Role, servers, id, name,
@@ -150,6 +166,13 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
             history.Take(seen);
         // All of it, so that a history can be read and judged again.
         log.Note($"{name}: {line}");
+        var lines = _latest.GetOrAdd((name, line.StartsWith(TransactionProgram.LogMark, StringComparison.Ordinal)), static _ => new());
+        lock (lines)
+        {
+            lines.Enqueue(line);
+            if (lines.Count > LinesTold)
+                lines.Dequeue();
+        }
     }
 
     private void Tell(string what, string kind)
@@ -172,6 +195,7 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
 
     private sealed record Slot(string Role, bool IsJava)
     {
+        public string TransactionalId => $"{Role}-{(IsJava ? "java" : "librdkafka")}";
         public StartedProgram? Program { get; set; }
         public string Name { get; set; } = "";
         public bool IsStopped { get; set; }

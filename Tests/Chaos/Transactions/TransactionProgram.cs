@@ -22,6 +22,8 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
 {
     /// <summary>The program's first argument.</summary>
     public const string Argument = "transactions";
+    /// <summary>Begins a line of librdkafka's log.</summary>
+    public const string LogMark = "log ";
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
     private const int Attempts = 5;
@@ -121,7 +123,13 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
             SessionTimeoutMs = 6000,
             HeartbeatIntervalMs = 1000,
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.Range,
-        }).SetLogHandler(static (_, _) => { }).SetErrorHandler(static (_, _) => { }).Build();
+            // Why a partition is not fetched is known nowhere else.
+            Debug = "topic,fetch,cgrp",
+        }).SetLogHandler(static (_, line) => Console.Out.WriteLine($"{LogMark}{line.Facility}: {line.Message}"))
+            .SetErrorHandler(static (_, failed) => Console.Out.WriteLine($"the consumer: {failed}"))
+            // With a handler it rebalances within calls alone, and its generation is that of the records.
+            .SetPartitionsRevokedHandler(static (_, revoked) => Console.Out.WriteLine($"revoked: {string.Join(' ', revoked)}"))
+            .Build();
         consumer.Subscribe(TransactionRun.Source);
         while (!stop.IsCancellationRequested)
         {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Confluent.Kafka;
+using Confluent.Kafka.Admin;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Verification;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
@@ -167,7 +168,8 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
             if (began.Elapsed > OpenPatience * 2)
             {
                 var left = behind.Select(partition => $"{Source}-{partition.Key} at {next[partition.Key]} of {partition.Value}");
-                Assert.Fail($"The group does not get to the end: {string.Join(", ", left)}\n{await MembersAsync()}\n{await fleet.DescribeAsync("copier")}");
+                Assert.Fail($"The group does not get to the end: {string.Join(", ", left)}\n{await MembersAsync()}\n"
+                    + $"{await fleet.DescribeAsync("copier")}");
             }
             await Task.Delay(300, cancellationToken);
         }
