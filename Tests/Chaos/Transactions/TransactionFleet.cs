@@ -110,7 +110,8 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
             if (slot.IsJava && !program.HasExited)
             {
                 var threads = await ClientProgram.RunAsync(ClientProgram.Require("jstack"), [$"{program.Id}"]);
-                said.Add(string.Join('\n', threads.Split('\n').SkipWhile(static line => !line.StartsWith("\"main\"", StringComparison.Ordinal))
+                said.Add(string.Join('\n', threads.Split('\n')
+                    .SkipWhile(static line => !line.StartsWith("\"main\"", StringComparison.Ordinal))
                     .TakeWhile(static line => line.Length > 0)));
             }
             said.Add(await ClientProgram.JavaAsync("org.apache.kafka.tools.TransactionsCommand",
