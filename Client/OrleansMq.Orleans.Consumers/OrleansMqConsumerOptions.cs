@@ -56,6 +56,11 @@ public sealed record OrleansMqConsumerOptions
     /// False: all silos with the class deliver alike.</summary>
     public bool PreferLeader { get; init; } = true;
 
+    /// <summary>How long a record waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365;
+    /// null: for ever. After it the record is dead-lettered with the cause. Its age and the waits between its deliveries are both that
+    /// long then. So no record ends at its first delivery, and a restart of silos begins nothing anew.</summary>
+    public TimeSpan? UnreachableTimeout { get; init; } = DeliveryOptions.DefaultUnreachableTimeout;
+
     /// <summary>How long after the death of a silo the records that it held are delivered by another: 10 seconds by default, 1 second to 5
     /// minutes.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -109,6 +114,7 @@ public sealed record OrleansMqConsumerOptions
         MaxInFlight = MaxInFlight,
         MaxBatch = MaxBatch,
         Credit = Credit,
+        UnreachableTimeout = UnreachableTimeout,
         SessionTimeout = SessionTimeout,
         CreateTopics = MissingTopic == MissingTopic.Create,
     };

@@ -49,6 +49,11 @@ public sealed record OrleansMqStreamOptions
     /// 10,000. Each reads its partition and holds up to 512 KiB of it. Further ones take their turn; their events wait.</summary>
     public int MaxReplays { get; init; } = 64;
 
+    /// <summary>How long a event waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365;
+    /// null: for ever. After it the event is dead-lettered with the cause. Its age and the waits between its deliveries are both that
+    /// long then. So no event ends at its first delivery, and a restart of silos begins nothing anew.</summary>
+    public TimeSpan? UnreachableTimeout { get; init; } = DeliveryOptions.DefaultUnreachableTimeout;
+
     /// <summary>How long after the death of a silo the events that it held are delivered by another: 10 seconds by default, 1 second to 5
     /// minutes.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -79,6 +84,7 @@ public sealed record OrleansMqStreamOptions
         MaxInFlight = MaxInFlight,
         MaxBatch = MaxBatch,
         Credit = Credit,
+        UnreachableTimeout = UnreachableTimeout,
         SessionTimeout = SessionTimeout,
         CreateTopics = CreateTopics,
     };

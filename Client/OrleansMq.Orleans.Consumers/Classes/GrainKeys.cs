@@ -56,6 +56,20 @@ internal sealed class GrainKeys(GrainKeyKind kind, RecordKeyFormat format)
         }
     }
 
+    /// <summary>Whether a grain's key is one of a kind, as Orleans writes it. A grain of another key activates, and fails where it asks for
+    /// its key.</summary>
+    /// <param name="kind">The kind of keys that its class has.</param>
+    /// <param name="grain">The grain.</param>
+    public static bool IsOf(GrainKeyKind kind, GrainId grain) => kind switch
+    {
+        GrainKeyKind.Integer => grain.TryGetIntegerKey(out _, out var none) && none is null,
+        GrainKeyKind.IntegerCompound => grain.TryGetIntegerKey(out _, out _),
+        // Orleans reads an integer as a UUID, too.
+        GrainKeyKind.Guid => (grain.TryGetGuidKey(out _, out var none) && none is null) || IsOf(GrainKeyKind.Integer, grain),
+        GrainKeyKind.GuidCompound => grain.TryGetGuidKey(out _, out _) || IsOf(GrainKeyKind.IntegerCompound, grain),
+        _ => true,
+    };
+
     /// <summary>Returns the key of a grain. A number or UUID is written in one way only: records of a grain under several keys would be in
     /// several partitions, without an order.</summary>
     /// <param name="key">The key of a record.</param>

@@ -215,7 +215,8 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     private void NotServed(Message message, IReadOnlyList<DeliveryAnswer> unserved)
     {
         var failures = message.Failures + _deliveries.FailuresBefore(message.Offset);
-        var decision = DeliveryDecision.Of(unserved, failures, message.Deliveries, _options);
+        var decision = DeliveryDecision.Of(unserved, failures, message.Deliveries,
+            TimeProvider.System.GetUtcNow() - message.Time, _options);
         Settle(message, decision.Action, NotServedAsync(message, failures + 1, decision));
     }
 

@@ -21,6 +21,9 @@ internal enum DeliveryAction
 /// <param name="Cause">Why it is not settled.</param>
 internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
 {
+    // More change nothing: the wait is above the longest one that options allow.
+    private const int MaxDoublings = 30;
+
     // A change of cursors takes some requests.
     private static readonly TimeSpan LongestChange = TimeSpan.FromMilliseconds(100);
 
@@ -28,8 +31,9 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
     /// <param name="unserved">The answers of the subscribers that have not served it; none: all have.</param>
     /// <param name="failures">How often the record failed before.</param>
     /// <param name="deliveries">How often it was delivered, with this delivery.</param>
+    /// <param name="age">How long ago its timestamp is; below zero where that says nothing.</param>
     /// <param name="options">The policy.</param>
-    public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> unserved, int failures, int deliveries,
+    public static DeliveryDecision Of(IReadOnlyCollection<DeliveryAnswer> unserved, int failures, int deliveries, TimeSpan age,
         DeliveryOptions options)
     {
         if (unserved.Count == 0)
@@ -42,14 +46,30 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
             return new(DeliveryAction.Retry, DelayOf(failures, options), cause);
         // A subscriber that was not reached is not skipped because another one fails for good.
         if (unserved.Any(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
-            return new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause);
+        {
+            return !HasWaited(deliveries, age, options) ? new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause)
+                : new(DeliveryAction.DeadLetter, TimeSpan.Zero, $"Its grain was not reached for {options.UnreachableTimeout}, which is "
+                    + $"the {nameof(DeliveryOptions.UnreachableTimeout)}.\n{cause}");
+        }
         return new(DeliveryAction.DeadLetter, TimeSpan.Zero, cause);
+    }
+
+    // The age alone says nothing of a backlog, and deliveries alone count also what came back without a wait. Both survive the silos.
+    private static bool HasWaited(int deliveries, TimeSpan age, DeliveryOptions options) =>
+        options.UnreachableTimeout is { } longest && (age < TimeSpan.Zero || age >= longest)
+        && TicksOf(deliveries - 1, options) >= longest.Ticks;
+
+    // The waits after a number of deliveries, together.
+    private static double TicksOf(int waits, DeliveryOptions options)
+    {
+        var growing = Math.Min(waits, MaxDoublings);
+        return Enumerable.Range(0, growing).Sum(earlier => (double)DelayOf(earlier, options).Ticks)
+            + ((double)(waits - growing) * DelayOf(MaxDoublings, options).Ticks);
     }
 
     /// <summary>Returns the wait after a number of earlier ones: it doubles up to the longest.</summary>
     internal static TimeSpan DelayOf(int earlier, DeliveryOptions options)
     {
-        const int MaxDoublings = 30;
         var ticks = options.RetryDelay.Ticks * Math.Pow(2, Math.Clamp(earlier, 0, MaxDoublings));
         return ticks >= options.MaxRetryDelay.Ticks ? options.MaxRetryDelay : TimeSpan.FromTicks((long)ticks);
     }

@@ -3,6 +3,10 @@ namespace OrleansMq.Consumers;
 /// <summary>How records of one cursor are delivered to grains.</summary>
 internal sealed record DeliveryOptions
 {
+    /// <summary>How long a record waits by default for a grain that is not reached. An outage of a storage is shorter, also one over days
+    /// off.</summary>
+    public static readonly TimeSpan DefaultUnreachableTimeout = TimeSpan.FromDays(7);
+
     /// <summary>How often a record is tried before it is dead-lettered.</summary>
     public required int MaxAttempts { get; init; }
     /// <summary>The wait after the first failure.</summary>
@@ -17,6 +21,8 @@ internal sealed record DeliveryOptions
     public int Credit { get; init; } = 400;
     /// <summary>How long after the death of a silo the records that it held are delivered by another.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long a record waits for a grain that is not reached, before it is dead-lettered; null: for ever.</summary>
+    public TimeSpan? UnreachableTimeout { get; init; } = DefaultUnreachableTimeout;
     /// <summary>Whether a topic that does not exist is created.</summary>
     public bool CreateTopics { get; init; }
 
@@ -32,6 +38,8 @@ internal sealed record DeliveryOptions
         Require(MaxInFlight is >= 1 and <= 10_000, owner, nameof(MaxInFlight), "is 1 to 10,000");
         Require(MaxBatch is >= 1 and <= 1_000, owner, nameof(MaxBatch), "is 1 to 1,000");
         Require(Credit is >= 1 and <= 10_000, owner, nameof(Credit), "is 1 to 10,000");
+        Require(UnreachableTimeout is null || (UnreachableTimeout > TimeSpan.Zero && UnreachableTimeout <= TimeSpan.FromDays(365)), owner,
+            nameof(UnreachableTimeout), "is null, or above zero and at most 365 days");
         Require(SessionTimeout >= TimeSpan.FromSeconds(1) && SessionTimeout <= TimeSpan.FromMinutes(5), owner, nameof(SessionTimeout),
             "is 1 second to 5 minutes");
     }

@@ -209,6 +209,6 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     private partial void LogMissing(GrainType grainType, GrainId grain, string origin, TimeSpan missing, TimeSpan timeout);
 
     [LoggerMessage(2, LogLevel.Warning, "A grain of class {GrainType} cannot be activated: {Grain}, {Origin}. Its records wait, without "
-        + "counting as failed, until it can; those of other grains go on. {Cause}")]
+        + "counting as failed, until it can or the UnreachableTimeout is over; those of other grains go on. {Cause}")]
     private partial void LogNotActivated(GrainType grainType, GrainId grain, string origin, string cause);
 }

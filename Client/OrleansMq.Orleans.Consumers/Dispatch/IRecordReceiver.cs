@@ -3,7 +3,7 @@ using Orleans.Concurrency;
 namespace OrleansMq.Consumers;
 
 /// <summary>Receives the records of a grain. Every grain of a silo with consumers has it.</summary>
-[Alias("omq.IRecordReceiver")]
+[Alias("omq.IRecordReceiver"), CalledBySilos]
 internal interface IRecordReceiver : IGrainExtension
 {
     /// <summary>Delivers records of one key, in order. Completes when the grain has handled all of them, or one failed.</summary>

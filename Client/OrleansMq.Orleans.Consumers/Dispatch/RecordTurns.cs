@@ -39,9 +39,11 @@ internal sealed class RecordTurns(IGrainContext grain, TurnOptions options, Acti
     /// <param name="delivery">The records.</param>
     /// <param name="read">Reads a record. An exception means that it cannot be read, whatever the attempt.</param>
     /// <param name="cancellationToken">Is cancelled when the answer is not waited for any more.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A record has an offset that there is not.</exception>
     public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery, Func<ConsumedItem, ReadRecord> read,
         CancellationToken cancellationToken)
     {
+        DeliveredOffsets.Validate<ConsumedItem>(delivery.Items, static item => item.Offset, $"{delivery.Topic}-{delivery.Partition}");
         var began = TimeProvider.System.GetTimestamp();
         using var deadline = new CancellationTokenSource(options.WorkTimeout);
         using var work = CancellationTokenSource.CreateLinkedTokenSource([cancellationToken, stopping, deadline.Token]);

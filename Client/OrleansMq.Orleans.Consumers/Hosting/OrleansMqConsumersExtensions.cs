@@ -32,7 +32,7 @@ public static class OrleansMqConsumersExtensions
         silo.Services.AddSingleton<ConsumerDispatcher>();
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(static services =>
             services.GetRequiredService<ConsumerDispatcher>());
-        silo.AddGrainExtension<IRecordReceiver, RecordReceiver>();
+        silo.AddDeliveryExtension<IRecordReceiver, RecordReceiver>();
         silo.AddOrleansMqClient();
         return silo;
     }

@@ -4,7 +4,7 @@ using OrleansMq.Consumers;
 namespace OrleansMq.Streams;
 
 /// <summary>Receives the events of a grain's subscriptions. Every grain of a silo with a stream provider has it.</summary>
-[Alias("omq.IStreamConsumer")]
+[Alias("omq.IStreamConsumer"), CalledBySilos]
 internal interface IStreamConsumer : IGrainExtension
 {
     /// <summary>Delivers events of one stream, in order. Completes when the observer has handled all of them, or one failed.</summary>

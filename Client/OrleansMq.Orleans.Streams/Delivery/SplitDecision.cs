@@ -31,7 +31,8 @@ internal static class SplitDecision
         failed = failures;
         if (!isAhead || options.MaxSplits == 0)
             return false;
-        var decision = DeliveryDecision.Of([answer], failures, deliveries, options.Delivery);
+        // A subscription that is split waits on its own, for as long as it may.
+        var decision = DeliveryDecision.Of([answer], failures, deliveries, TimeSpan.Zero, options.Delivery);
         if (decision.Action is not (DeliveryAction.Retry or DeliveryAction.Release) || answer.Outcome == DeliveryOutcome.Waits)
             return false;
         var tries = decision.Action == DeliveryAction.Retry ? failures : deliveries - 1;

@@ -202,6 +202,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     /// <inheritdoc/>
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
+        DeliveredOffsets.Validate<StreamItem>(delivery.Items, static item => item.Offset,
+            $"stream {delivery.Stream}, partition {delivery.Partition}");
         var began = TimeProvider.System.GetTimestamp();
         if (!_attached.TryGetValue(delivery.Subscription, out var attached))
         {

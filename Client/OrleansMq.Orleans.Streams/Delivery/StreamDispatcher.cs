@@ -21,6 +21,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
+    // Brokers may start later than this silo.
+    private static readonly TimeSpan CheckTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
@@ -39,10 +41,22 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     public void Participate(ISiloLifecycle lifecycle) =>
         lifecycle.Subscribe($"{nameof(StreamDispatcher)} {name}", Stage, StartAsync, StopAsync);
 
-    private Task StartAsync(CancellationToken cancellationToken)
+    private async Task StartAsync(CancellationToken cancellationToken)
     {
+        var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(name);
+        try
+        {
+            await provider.Subscriptions.CheckAsync(cancellationToken).WaitAsync(CheckTimeout, cancellationToken);
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.InvalidConfig)
+        {
+            throw new OrleansConfigurationException($"Stream provider '{name}' cannot start: {refused.Message}", refused);
+        }
+        catch (Exception unknown) when (unknown is OrleansMqException or TimeoutException)
+        {
+            // It is looked at again before it is read.
+        }
         _refreshing = Task.Run(RefreshAsync, CancellationToken.None);
-        return Task.CompletedTask;
     }
 
     private async Task StopAsync(CancellationToken deadline)

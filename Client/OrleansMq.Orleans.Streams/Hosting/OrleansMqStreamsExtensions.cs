@@ -4,6 +4,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 using Orleans.Serialization;
 using Orleans.Streams;
+using OrleansMq.Consumers;
 using OrleansMq.Streams;
 
 namespace Orleans.Hosting;
@@ -38,7 +39,7 @@ public static class OrleansMqStreamsExtensions
         silo.Services.TryAddSingleton<ImplicitSubscriptions>();
         if (!silo.Services.Any(static service => service.IsKeyedService && service.ServiceKey is Type key
             && key == typeof(IStreamConsumer)))
-            silo.AddGrainExtension<IStreamConsumer, StreamConsumer>();
+            silo.AddDeliveryExtension<IStreamConsumer, StreamConsumer>();
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services =>
             ActivatorUtilities.CreateInstance<StreamDispatcher>(services, name));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => new SiloSubscriptionsAtStop(name, services));

@@ -17,6 +17,9 @@ internal sealed partial class SubscriptionLog
     /// <summary>What the name of the topic begins with.</summary>
     public const string Prefix = "__streams.";
 
+    private const string Cleanup = "cleanup.policy";
+    private const string Compact = "compact";
+
     private static readonly TimeSpan RemovalPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxWait = TimeSpan.FromMilliseconds(500);
 
@@ -46,8 +49,12 @@ internal sealed partial class SubscriptionLog
         _producer = producer;
         _logger = logger;
         _catchingUp = new SharedRound(CatchUpOnceAsync);
-        _created = new Once(() => StreamTopics.EnsureTopicAsync(client, _partition.Topic, 1,
-            new Dictionary<string, string> { ["cleanup.policy"] = "compact" }));
+        _created = new Once(async () =>
+        {
+            await StreamTopics.EnsureTopicAsync(client, _partition.Topic, 1, new Dictionary<string, string> { [Cleanup] = Compact })
+                .ConfigureAwait(false);
+            await CheckAsync(CancellationToken.None).ConfigureAwait(false);
+        });
     }
 
     /// <summary>The table as of the last catch up.</summary>
@@ -59,9 +66,25 @@ internal sealed partial class SubscriptionLog
     /// <summary>Whether the table has been read. Until then the topic may not exist: the first subscription creates it.</summary>
     public bool IsRead => _isRead;
 
+    /// <summary>Refuses a topic that does not keep the last record of every subscription. One that another program has created deletes
+    /// records by their age, unless it says otherwise. A caller that may not see the configuration is not refused.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it is such a topic. Others: it does not exist, or cannot be
+    /// looked up now.</exception>
+    public async Task CheckAsync(CancellationToken cancellationToken)
+    {
+        var described = await _broker.DescribeTopicAsync(Topic, cancellationToken).ConfigureAwait(false);
+        if (described.Configs.FirstOrDefault(static config => config.Name == Cleanup) is { } config && config.Value != Compact)
+        {
+            throw new BrokerException(ErrorCode.InvalidConfig, $"Topic '{Topic}' holds explicit subscriptions, and has "
+                + $"{Cleanup}={config.Value}, by which old ones are deleted. Set {Cleanup}={Compact}, as with "
+                + $"'omq topic alter {Topic} --config {Cleanup}={Compact}', and start again.");
+        }
+    }
+
     /// <summary>Completes when the table has everything that was answered before the call. A topic that was never there is an empty
     /// table.</summary>
-    /// <exception cref="BrokerException">The topic cannot be read now.</exception>
+    /// <exception cref="BrokerException">The topic cannot be read now, or its configuration is refused, as of
+    /// <see cref="CheckAsync"/>.</exception>
     public Task CatchUpAsync(CancellationToken cancellationToken) => _catchingUp.RunAsync().WaitAsync(cancellationToken);
 
     /// <summary>
@@ -211,8 +234,12 @@ internal sealed partial class SubscriptionLog
 
     private async Task CatchUpOnceAsync()
     {
-        if (_topicId is null && !await ExistsAsync().ConfigureAwait(false))
-            return;
+        if (_topicId is null)
+        {
+            if (!await ExistsAsync().ConfigureAwait(false))
+                return;
+            await CheckAsync(CancellationToken.None).ConfigureAwait(false);
+        }
         var end = await FindEndAsync().ConfigureAwait(false);
         var topicId = (await _broker.GetTopicAsync(_partition.Topic).ConfigureAwait(false)).TopicId;
         _topicId ??= topicId;

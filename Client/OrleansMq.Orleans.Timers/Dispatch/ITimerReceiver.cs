@@ -4,7 +4,7 @@ using OrleansMq.Consumers;
 namespace OrleansMq.Timers;
 
 /// <summary>Receives the timers of a grain. Every grain of a silo with timers has it.</summary>
-[Alias("omq.ITimerReceiver")]
+[Alias("omq.ITimerReceiver"), CalledBySilos]
 internal interface ITimerReceiver : IGrainExtension
 {
     /// <summary>Delivers timers of one grain, in order. Completes when the grain has handled all of them, or one failed.</summary>

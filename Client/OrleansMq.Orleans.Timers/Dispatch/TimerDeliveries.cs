@@ -4,7 +4,7 @@ using OrleansMq.Consumers;
 namespace OrleansMq.Timers;
 
 /// <summary>Delivers timers that are due to their grains.</summary>
-internal sealed class TimerDeliveries(CursorSources sources, GrainCaller caller, string cursor) : IDeliveries
+internal sealed class TimerDeliveries(CursorSources sources, GrainCaller caller, TimerCatalog catalog, string cursor) : IDeliveries
 {
     private const int MostShown = 100;
 
@@ -23,6 +23,8 @@ internal sealed class TimerDeliveries(CursorSources sources, GrainCaller caller,
             return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable,
                 $"The key '{Encoding.UTF8.GetString(shown)}' names no grain, such as 'order/42': the record is none of a timer.")]);
         }
+        if (catalog.WhyNoKey(grain) is { } why)
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreadable, why)]);
         var topicId = await sources.FindTopicAsync(run.Messages[0].TopicPartition, cursor, run.Queue, cancellationToken)
             .ConfigureAwait(false);
         return RunAnswer.Of(run.Messages.Count, [await caller.DeliverAsync(grain, new TimerDelivery(RecordDelivery.Of(run, topicId), run),

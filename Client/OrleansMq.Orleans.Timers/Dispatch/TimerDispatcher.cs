@@ -12,12 +12,13 @@ namespace OrleansMq.Timers;
 /// <param name="client">The broker.</param>
 /// <param name="grains">The grains.</param>
 /// <param name="manifests">The grain classes of the cluster.</param>
+/// <param name="catalog">What the classes of the cluster handle.</param>
 /// <param name="logger">Takes warnings.</param>
 /// <param name="local">The partitions that this silo leads; null: it is no broker.</param>
 /// <param name="messaging">The bounds of calls between silos; null: Orleans' defaults.</param>
 internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, OrleansMqClient client, IGrainFactory grains,
-    IClusterManifestProvider manifests, ILogger<TimerDispatcher> logger, ILocalPartitions? local = null,
-    IOptions<SiloMessagingOptions>? messaging = null)
+    IClusterManifestProvider manifests, TimerCatalog catalog, ILogger<TimerDispatcher> logger,
+    ILocalPartitions? local = null, IOptions<SiloMessagingOptions>? messaging = null)
     : ILifecycleParticipant<ISiloLifecycle>
 {
     /// <summary>The queue of the timers' topic.</summary>
@@ -93,7 +94,7 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
         var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), options.MissingClassTimeout,
             (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize, logger);
         return new CursorDispatcher(client, topics, options.Delivery, options.Topic, Queue,
-            new TimerDeliveries(new CursorSources(client), caller, Queue), local is not null ? PriorityOf : null, logger);
+            new TimerDeliveries(new CursorSources(client), caller, catalog, Queue), local is not null ? PriorityOf : null, logger);
     }
 
     // The leader's silo comes first: the record then travels to no other silo before its grain.

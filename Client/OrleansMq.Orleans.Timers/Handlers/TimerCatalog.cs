@@ -7,13 +7,19 @@ namespace OrleansMq.Timers;
 /// <summary>Publishes with each grain class which messages of timers it handles.</summary>
 internal sealed class TimerProperties : IGrainPropertiesProvider
 {
+    /// <summary>The property with the kind of the class's keys; without it they may be of any.</summary>
+    public const string KeyKind = "omq.timer-key";
+
     private const string Prefix = "omq.timer.";
 
     /// <inheritdoc/>
     public void Populate(Type grainClass, GrainType grainType, Dictionary<string, string> properties)
     {
-        foreach (var message in TimerHandlers.MessagesOf(grainClass).Where(static message => !message.ContainsGenericParameters))
+        var messages = TimerHandlers.MessagesOf(grainClass);
+        foreach (var message in messages.Where(static message => !message.ContainsGenericParameters))
             properties[KeyOf(MessageNames.Of(message))] = "true";
+        if (messages.Count > 0 && GrainKeys.KindOf(grainClass) is { } kind)
+            properties[KeyKind] = kind.ToString();
     }
 
     /// <summary>Returns the property of a type of messages, by its name.</summary>
@@ -42,6 +48,30 @@ internal sealed class TimerCatalog(IClusterManifestProvider manifests, TimeProvi
             : $"The grain class of {grain} handles no timers with messages '{message}': let it implement "
                 + $"IDurableTimerHandler<{type.Name}>, and call AddOrleansMqTimers() on every silo that has it.";
     }
+
+    /// <summary>Returns why no class of the silos has a grain of the key; null: one has, as far as is known.</summary>
+    /// <param name="grain">The grain.</param>
+    public string? WhyNoKey(GrainId grain)
+    {
+        if (IsGeneric(grain.Type))
+            return null;
+        var kinds = ClassesOf(manifests.Current, grain.Type).Select(static one => KindOf(one)).Distinct().ToList();
+        return kinds.Count == 0 || kinds.Exists(kind => kind is null || GrainKeys.IsOf(kind.Value, grain)) ? null
+            : $"The key of {grain} is none of its class, which implements {string.Join(" or ", kinds.Select(InterfaceOf))}: no grain of it "
+                + "can have that key.";
+    }
+
+    private static GrainKeyKind? KindOf(GrainProperties one) =>
+        one.Properties.TryGetValue(TimerProperties.KeyKind, out var name) && Enum.TryParse<GrainKeyKind>(name, out var kind) ? kind : null;
+
+    private static string InterfaceOf(GrainKeyKind? kind) => kind switch
+    {
+        GrainKeyKind.Guid => nameof(IGrainWithGuidKey),
+        GrainKeyKind.Integer => nameof(IGrainWithIntegerKey),
+        GrainKeyKind.GuidCompound => nameof(IGrainWithGuidCompoundKey),
+        GrainKeyKind.IntegerCompound => nameof(IGrainWithIntegerCompoundKey),
+        _ => nameof(IGrainWithStringKey),
+    };
 
     /// <summary>Returns for how long no silo has been known to handle messages for a class; null: one does.</summary>
     /// <param name="grainType">The class.</param>

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Metadata;
+using OrleansMq.Consumers;
 using OrleansMq.Timers;
 
 namespace Orleans.Hosting;
@@ -26,7 +27,7 @@ public static class OrleansMqTimersExtensions
         silo.Services.AddSingleton<TimerDispatcher>();
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(static services =>
             services.GetRequiredService<TimerDispatcher>());
-        silo.AddGrainExtension<ITimerReceiver, TimerReceiver>();
+        silo.AddDeliveryExtension<ITimerReceiver, TimerReceiver>();
         silo.AddOrleansMqClient();
         return silo;
     }

@@ -96,7 +96,7 @@ internal sealed class DurableTimers(OrleansMqClient client, OrleansMqTimerOption
     {
         var of = GrainOf(grain);
         var type = MessageNames.Of(typeof(TMessage));
-        if (catalog.WhyNotHandled(of, type, typeof(TMessage)) is { } why)
+        if ((catalog.WhyNotHandled(of, type, typeof(TMessage)) ?? catalog.WhyNoKey(of)) is { } why)
             throw new ArgumentException(why, nameof(grain));
         var schedule = scheduleOf(type) with
         {

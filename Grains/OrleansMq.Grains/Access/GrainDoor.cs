@@ -19,8 +19,6 @@ namespace OrleansMq.Grains.Access;
 /// </summary>
 internal sealed class GrainDoor
 {
-    // What Orleans puts before the address of a silo that calls outside of its grains.
-    private const string HostedClientPrefix = "hosted-";
     // What Orleans calls when a grain's timer is due: no method of ours.
     private const string Timers = "Orleans.Runtime.IGrainTimerInvoker";
 
@@ -61,16 +59,12 @@ internal sealed class GrainDoor
         // The grain's own timer, which carries no ticket.
         if (call.SourceId == call.TargetId && call.InterfaceMethod.DeclaringType?.FullName == Timers)
             return call.Invoke();
-        var isClaimed = !IsClient(call.SourceId);
+        var isClaimed = !OutsideCallers.IsOutside(call.SourceId);
         var caller = _strangers;
         return (_tickets is null ? isClaimed : _tickets.IsOfBroker(TargetOf(call), isClaimed, out caller)) ? call.Invoke()
             : caller.Pace is { } pace && !pace.IsFree(QuotaKey.RequestPercentage) ? InvokeAtPaceAsync(call, caller, pace)
             : InvokeForClientAsync(call, caller);
     }
-
-    /// <summary>Whether a caller says that it is outside the silos.</summary>
-    internal static bool IsClient(GrainId? caller) => caller is { } id && id.IsClient()
-        && !id.Key.ToString()!.StartsWith(HostedClientPrefix, StringComparison.Ordinal);
 
     // The time until the call waits for the first time is the client's, as of requests by other protocols. The call is carried out, and its
     // answer held back: a heartbeat or a commit that came late would cost the other members of its group. Nothing is awaited before the

@@ -76,3 +76,13 @@ public sealed class ForgottenGrain : Grain, IForgottenGrain, IGrainConsumer<Orde
     public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
         throw new InvalidOperationException("It consumes no topic.");
 }
+
+public interface IForgedGrain : IGrainWithStringKey;
+
+/// <summary>Receives what is delivered.</summary>
+[Consumes("forged-records")]
+public sealed class ForgedGrain : Grain, IForgedGrain, IGrainConsumer<Ordered>
+{
+    public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
+        ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);
+}

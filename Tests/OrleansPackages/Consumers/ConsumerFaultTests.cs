@@ -114,6 +114,30 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Activation_that_fails_for_ever_is_dead_lettered_with_its_cause_after_the_longest_wait()
+    {
+        FragileGrain.Fails = static key => key == "lost";
+        await StartAsync(typeof(FragileGrain), static options => options with { UnreachableTimeout = TimeSpan.FromMilliseconds(300) });
+        await Client.Admin.CreateTopicAsync("fault-activation", 1);
+        await SendAsync("fault-activation", ("lost", 1), ("lost", 2));
+        await Wait.UntilAsync(async () => (await Client.Broker.ListTopicsAsync())
+            .Any(static topic => topic.Name == "fault-activation.dead-letter"), "the dead-letter topic");
+        await using var reader = Client.CreatePartitionReader<string?, string?>();
+        reader.Assign(new TopicPartition("fault-activation.dead-letter", 0), ReadFrom.Earliest);
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        for (var number = 1; number <= 2; number++)
+        {
+            var letter = await reader.ReadAsync(deadline.Token);
+            Assert.Equal(("lost", $$"""{"number":{{number}}}"""), (letter.Key, letter.Value));
+            var reason = Encoding.UTF8.GetString(letter.Headers.Single(static header =>
+                Encoding.UTF8.GetString(header.Key.Span) == DeadLetterHeaders.Reason).Value!.Value.Span);
+            Assert.Contains("not reached for 00:00:00.3", reason, StringComparison.Ordinal);
+            Assert.Contains("The storage is away.", reason, StringComparison.Ordinal);
+        }
+        await Wait.UntilAsync(async () => await UnsettledAsync("fault-activation", "grains:fragile") == 0, "none waits any more");
+    }
+
+    [Fact]
     public async Task Record_times_are_turned_off_again()
     {
         await StartAsync(typeof(FragileGrain));

@@ -51,6 +51,28 @@ public sealed class DeliveryDecisionTests
     }
 
     [Fact]
+    public void Subscriber_that_was_not_reached_for_the_longest_wait_ends_it_with_its_cause()
+    {
+        var options = Options with { UnreachableTimeout = TimeSpan.FromSeconds(22) };
+        var (old, unreached) = (TimeSpan.FromSeconds(22), new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "away"));
+        // The waits are 1, 2, 4, 5, 5 and 5 seconds.
+        Assert.Equal(new(DeliveryAction.Release, TimeSpan.FromSeconds(5), "away"), Decide(6, old, options));
+        var over = Decide(7, old, options);
+        Assert.Equal(DeliveryAction.DeadLetter, over.Action);
+        Assert.Equal("Its grain was not reached for 00:00:22, which is the UnreachableTimeout.\naway", over.Cause);
+        // A record that came back often without a wait, and one whose timestamp is ahead of the clock.
+        Assert.Equal(DeliveryAction.Release, Decide(7_000, old - TimeSpan.FromTicks(1), options).Action);
+        Assert.Equal(DeliveryAction.DeadLetter, Decide(7, TimeSpan.FromTicks(-1), options).Action);
+        Assert.Equal(DeliveryAction.Release, Decide(int.MaxValue, TimeSpan.FromDays(10_000), options with { UnreachableTimeout = null })
+            .Action);
+        // One that may be tried again is.
+        Assert.Equal(DeliveryAction.Retry, DeliveryDecision.Of([unreached, new(0, DeliveryOutcome.Failed)], 0, 7, old, options).Action);
+
+        DeliveryDecision Decide(int deliveries, TimeSpan age, DeliveryOptions with) =>
+            DeliveryDecision.Of([unreached], 0, deliveries, age, with);
+    }
+
+    [Fact]
     public void Subscriber_that_was_not_reached_is_not_skipped_when_another_has_failed_too_often() =>
         Assert.Equal(DeliveryAction.Release, Decide(2, DeliveryOutcome.Failed, DeliveryOutcome.Unreachable).Action);
 
@@ -91,5 +113,5 @@ public sealed class DeliveryDecisionTests
 
     private static DeliveryDecision Decide(int failures, params DeliveryOutcome[] outcomes) => DeliveryDecision.Of(
         RunAnswer.Of(1, [.. outcomes.Select((outcome, index) => new DeliveryAnswer(outcome == DeliveryOutcome.Served ? 1 : 0, outcome,
-            $"cause {index}"))]).Unserved, failures, 1, Options);
+            $"cause {index}"))]).Unserved, failures, 1, TimeSpan.Zero, Options);
 }

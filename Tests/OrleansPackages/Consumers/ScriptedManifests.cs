@@ -29,9 +29,16 @@ internal sealed class ScriptedManifests : IClusterManifestProvider
     }
 
     /// <summary>Changes the classes. Completes when the follower, if there is one, has worked at the change.</summary>
-    public Task SetAsync(params (GrainType Type, string? Property)[] grains)
+    public Task SetAsync(params (GrainType Type, string? Property)[] grains) =>
+        SetAsync(Manifest(Current.Version.Minor + 1, [.. grains.Select(static grain => (grain.Type, grain.Property, "true"))]));
+
+    /// <summary>Changes the classes to one with a property.</summary>
+    public Task SetWithAsync(GrainType type, string property, string value) =>
+        SetAsync(Manifest(Current.Version.Minor + 1, (type, property, value)));
+
+    private Task SetAsync(ClusterManifest manifest)
     {
-        Current = Manifest(Current.Version.Minor + 1, grains);
+        Current = manifest;
         var taken = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_lock)
         {
@@ -70,18 +77,19 @@ internal sealed class ScriptedManifests : IClusterManifestProvider
         }
     }
 
-    private static ClusterManifest Manifest(long version, params (GrainType Type, string? Property)[] grains)
+    private static ClusterManifest Manifest(long version, params (GrainType Type, string? Property, string Value)[] grains)
     {
-        var silo = new GrainManifest(grains.ToImmutableDictionary(static grain => grain.Type, static grain => PropertiesOf(grain.Property)),
+        var silo = new GrainManifest(grains.ToImmutableDictionary(static grain => grain.Type,
+            static grain => PropertiesOf(grain.Property, grain.Value)),
             ImmutableDictionary<GrainInterfaceType, GrainInterfaceProperties>.Empty);
         return new ClusterManifest(new MajorMinorVersion(1, version),
             ImmutableDictionary<SiloAddress, GrainManifest>.Empty.Add(SiloAddress.New(IPAddress.Loopback, 1_000, 1), silo));
     }
 
-    private static GrainProperties PropertiesOf(string? property)
+    private static GrainProperties PropertiesOf(string? property, string value)
     {
         var properties = ImmutableDictionary.Create<string, string>(StringComparer.Ordinal);
-        return new GrainProperties(property is null ? properties : properties.Add(property, "true"));
+        return new GrainProperties(property is null ? properties : properties.Add(property, value));
     }
 }
 

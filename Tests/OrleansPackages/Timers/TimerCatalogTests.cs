@@ -25,4 +25,26 @@ public sealed class TimerCatalogTests
         await manifests.SetAsync((Class, TimerProperties.KeyOf(Message)));
         Assert.Null(catalog.MissingFor(Class, Message));
     }
+
+    [Theory]
+    [InlineData("Integer", "1f", true)]
+    [InlineData("Integer", "order-7", false)]
+    [InlineData("Integer", "1f+x", false)]
+    [InlineData("IntegerCompound", "1f+x", true)]
+    [InlineData("IntegerCompound", "x+1f", false)]
+    [InlineData("Guid", "0f8fad5bd9cb469fa16570867728950e", true)]
+    [InlineData("Guid", "order-7", false)]
+    [InlineData("GuidCompound", "0f8fad5bd9cb469fa16570867728950e+x", true)]
+    [InlineData("GuidCompound", "order-7", false)]
+    [InlineData("Text", "order-7", true)]
+    [InlineData("Later", "order-7", true)]
+    public async Task Key_is_one_of_the_kind_that_the_class_has(string kind, string key, bool isOne)
+    {
+        var manifests = new ScriptedManifests();
+        var catalog = new TimerCatalog(manifests, TimeProvider.System);
+        var grain = GrainId.Create(Class, key);
+        Assert.Null(catalog.WhyNoKey(grain));
+        await manifests.SetWithAsync(Class, TimerProperties.KeyKind, kind);
+        Assert.Equal(isOne, catalog.WhyNoKey(grain) is null);
+    }
 }

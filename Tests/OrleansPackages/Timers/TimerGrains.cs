@@ -35,7 +35,7 @@ internal static class TimerScript
     public static async Task ReceiveAsync(Grain grain, int number, FiredTimer timer, CancellationToken cancellationToken)
     {
         var call = new Firing(number, timer, grain, DateTimeOffset.UtcNow, cancellationToken);
-        var key = grain.GetPrimaryKeyString();
+        var key = grain is ITimedNumberGrain ? $"{grain.GetPrimaryKeyLong()}" : grain.GetPrimaryKeyString();
         if (s_scripts.TryGetValue(key, out var script))
             await script(call);
         s_received.GetOrAdd(key, _ => new()).Enqueue(call);
@@ -77,4 +77,19 @@ public sealed class TimedTallyGrain([PersistentState("timed", SharedStorage.Name
     }
 
     public Task<int[]> GetAsync() => Task.FromResult(tally.State.Numbers.ToArray());
+}
+
+public interface ITimedNumberGrain : IGrainWithIntegerKey;
+
+/// <summary>Asks for its key when it activates, which fails where that is no number.</summary>
+public sealed class TimedNumberGrain : Grain, ITimedNumberGrain, IDurableTimerHandler<Ping>
+{
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        _ = this.GetPrimaryKeyLong();
+        return Task.CompletedTask;
+    }
+
+    public Task HandleTimerAsync(Ping message, FiredTimer timer, CancellationToken cancellationToken) =>
+        TimerScript.ReceiveAsync(this, message.Number, timer, cancellationToken);
 }

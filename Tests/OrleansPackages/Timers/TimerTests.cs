@@ -232,6 +232,20 @@ public sealed class TimerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Timer_for_a_key_that_its_class_cannot_have_is_refused_and_its_record_is_dead_lettered_at_once()
+    {
+        var refused = await Assert.ThrowsAsync<ArgumentException>(() => Timers.ScheduleAsync(
+            _silo!.Client.GetGrain(GrainId.Create("timednumber", "no-number")), DateTimeOffset.UtcNow, new Ping(1)));
+        Assert.Contains("implements IGrainWithIntegerKey", refused.Message, StringComparison.Ordinal);
+        await Timers.ScheduleAsync(_silo!.Client.GetGrain<ITimedNumberGrain>(31), Soon(0), new Ping(2));
+        await ReceivedAsync("31", 2);
+        await SendAsync("timednumber/no-number", "test-ping", """{"number":3}""");
+        var letter = Assert.Single(await LettersAsync(1));
+        Assert.Equal("timednumber/no-number", letter.Key);
+        Assert.Contains("implements IGrainWithIntegerKey", letter.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Timers_and_messages_that_are_due_survive_a_restart_of_the_silo()
     {
         await _silo!.DisposeAsync();
