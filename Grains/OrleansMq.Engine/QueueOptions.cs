@@ -75,7 +75,7 @@ public sealed record QueueOptions
     /// <summary>The most bytes of the records that wait or are deferred, 0 to 10^15: those of their values. Null, the default, for no
     /// limit. Those that consumers hold do not count. Records leave until the others fit; a queue that refuses them does so once it has as
     /// many bytes, so it may have one record more. The bytes are counted by the partition's leader, which reads what waits once when it
-    /// begins to lead: until it has, the queue may have more. A batch that cannot be read counts as empty.</summary>
+    /// begins to lead: until it has, the queue may have more. A batch without its codec counts as empty.</summary>
     public long? MaxBytes { get; init; }
 
     /// <summary>What is done at <see cref="MaxLength"/>, <see cref="HasNoBacklog"/> or <see cref="MaxBytes"/>; by default the first records

@@ -10,11 +10,12 @@ internal static class AppendChecks
 {
     /// <summary>
     /// Checks a batch against the format and the topic's configuration. Its records are read: one that no reader can read would stop all
-    /// readers at its offset.
+    /// readers at its offset. Of compressed ones at least those that claim more records than bytes are read.
     /// </summary>
     /// <param name="batch">The batch.</param>
     /// <param name="config">The topic's configuration.</param>
-    /// <param name="codecs">The codecs of compressed batches. Where a codec is missing, its batches are accepted unread.</param>
+    /// <param name="codecs">The codecs of compressed batches. Where a codec is missing, its batches are accepted unread, unless they claim
+    /// more records than bytes.</param>
     /// <param name="verifyCompressed">Whether the records of compressed batches are read, too.</param>
     /// <param name="now">The time, in milliseconds since 1970.</param>
     /// <param name="allowance">Counts what is decompressed, unless null.</param>
@@ -41,9 +42,11 @@ internal static class AppendChecks
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
         if (config.CleanupCompact)
             return CheckKeys(batch.Span, codecs, allowance);
-        var isRead = header.Compression == CompressionType.None || (verifyCompressed && codecs.Has(header.Compression));
-        return isRead
-            && RecordBatches.ValidateRecords(batch.Span, codecs, allowance: allowance) is { Error: not RecordBatchError.BadCodec } bad
+        // Each offset that a batch takes costs its readers something, whether there is a record or not.
+        var isDense = RecordBatches.IsDense(header);
+        var isRead = isDense || header.Compression == CompressionType.None || (verifyCompressed && codecs.Has(header.Compression));
+        return isRead && RecordBatches.ValidateRecords(batch.Span, codecs, allowance: allowance) is { } bad
+            && (isDense || bad.Error != RecordBatchError.BadCodec)
             ? ProduceResult.Failed(bad.Error.ToErrorCode(), bad.Message)
             : null;
     }

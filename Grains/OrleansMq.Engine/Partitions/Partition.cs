@@ -46,6 +46,7 @@ internal sealed class Partition
     private volatile bool _awaitsConfig;
     private PartitionCursors? _cursors;
     private PartitionSchedules? _schedules;
+    private RareLine? _passedOver;
 
     private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
         PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
@@ -400,6 +401,10 @@ internal sealed class Partition
         Volatile.Read(ref _schedules)?.Signal();
         _replication.OnOffline(reason);
     }
+
+    /// <summary>Lines about offsets that queues pass over: a producer can append unreadable batches at will.</summary>
+    internal RareLine PassedOver =>
+        LazyInitializer.EnsureInitialized(ref _passedOver, () => new RareLine(Ports.EngineLog, Ports.Log.Time));
 
     /// <summary>Learns that records could not be read: the partition goes offline, unless the fault passes.</summary>
     internal void NoteUnreadable(Exception fault)

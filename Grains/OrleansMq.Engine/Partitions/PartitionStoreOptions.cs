@@ -53,8 +53,8 @@ public record PartitionStoreOptions
     /// Empty if it is not known: a replica that was not closed cleanly then rejoins by catching up.
     /// </summary>
     public Guid BootId { get; init; }
-    /// <summary>Whether the records of compressed batches are read when they are appended; those of uncompressed ones always are. Off,
-    /// since decompression takes several times as long as the append.</summary>
+    /// <summary>Whether the records of compressed batches are read when they are appended; those of uncompressed ones always are, and of
+    /// those that claim more records than bytes. Off, since decompression takes several times as long as the append.</summary>
     public bool VerifyCompressed { get; init; }
     /// <summary>The most queues of a partition: each takes memory and a part of the log.</summary>
     public int MaxQueuesPerPartition { get; init; } = 1_000;

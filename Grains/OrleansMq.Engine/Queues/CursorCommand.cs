@@ -58,7 +58,7 @@ internal sealed record NaturalsFound(long Number, long End, IReadOnlyList<Offset
 
 /// <summary>The size of a record.</summary>
 /// <param name="Offset">The record.</param>
-/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read.</param>
+/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read here.</param>
 internal readonly record struct RecordSize(long Offset, int Bytes);
 
 /// <summary>The answer to <see cref="ReadHeads"/>.</summary>
@@ -75,7 +75,7 @@ internal sealed record HeadsRead(long Number, long End, IReadOnlyList<RecordHead
 /// <param name="Priority">Its level; higher ones come first. Those beyond <see cref="CursorConfiguration.PriorityLevels"/> count as the
 /// highest.</param>
 /// <param name="IsFiltered">Whether <see cref="CursorConfiguration.Filter"/> does not match it.</param>
-/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read.</param>
+/// <param name="Bytes">The bytes of its value; 0 where its batch cannot be read here.</param>
 internal readonly record struct RecordHead(long Offset, long ExpiresAt = long.MaxValue, long DeliverAt = 0, int Priority = 0,
     bool IsFiltered = false, int Bytes = 0);
 

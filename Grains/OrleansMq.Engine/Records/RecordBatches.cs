@@ -94,6 +94,19 @@ internal static class RecordBatches
         }
     }
 
+    /// <summary>
+    /// Whether a compressed batch claims more records than its payload has bytes. The offset delta of a record is a new number, so each
+    /// takes a codec's work: only zstd gets beyond, with ten thousands of records that are the same otherwise, and then by little. The
+    /// claims of other batches are thus bounded by their bytes, without decompressing them.
+    /// </summary>
+    public static bool IsDense(in RecordBatchHeader header) =>
+        header.Compression != CompressionType.None && header.RecordCount > header.SizeInBytes - RecordBatchHeader.Size;
+
+    /// <summary>Whether a batch has the bytes that its CRC was computed for.</summary>
+    /// <param name="batch">The batch; bytes after it are ignored.</param>
+    public static bool IsIntact(ReadOnlySpan<byte> batch) => ValidateFrame(batch, out var header) is null
+        && Crc32C.Compute(batch[RecordBatchHeader.CrcStart..header.SizeInBytes]) == header.Crc;
+
     /// <summary>Maps a fault to the protocol's error code.</summary>
     public static ErrorCode ToErrorCode(this RecordBatchError error) => error switch
     {

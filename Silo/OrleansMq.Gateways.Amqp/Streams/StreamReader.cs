@@ -8,7 +8,8 @@ namespace OrleansMq.Gateways.Amqp.Streams;
 
 /// <summary>
 /// A reader of a stream: an offset. What it fetched and did not hand out yet stays in memory only while that is little; else it is fetched
-/// again. Where the log begins later than it reads, it goes on at the log's start. A batch that cannot be read is passed over, and logged.
+/// again. Where the log begins later than it reads, it goes on at the log's start. A batch that cannot be read is passed over, and
+/// logged, in one line a minute for each stream.
 /// </summary>
 /// <param name="source">The partition.</param>
 /// <param name="filter">What it wants; null for all.</param>
@@ -119,7 +120,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
         catch (Exception unreadable) when (unreadable is RecordBatchException or CodecUnavailableException)
         {
             var next = unreadable is RecordBatchException { NextOffset: > 0 } batch ? batch.NextOffset : NextOffset(_position);
-            source.Log.Write(EngineLogLevel.Warning, $"A consumer of '{source.Partition}' passes over the offsets {_position} to "
+            source.PassedOver.Write(EngineLogLevel.Warning, $"A consumer of '{source.Partition}' passes over the offsets {_position} to "
                 + $"{next - 1}, which cannot be read: {unreadable.Message}");
             _position = Math.Max(_position + 1, next);
             Release();

@@ -18,6 +18,9 @@ internal sealed record StreamSource(IBroker Broker, TopicPartition Partition, st
     private const int MaxAttempts = 50;
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Lines about offsets that readers pass over: a producer can append unreadable batches at will.</summary>
+    public RareLine PassedOver { get; } = new(Log, Time);
+
     /// <summary>Finds an offset; -1: no record is so late.</summary>
     /// <exception cref="QueueGoneException">The topic is deleted.</exception>
     /// <exception cref="BrokerException">It cannot be found.</exception>

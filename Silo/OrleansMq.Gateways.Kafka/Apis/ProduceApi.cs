@@ -39,8 +39,8 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         {
             foreach (var partition in topic.Partitions)
             {
-                if (IsCompressed(partition.Records.Span)
-                    && services.Partitions.Decompresses(topic.Name, topic.TopicId, partition.Index))
+                if (IsCompressed(partition.Records.Span) && (RecordBatches.IsDense(RecordBatchHeader.Read(partition.Records.Span))
+                    || services.Partitions.Decompresses(topic.Name, topic.TopicId, partition.Index)))
                     return false;
             }
         }

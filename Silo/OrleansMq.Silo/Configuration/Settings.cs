@@ -177,7 +177,8 @@ internal static class Settings
             (s, text) => TryNumber(text, 1, 10_000_000, out var n) ? s with { MaxGroups = (int)n } : null),
         new("verifyCompressed", "true|false", "true or false",
             "Decompress compressed batches when they are appended, and refuse those that no reader could read. It takes several times as "
-            + "long as the append. Uncompressed ones, and those of compacted topics, are always checked. Default: false.",
+            + "long as the append. Uncompressed ones, those of compacted topics, and those that claim more records than bytes, are always "
+            + "checked. Default: false.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyCompressed = verify } : null),
         new("verifyOnRead", "true|false", "true or false",
             "Check the CRC of batches when they are read from disk, except for batches in "

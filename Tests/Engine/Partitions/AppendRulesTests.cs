@@ -140,6 +140,56 @@ public sealed class AppendRulesTests
         }
     }
 
+    [Theory]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    [InlineData(CompressionType.Lz4)]
+    [InlineData(CompressionType.Zstd)]
+    public async Task Compressed_batch_that_claims_more_records_than_bytes_is_refused_unless_it_has_them(CompressionType codec)
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        foreach (var count in new[] { 1_000, 30_000_000 })
+        {
+            var claimed = await rig.Partition.AppendAsync(Claim(Packed(codec, rig.Clock.Now, 3), count), Acks.All);
+            Assert.Equal((ErrorCode.InvalidRecord, $"Record count is {count}; there are 3."), (claimed.Error, claimed.Message));
+            Assert.Equal(ErrorCode.CorruptMessage,
+                (await rig.Partition.AppendAsync(Claim(Packed(codec, rig.Clock.Now, 3), count, 0xFF), Acks.All)).Error);
+        }
+        Assert.Equal((0L, 0L), (rig.Partition.LogEndOffset, rig.Partition.SizeInBytes));
+        // Ten thousands of records that differ in their offset delta alone. Zstd packs those into fewer bytes than there are records.
+        var many = Packed(codec, rig.Clock.Now, 50_000);
+        Assert.Equal(codec == CompressionType.Zstd, RecordBatches.IsDense(RecordBatchHeader.Read(many)));
+        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(many, Acks.All)).Error);
+        Assert.Equal(50_000, rig.Partition.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task Batch_with_more_records_than_bytes_is_refused_where_its_codec_is_missing()
+    {
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = CompressionCodecs.Empty });
+        var many = Packed(CompressionType.Zstd, rig.Clock.Now, 50_000);
+        Assert.Equal(ErrorCode.UnsupportedCompressionType, (await rig.Partition.AppendAsync(many, Acks.All)).Error);
+        Assert.Contains($"{PartitionRig.Name} refused", Assert.Single(rig.Lines.Of(EngineLogLevel.Error)), StringComparison.Ordinal);
+    }
+
+    private static byte[] Packed(CompressionType codec, long now, int records)
+    {
+        using var builder = new RecordBatchBuilder(codec, StandardCodecs.All);
+        for (var i = 0; i < records; i++)
+            builder.Add(now, default, false, "0123456789"u8, true);
+        return builder.Build().ToArray();
+    }
+
+    private static byte[] Claim(byte[] batch, int records, byte? payload = null)
+    {
+        BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(23), records - 1);
+        BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(57), records);
+        if (payload is { } value)
+            batch.AsSpan(RecordBatchHeader.Size).Fill(value);
+        RecordBatches.Seal(batch);
+        return batch;
+    }
+
     // Each has a correct header and CRC.
     [Fact]
     public async Task Codec_without_its_library_is_named_at_the_start_and_in_one_line_for_many_refused_batches()

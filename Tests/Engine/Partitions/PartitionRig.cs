@@ -90,6 +90,10 @@ internal sealed class PartitionRig : IAsyncDisposable
     /// <summary>Appends one batch with these values.</summary>
     public async Task<ProduceResult> AppendAsync(params string[] values) => await Partition.AppendAsync(Batch(Clock.Now, values), Acks.All);
 
+    /// <summary>Appends a batch that nothing checks, as earlier versions have appended it.</summary>
+    public async Task AppendUncheckedAsync(byte[] batch) => Assert.Equal(ErrorCode.None,
+        (await Partition.Appends.AppendControlAsync(batch, new UncheckedAppend(Partition.Replication.Leadership!.Epoch))).Error);
+
     public async Task<long> AppendManyAsync(int batches, int bytes = 100)
     {
         for (var i = 0; i < batches; i++)
@@ -141,6 +145,13 @@ internal sealed class PartitionRig : IAsyncDisposable
         one[0] ^= 0x40;
         file.Write(one, position);
         file.Flush();
+    }
+
+    private sealed record UncheckedAppend(int Epoch) : IControlAppend
+    {
+        public void OnWritten(long offset)
+        {
+        }
     }
 
     public void Truncate(string name, long length)

@@ -219,16 +219,36 @@ public sealed class CursorReadsTests
     }
 
     [Fact]
-    public async Task Batch_that_says_more_records_than_it_has_is_read_ahead_within_the_bound()
+    public async Task Batch_without_its_codec_is_read_ahead_within_the_bound_whatever_it_claims()
     {
-        await using var rig = await PartitionRig.StartAsync();
-        Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(Garbage(int.MaxValue), Acks.All)).Error);
-        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(Garbage(1_000_000), Acks.All)).Error);
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = CompressionCodecs.Empty });
+        await rig.AppendUncheckedAsync(Garbage(1_000_000));
         var keys = RecordKeys.Read(rig.Partition, 0, 100, out var end);
         Assert.Equal((100, 100L), (keys.Count, end));
         Assert.Equal((long?)null, keys[^1].Key);
         Assert.Equal(100, RecordHeads.Read(rig.Partition, 999_950, 100, 0, null, out end).Count + 50);
         Assert.Equal(1_000_000, end);
+    }
+
+    [Fact]
+    public async Task Batch_that_no_broker_can_read_has_no_records()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(Garbage(int.MaxValue), Acks.All)).Error);
+        await rig.AppendUncheckedAsync(Garbage(1_000_000));
+        await rig.AppendAsync("after");
+        Assert.Equal(1_000_000, Assert.Single(RecordKeys.Read(rig.Partition, 10, 100, out var end)).Offset);
+        Assert.Equal(1_000_001, end);
+        Assert.Equal(1_000_000, Assert.Single(RecordHeads.Read(rig.Partition, 0, 100, 0, null, out end)).Offset);
+        Assert.Equal(1_000_001, end);
+        var sizes = new List<RecordSize>();
+        var range = new OffsetRange(5, 1_000_000);
+        Assert.Equal([new OffsetRange(5, 999_999)],
+            NaturalOffsets.Find(rig.Partition, range, long.MaxValue, default, out _, sizes));
+        Assert.Equal(1_000_000, Assert.Single(sizes).Offset);
+        // One line a minute, whatever reads it.
+        Assert.Contains("offsets 10 to 999999, which no broker can read", Assert.Single(rig.Lines.Of(Diagnostics.EngineLogLevel.Warning)),
+            StringComparison.Ordinal);
     }
 
     // A compressed batch, whose records the broker does not read when it is appended.

@@ -1,4 +1,5 @@
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Partitions.Cursors;
 using OrleansMq.Queues;
@@ -58,6 +59,111 @@ public sealed class UnreadableDeliveriesTests
         Assert.Equal(0, packed.Records[0].Counts.Failures);
     }
 
+    public static TheoryData<string> Orders => ["log", "key", "priority", "expiry"];
+
+    [Theory]
+    [MemberData(nameof(Orders))]
+    public async Task Batch_that_no_broker_can_read_is_passed_over_at_once_whatever_number_of_records_it_claims(string order)
+    {
+        const int claimed = 1_000_000;
+        await using var rig = await PartitionRig.StartAsync();
+        var configuration = order switch
+        {
+            "key" => Limited with { IsOrderedByKey = true },
+            "priority" => Limited with { PriorityLevels = 3 },
+            "expiry" => Limited with { TimeToLiveMs = 1_000_000_000 },
+            _ => Limited,
+        };
+        var incarnation = await rig.BeginCursorAsync(configuration);
+        await rig.AppendAsync("one");
+        var first = rig.Partition.LogEndOffset;
+        await rig.AppendUncheckedAsync(Claiming(claimed));
+        await rig.AppendAsync("two");
+        var end = rig.Partition.LogEndOffset;
+        foreach (var prefetch in new[] { 0, 10 })
+        {
+            if (prefetch > 0)
+                await rig.Partition.Cursors.ResetAsync("c", Guid.NewGuid(), 0, incarnation).WaitAsync(PartitionCursorsActions.Patience);
+            var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = prefetch });
+            for (var settled = 0; settled < 2;)
+            {
+                using var some = await consumer.ReceiveSomeAsync(10);
+                Assert.Equal(settled == 0 ? "one" : "two", some.Records[0].Text());
+                settled += some.Records.Count;
+                Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(some));
+            }
+            using (var none = await consumer.ReceiveAsync(10, TimeSpan.Zero))
+                Assert.Null(none);
+            await rig.WaitUntilIdleAsync();
+            await consumer.DetachAsync(isFailure: false);
+        }
+        Assert.Equal(0, rig.StateOf().Total(SettlementCause.DeliveryLimit));
+        Assert.True(await rig.Partition.Cursors.AskAsync(static term => term.Find("c")!.Cursor.Needed) >= end);
+        // A few settlements, and not one a record.
+        Assert.InRange(rig.Partition.LogEndOffset - end, 1, 40);
+        Assert.Contains($"offsets {first} to {first + claimed - 1}, which no broker can read",
+            Assert.Single(rig.Lines.Of(Diagnostics.EngineLogLevel.Warning)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Records_before_the_fault_of_a_batch_are_received_and_a_line_a_minute_names_passed_offsets()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.BeginCursorAsync(Limited);
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        for (var round = 0; round < 3; round++)
+        {
+            if (round == 2)
+                rig.Clock.Advance(Diagnostics.RareLine.Interval);
+            await rig.AppendUncheckedAsync(Claiming(1_000, "a", "b"));
+            await rig.AppendAsync("c");
+            var texts = new List<string>();
+            while (texts.Count < 3)
+            {
+                using var some = await consumer.ReceiveSomeAsync(0);
+                texts.AddRange(some.Records.Select(PartitionCursorsActions.Text));
+                Assert.Equal(CursorOutcome.Done, await consumer.SettleAllAsync(some));
+            }
+            Assert.Equal(["a", "b", "c"], texts);
+        }
+        var lines = rig.Lines.Of(Diagnostics.EngineLogLevel.Warning);
+        Assert.Equal(2, lines.Count);
+        Assert.Contains("1 more such lines were left out", lines[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Peek_passes_over_a_batch_that_no_broker_can_read_in_one_step()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        await queues.CreateAsync(new NewQueue("q"), default);
+        await rig.AppendUncheckedAsync(Claiming(30_000_000));
+        await rig.AppendAsync("two");
+        var peeked = await queues.PeekAsync("q", 10, default).WaitAsync(PartitionCursorsActions.Patience);
+        Assert.Equal("two", Encoding.UTF8.GetString(Assert.Single(peeked).Value!.Value.Span));
+    }
+
+    [Fact]
+    public async Task Batch_that_the_disk_has_damaged_comes_back_as_failed_and_is_not_passed_over()
+    {
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { VerifyOnRead = false });
+        await rig.BeginCursorAsync(Limited with { MaxDeliveries = 0 });
+        await AppendPackedAsync(rig, "packed");
+        var log = Assert.Single(rig.FilesOf(".log"));
+        var damaged = rig.LengthOf(log) - 1;
+        rig.Flip(log, damaged);
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        var receiving = consumer.ReceiveAsync(0, TimeSpan.FromHours(1));
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        Assert.Equal(ErrorCode.CorruptMessage, (await Assert.ThrowsAsync<BrokerException>(() => receiving)).Code);
+        rig.Flip(log, damaged);
+        receiving = consumer.ReceiveAsync(0, TimeSpan.FromHours(1));
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        using var packed = await receiving;
+        Assert.Equal("packed", Assert.Single(packed!.Records).Text());
+        Assert.Equal(1, packed.Records[0].Counts.Failures);
+    }
+
     [Fact]
     public async Task Dead_letter_without_its_codec_waits_and_the_log_names_offset_codec_and_fix()
     {
@@ -100,6 +206,21 @@ public sealed class UnreadableDeliveriesTests
             sizes.Add(some.Records.Count);
         }
         Assert.Equal([3, 3, 3], sizes);
+    }
+
+    private static byte[] Claiming(int records, params string[] values)
+    {
+        using var builder = new RecordBatchBuilder(CompressionType.Zstd, StandardCodecs.All);
+        foreach (var value in values)
+            builder.Add(1_000, default, false, Encoding.UTF8.GetBytes(value), true);
+        if (values.Length == 0)
+            builder.Add(1_000, default, false, "x"u8, true);
+        var batch = builder.Build().ToArray();
+        (RecordBatchHeader.Read(batch) with { RecordCount = records, LastOffsetDelta = records - 1 }).WriteTo(batch);
+        if (values.Length == 0)
+            batch.AsSpan(RecordBatchHeader.Size).Fill(7);
+        RecordBatches.Seal(batch);
+        return batch;
     }
 
     private static async Task AppendPackedAsync(PartitionRig rig, params string[] values)

@@ -86,6 +86,13 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     /// <summary>Whether the last request holds back later ones of its connection.</summary>
     public bool HoldsBack { get; private set; }
 
+    /// <summary>Whether a request may be served by a thread that must not wait.</summary>
+    public bool IsQuick(byte[] frame)
+    {
+        var request = ApiTable.Decode(frame);
+        return request.Api!.IsQuick(_services, request.Body!);
+    }
+
     /// <summary>Answers a request, without the length prefix. Returns null if the request wants no answer.</summary>
     public async Task<byte[]?> AnswerAsync(byte[] frame, int throttle = 0)
     {

@@ -73,8 +73,9 @@ internal sealed partial class CursorAttachment
     /// <param name="cancellationToken">Ends the wait; a record that arrives then is released.</param>
     /// <returns>Null when the time is over.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>: it has ended; attach again.
-    /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>: the next records cannot be read. They
-    /// come back after 10 seconds, a damaged batch's as failed. Those around them are received.
+    /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>: the next records cannot be read here.
+    /// They come back after 10 seconds, a damaged batch's as failed. Those around them are received. A batch that no broker can read is
+    /// passed over.
     /// <see cref="ErrorCode.KafkaStorageError"/>: the disk failed; all come back, and none failed.</exception>
     public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken = default)
     {
@@ -108,7 +109,7 @@ internal sealed partial class CursorAttachment
             received.Dispose();
             if (received is { Fault: { } fault, Records.Count: 0, Rest: null })
                 throw Unreadable(fault);
-            if (received is not { Fault: null, Records.Count: 0, Rest: not null })
+            if (received is not { Fault: null, PassedOver: null, Records.Count: 0, Rest: not null })
                 continue;
             // Another batch is decompressed at the moment.
             if (_owner.Time.GetElapsedTime(started) >= maxWait)

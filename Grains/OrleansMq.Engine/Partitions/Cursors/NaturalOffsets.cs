@@ -4,14 +4,14 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
 
-/// <summary>Finds the offsets that have no record: control batches, aborted transactions, and what compaction or retention removed. And the
-/// sizes of the other ones.</summary>
+/// <summary>Finds the offsets that have no record: control batches, aborted transactions, what compaction or retention removed, and batches
+/// that no broker can read. And the sizes of the other ones.</summary>
 internal static class NaturalOffsets
 {
     private const int MostBytes = 256 << 10;
 
-    /// <summary>Returns the offsets of a range without a record, joined where they are neighbours. A batch that cannot be read has all its
-    /// records.</summary>
+    /// <summary>Returns the offsets of a range without a record, joined where they are neighbours. A batch that cannot be read here, or
+    /// that need not be read, has all its records.</summary>
     /// <param name="partition">The partition.</param>
     /// <param name="range">The range; it ends below the high watermark.</param>
     /// <param name="cancellationToken">Ends the search.</param>
@@ -51,7 +51,7 @@ internal static class NaturalOffsets
                 var header = RecordBatchHeader.Read(batches.Span);
                 if (aborted.Has(header))
                     header = header with { RecordCount = 0 };
-                Take(batches[..header.SizeInBytes], header, partition.Ports.Log.Codecs, ref next, end, found, sizes);
+                Take(partition, batches[..header.SizeInBytes], header, ref next, end, found, sizes);
                 batches = batches[header.SizeInBytes..];
             }
         }
@@ -59,7 +59,7 @@ internal static class NaturalOffsets
         return found;
     }
 
-    private static void Take(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, ref long next, long end,
+    private static void Take(Partition partition, ReadOnlyMemory<byte> batch, in RecordBatchHeader header, ref long next, long end,
         List<OffsetRange> found, List<RecordSize>? sizes)
     {
         Add(found, next, Math.Min(header.BaseOffset, end));
@@ -67,14 +67,14 @@ internal static class NaturalOffsets
         if (header.IsControl || header.RecordCount == 0)
             Add(found, next, Math.Min(header.NextOffset, end));
         else if (header.RecordCount <= header.LastOffsetDelta || sizes is not null)
-            TakeRecords(batch, header, codecs, next, end, found, sizes);
+            TakeRecords(partition, batch, header, next, end, found, sizes);
         next = Math.Max(next, header.NextOffset);
     }
 
-    private static void TakeRecords(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, CompressionCodecs codecs, long next, long end,
+    private static void TakeRecords(Partition partition, ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long next, long end,
         List<OffsetRange> found, List<RecordSize>? sizes)
     {
-        using var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
+        using var reader = new RecordReader(batch, partition.Ports.Log.Codecs, verifyCrc: false, takesTurns: true);
         try
         {
             while (reader.MoveNext() && next < end)
@@ -89,7 +89,9 @@ internal static class NaturalOffsets
         }
         catch (Exception fault) when (fault is RecordBatchException { Error: not RecordBatchError.Busy } or CodecUnavailableException)
         {
-            // Its delivery fails, and tells.
+            // The delivery of other ones fails, and tells.
+            if (UnreadableBatches.TryPassOver(partition, batch.Span, new OffsetRange(next, header.LastOffset), fault))
+                Add(found, next, Math.Min(header.NextOffset, end));
         }
     }
 

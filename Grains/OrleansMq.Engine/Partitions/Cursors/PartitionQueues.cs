@@ -180,12 +180,12 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
                 throw CursorAttachment.Unreadable(fault);
             if (records.Count > 0 && (read.Fault is not null || read.Rest is not null || records.Count == maxRecords))
                 return records;
-            from = read.Rest?.Records[0].Offset ?? from;
+            from = Math.Max(read.Rest?.Records[0].Offset ?? from, (read.PassedOver?.Last ?? -1) + 1);
             if ((read.Rest is not null || filter is not null) && cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
                 return records.Count > 0 ? records : throw new BrokerException(ErrorCode.RequestTimedOut, filter is null
                     ? "Other reads decompress large batches, one at a time. Retry."
                     : $"The filter of queue '{name}' matches none of its records below offset {from}. Consumers pass over them for good.");
-            if (read.Rest is null || read.Records.Count > 0)
+            if (read.Rest is null || read.Records.Count > 0 || read.PassedOver is not null)
                 continue;
             // Another batch is decompressed at the moment.
             await Task.Delay(PartitionCursors.RetryInterval, cursors.Time, cancellationToken).ConfigureAwait(false);

@@ -51,7 +51,11 @@ internal sealed class ReceivedRecords : IDisposable
     /// one is at the moment; null: none.</summary>
     public Deliver? Rest { get; private set; }
 
-    /// <summary>The records of a batch that cannot be read; null: none. Nothing behind it was read.</summary>
+    /// <summary>The offsets from a record on whose batch no broker can read; null: there is no such batch. Nothing behind it was
+    /// read.</summary>
+    public OffsetRange? PassedOver { get; private set; }
+
+    /// <summary>The records of a batch that cannot be read here, or not now; null: none. Nothing behind it was read.</summary>
     public Deliver? Unreadable { get; private set; }
 
     /// <summary>Why it cannot be read: a <see cref="RecordBatchException"/> or a <see cref="CodecUnavailableException"/>.</summary>
@@ -68,11 +72,11 @@ internal sealed class ReceivedRecords : IDisposable
         _memory.Clear();
     }
 
-    /// <summary>Reads what was delivered, up to a batch that cannot be read.</summary>
+    /// <summary>Reads what was delivered, up to and with a batch that cannot be read.</summary>
     /// <param name="partition">The partition.</param>
     /// <param name="delivery">The delivery; all its offsets are below the high watermark.</param>
-    /// <param name="naturals">Receives the offsets without a record: control batches, aborted transactions, and what compaction or
-    /// retention removed.</param>
+    /// <param name="naturals">Receives the offsets without a record: control batches, aborted transactions, what compaction or retention
+    /// removed, and what is passed over.</param>
     /// <param name="bounds">Bounds of memory.</param>
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="RecordBatchException">A batch has no header.</exception>
@@ -121,9 +125,8 @@ internal sealed class ReceivedRecords : IDisposable
                 _memory.Add(read);
                 _batchBytes += read.Memory.Length;
                 bytesPerOffset = Math.Max(1, read.Memory.Length / Math.Max(1, read.NextOffset - from)) * Reserve;
-                TakeBatches(read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, partition.Ports.Log.Codecs, aborted,
-                    naturals);
-                if (_isFull || Fault is not null)
+                TakeBatches(partition, read.Memory, CollectionsMarshal.AsSpan(wanted)[..end], ref next, aborted, naturals);
+                if (_isFull || Fault is not null || PassedOver is not null)
                     return next;
             }
         }
@@ -144,7 +147,7 @@ internal sealed class ReceivedRecords : IDisposable
     private bool IsFull => _isFull || (_batchBytes >= _bounds.Bytes && HasSome);
 
     // The wanted offsets rise from the next one on.
-    private void TakeBatches(ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next, CompressionCodecs codecs,
+    private void TakeBatches(Partition partition, ReadOnlyMemory<byte> batches, ReadOnlySpan<DeliveredRecord> wanted, ref int next,
         AbortedRecords aborted, List<OffsetRange> naturals)
     {
         while (!batches.IsEmpty && next < wanted.Length && !IsFull)
@@ -153,7 +156,7 @@ internal sealed class ReceivedRecords : IDisposable
             var batch = batches[..header.SizeInBytes];
             batches = batches[header.SizeInBytes..];
             if (!header.IsControl && header.LastOffset >= wanted[next].Offset && header.RecordCount > 0 && !aborted.Has(header)
-                && !TryTakeRecords(batch, header, wanted, ref next, codecs, naturals))
+                && !TryTakeRecords(partition, batch, header, wanted, ref next, naturals))
                 return;
             // What is left up to the batch's end has no record.
             for (; next < wanted.Length && wanted[next].Offset <= header.LastOffset; next++)
@@ -162,12 +165,12 @@ internal sealed class ReceivedRecords : IDisposable
     }
 
     // Returns false if the batch was not read to its end.
-    private bool TryTakeRecords(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, ReadOnlySpan<DeliveredRecord> wanted,
-        ref int next, CompressionCodecs codecs, List<OffsetRange> naturals)
+    private bool TryTakeRecords(Partition partition, ReadOnlyMemory<byte> batch, in RecordBatchHeader header,
+        ReadOnlySpan<DeliveredRecord> wanted, ref int next, List<OffsetRange> naturals)
     {
         try
         {
-            return TryTakeRecords(batch, wanted, ref next, codecs, naturals);
+            return TryTakeRecords(batch, wanted, ref next, partition.Ports.Log.Codecs, naturals);
         }
         catch (RecordBatchException busy) when (busy.Error == RecordBatchError.Busy)
         {
@@ -175,9 +178,16 @@ internal sealed class ReceivedRecords : IDisposable
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
         {
-            (Fault, _unreadable) = (fault, []);
+            var offsets = new OffsetRange(wanted[next].Offset, header.LastOffset);
+            if (UnreadableBatches.TryPassOver(partition, batch.Span, offsets, fault))
+            {
+                PassedOver = offsets;
+                naturals.Add(offsets);
+            }
+            else
+                (Fault, _unreadable) = (fault, []);
             for (; next < wanted.Length && wanted[next].Offset <= header.LastOffset; next++)
-                _unreadable.Add(wanted[next]);
+                _unreadable?.Add(wanted[next]);
         }
         return false;
     }

@@ -1,3 +1,4 @@
+using OrleansMq.Queues;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions.Cursors;
@@ -21,7 +22,8 @@ internal static class RecordScan
     /// <param name="from">The first offset.</param>
     /// <param name="most">The most records.</param>
     /// <param name="read">Takes what is wanted of a record.</param>
-    /// <param name="readNothing">Stands for a record, given by its offset, whose batch cannot be read. Its delivery fails.</param>
+    /// <param name="readNothing">Stands for a record, given by its offset, whose batch cannot be read here, or not now. Its delivery fails.
+    /// A batch that no broker can read has no records.</param>
     /// <param name="end">The records below it are read.</param>
     /// <exception cref="IOException">The disk failed.</exception>
     /// <exception cref="RecordBatchException"><see cref="RecordBatchError.Busy"/>: another batch is decompressed at the moment.</exception>
@@ -74,6 +76,8 @@ internal static class RecordScan
         }
         catch (Exception fault) when (fault is RecordBatchException { Error: not RecordBatchError.Busy } or CodecUnavailableException)
         {
+            if (UnreadableBatches.TryPassOver(partition, batch.Span, new OffsetRange(end, header.LastOffset), fault))
+                return true;
             // As many as it says, which may be more than any batch has.
             for (; end <= header.LastOffset; end++)
             {
