@@ -49,7 +49,7 @@ public sealed record OrleansMqStreamOptions
     /// 10,000. Each reads its partition and holds up to 512 KiB of it. Further ones take their turn; their events wait.</summary>
     public int MaxReplays { get; init; } = 64;
 
-    /// <summary>How long a event waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365;
+    /// <summary>How long an event waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365;
     /// null: for ever. After it the event is dead-lettered with the cause. Its age and the waits between its deliveries are both that
     /// long then. So no event ends at its first delivery, and a restart of silos begins nothing anew.</summary>
     public TimeSpan? UnreachableTimeout { get; init; } = DeliveryOptions.DefaultUnreachableTimeout;

@@ -40,10 +40,14 @@ internal sealed class GzipCodec : ICompressionCodec
                 while ((read = gzip.Read(bound.NextSpan())) > 0)
                     bound.Advance(read);
             }
-            // zlib's own failures are IOExceptions of a type that is not public.
-            catch (Exception exception) when (exception is InvalidDataException or IOException)
+            catch (InvalidDataException exception)
             {
                 throw new RecordBatchException(RecordBatchError.BadCompression, $"The records are not a gzip stream: {exception.Message}");
+            }
+            // zlib's own failures, such as a lack of memory, are of a type that is not public. They say nothing of the bytes.
+            catch (IOException exception)
+            {
+                throw new RecordBatchException(RecordBatchError.Unknown, $"zlib cannot decompress the records: {exception.Message}");
             }
         }
         // .NET treats the end of the bytes as the end of the stream. So check the trailer, whose last field is the length. Clients write a

@@ -58,8 +58,7 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
             fixed (byte* from = source, to = span)
                 hint = Lz4Native.Functions.Decompress(context.Pointer, to, &written, from, &read, null);
             if (Lz4Native.Functions.IsError(hint) != 0)
-                throw new RecordBatchException(RecordBatchError.BadCompression,
-                    $"The records are not an lz4 frame: {Lz4Native.ErrorName(hint)}.");
+                throw Failed(hint);
             frameEnded = hint == 0;
             if (read == 0 && written == 0 && !frameEnded)
                 throw new RecordBatchException(RecordBatchError.BadCompression, $"The lz4 frame ends {hint} bytes too early.");
@@ -67,6 +66,10 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
             source = source[(int)read..];
         }
     }
+
+    internal static RecordBatchException Failed(nuint result) => 0 - result == Lz4Native.AllocationFailed
+        ? new(RecordBatchError.Busy, "lz4 has no memory to decompress the records now. Retry.")
+        : new(RecordBatchError.BadCompression, $"The records are not an lz4 frame: {Lz4Native.ErrorName(result)}.");
 
     private sealed class DecompressionContext : SafeHandle
     {

@@ -30,6 +30,9 @@ internal sealed unsafe class Lz4Native
     /// <summary><c>LZ4F_VERSION</c>.</summary>
     public const uint FrameVersion = 100;
 
+    /// <summary><c>LZ4F_ERROR_allocation_failed</c>; a result is the negative of its error.</summary>
+    public const int AllocationFailed = 9;
+
     private static readonly NativeCodecLibrary Library = new(CompressionType.Lz4,
         OperatingSystem.IsWindows() ? ["lz4.dll", "liblz4.dll"]
             : OperatingSystem.IsMacOS()

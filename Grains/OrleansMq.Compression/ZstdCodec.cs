@@ -84,8 +84,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         fixed (byte* from = source, to = span)
             length = ZstdNative.Functions.DecompressDCtx(context.Pointer, to, (nuint)span.Length, from, (nuint)source.Length);
         if (ZstdNative.Functions.IsError(length) != 0)
-            throw new RecordBatchException(RecordBatchError.BadCompression,
-                $"The records are not a zstd frame: {ZstdNative.ErrorName(length)}.");
+            throw Failed(length);
         destination.Write(span[..(int)length]);
     }
 
@@ -110,8 +109,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
                 hint = ZstdNative.Functions.DecompressStream(context.Pointer, &output, &input);
             }
             if (ZstdNative.Functions.IsError(hint) != 0)
-                throw new RecordBatchException(RecordBatchError.BadCompression,
-                    $"The records are not a zstd frame: {ZstdNative.ErrorName(hint)}.");
+                throw Failed(hint);
             frameBegins = frameEnded = hint == 0;
             if (input.Position == 0 && output.Position == 0 && !frameEnded)
                 throw new RecordBatchException(RecordBatchError.BadCompression, "The zstd frame ends too early.");
@@ -119,6 +117,15 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
             source = source[(int)input.Position..];
         }
     }
+
+    // A frame after the first may demand a large window, too.
+    internal static RecordBatchException Failed(nuint result) => (0 - result) switch
+    {
+        ZstdNative.MemoryAllocation => new(RecordBatchError.Busy, "zstd has no memory to decompress the records now. Retry."),
+        ZstdNative.WindowTooLarge => new(RecordBatchError.TooLong, $"A zstd frame after the first demands a window above "
+            + $"{1 << FreeWindowLog} bytes. Compress the records into one frame."),
+        _ => new(RecordBatchError.BadCompression, $"The records are not a zstd frame: {ZstdNative.ErrorName(result)}."),
+    };
 
     private sealed class CompressionContext : SafeHandle
     {

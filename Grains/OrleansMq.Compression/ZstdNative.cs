@@ -22,6 +22,12 @@ internal sealed unsafe class ZstdNative
     /// <summary><c>ZSTD_d_windowLogMax</c>: frames that demand a larger window are refused.</summary>
     public const int WindowLogMax = 100;
 
+    /// <summary><c>ZSTD_error_frameParameter_windowTooLarge</c>; a result is the negative of its error.</summary>
+    public const int WindowTooLarge = 16;
+
+    /// <summary><c>ZSTD_error_memory_allocation</c>.</summary>
+    public const int MemoryAllocation = 64;
+
     private static readonly NativeCodecLibrary Library = new(CompressionType.Zstd,
         OperatingSystem.IsWindows() ? ["zstd.dll", "libzstd.dll"]
             : OperatingSystem.IsMacOS()

@@ -235,6 +235,23 @@ public class CodecTests
         }
     }
 
+    [Fact]
+    public void Lack_of_memory_is_no_fault_of_the_bytes()
+    {
+        var zstd = Result(ZstdNative.MemoryAllocation);
+        Assert.Contains("not enough memory", ZstdNative.ErrorName(zstd), StringComparison.Ordinal);
+        Assert.Equal(RecordBatchError.Busy, ZstdCodec.Failed(zstd).Error);
+        var lz4 = Result(Lz4Native.AllocationFailed);
+        Assert.Contains("allocation_failed", Lz4Native.ErrorName(lz4), StringComparison.Ordinal);
+        Assert.Equal(RecordBatchError.Busy, Lz4Codec.Failed(lz4).Error);
+        // Others may read what demands more than a broker gives.
+        Assert.Equal(RecordBatchError.TooLong, ZstdCodec.Failed(Result(ZstdNative.WindowTooLarge)).Error);
+        Assert.Equal(RecordBatchError.BadCompression, ZstdCodec.Failed(Result(1)).Error);
+        Assert.Equal(RecordBatchError.BadCompression, Lz4Codec.Failed(Result(1)).Error);
+
+        static nuint Result(int error) => unchecked((nuint)(-error));
+    }
+
     [Theory]
     [MemberData(nameof(Compressing))]
     public void Changed_bytes_cause_at_most_a_named_error(CompressionType type)

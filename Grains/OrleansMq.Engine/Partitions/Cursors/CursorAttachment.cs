@@ -109,14 +109,16 @@ internal sealed partial class CursorAttachment
             received.Dispose();
             if (received is { Fault: { } fault, Records.Count: 0, Rest: null })
                 throw Unreadable(fault);
-            if (received is not { Fault: null, PassedOver: null, Records.Count: 0, Rest: not null })
+            if (received is not { Fault: null, Records.Count: 0, Rest: not null })
                 continue;
-            // Another batch is decompressed at the moment.
+            // Another batch is decompressed at the moment, or one was passed over. There may be many of them.
             if (_owner.Time.GetElapsedTime(started) >= maxWait)
             {
                 WasBlind = true;
                 return null;
             }
+            if (received.PassedOver is not null)
+                continue;
             await Task.Delay(PartitionCursors.RetryInterval, _owner.Time, cancellationToken).ConfigureAwait(false);
         }
     }

@@ -181,9 +181,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
             if (records.Count > 0 && (read.Fault is not null || read.Rest is not null || records.Count == maxRecords))
                 return records;
             from = Math.Max(read.Rest?.Records[0].Offset ?? from, (read.PassedOver?.Last ?? -1) + 1);
-            if ((read.Rest is not null || filter is not null) && cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
-                return records.Count > 0 ? records : throw new BrokerException(ErrorCode.RequestTimedOut, filter is null
-                    ? "Other reads decompress large batches, one at a time. Retry."
+            if ((read.Rest is not null || read.PassedOver is not null || filter is not null)
+                && cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
+                return records.Count > 0 ? records : throw new BrokerException(ErrorCode.RequestTimedOut, read.PassedOver is not null
+                    ? $"Many records below offset {from} cannot be read. Consumers pass over them for good."
+                    : filter is null ? "Other reads decompress large batches, one at a time. Retry."
                     : $"The filter of queue '{name}' matches none of its records below offset {from}. Consumers pass over them for good.");
             if (read.Rest is null || read.Records.Count > 0 || read.PassedOver is not null)
                 continue;

@@ -178,6 +178,9 @@ internal sealed class ReceivedRecords : IDisposable
         }
         catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
         {
+            // None of what cannot be read is wanted.
+            if (wanted[next].Offset > header.LastOffset)
+                return true;
             var offsets = new OffsetRange(wanted[next].Offset, header.LastOffset);
             if (UnreadableBatches.TryPassOver(partition, batch.Span, offsets, fault))
             {

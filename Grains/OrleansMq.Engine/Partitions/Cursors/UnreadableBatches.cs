@@ -14,11 +14,12 @@ internal static class UnreadableBatches
     /// <param name="batch">The batch.</param>
     /// <param name="offsets">Those of its offsets that are not read.</param>
     /// <param name="fault">Why not.</param>
-    /// <returns>False where it may be read later, or by another broker: its codec is missing here, its memory is not available now, or the
-    /// disk has damaged it.</returns>
+    /// <returns>False where it may be read later, or by others: its codec is missing here, it takes more memory than there is now or than a
+    /// broker gives, or the disk has damaged it.</returns>
     public static bool TryPassOver(Partition partition, ReadOnlySpan<byte> batch, OffsetRange offsets, Exception fault)
     {
-        if (fault is not RecordBatchException { Error: not RecordBatchError.Busy } || !RecordBatches.IsIntact(batch))
+        if (fault is not RecordBatchException { Error: RecordBatchError.BadRecord or RecordBatchError.BadOffsets
+            or RecordBatchError.BadRecordCount or RecordBatchError.BadCompression } || !RecordBatches.IsIntact(batch))
             return false;
         partition.PassedOver.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: queues pass over the offsets "
             + $"{offsets.First} to {offsets.Last}, which no broker can read: {fault.Message}");
