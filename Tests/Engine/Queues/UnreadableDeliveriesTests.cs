@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Compression;
@@ -164,6 +165,31 @@ public sealed class UnreadableDeliveriesTests
         Assert.Equal(1, packed.Records[0].Counts.Failures);
     }
 
+    [Theory]
+    [InlineData(RecordBatchError.TooLong)]
+    [InlineData(RecordBatchError.Unknown)]
+    [InlineData(RecordBatchError.Busy)]
+    public async Task Batch_that_takes_more_memory_than_there_is_or_a_broker_gives_is_not_passed_over(RecordBatchError error)
+    {
+        var codec = new FailingCodec { Error = error };
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = new CompressionCodecs([codec]) });
+        await rig.BeginCursorAsync(Limited with { MaxDeliveries = 0 });
+        await AppendPackedAsync(rig, "packed");
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        var receiving = consumer.ReceiveAsync(0, TimeSpan.FromHours(1));
+        await rig.PassUntilAsync(() => codec.Failures > 0);
+        codec.Error = null;
+        if (error != RecordBatchError.Busy)
+        {
+            await rig.PassUntilAsync(() => receiving.IsCompleted);
+            await Assert.ThrowsAsync<BrokerException>(() => receiving);
+            receiving = consumer.ReceiveAsync(0, TimeSpan.FromHours(1));
+        }
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        using var packed = await receiving;
+        Assert.Equal("packed", Assert.Single(packed!.Records).Text());
+    }
+
     [Fact]
     public async Task Dead_letter_without_its_codec_waits_and_the_log_names_offset_codec_and_fix()
     {
@@ -229,5 +255,30 @@ public sealed class UnreadableDeliveriesTests
         foreach (var value in values)
             builder.Add(rig.Clock.Now, "k"u8, true, Encoding.UTF8.GetBytes(value), true);
         Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All)).Error);
+    }
+
+    // gzip, which fails while it has an error.
+    private sealed class FailingCodec : ICompressionCodec
+    {
+        private readonly ICompressionCodec _gzip = StandardCodecs.All.Get(CompressionType.Gzip);
+        private int _failures;
+
+        public RecordBatchError? Error { get; set; }
+
+        public int Failures => Volatile.Read(ref _failures);
+
+        public CompressionType Type => CompressionType.Gzip;
+
+        public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination) => _gzip.Compress(source, destination);
+
+        public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+        {
+            if (Error is { } error)
+            {
+                Interlocked.Increment(ref _failures);
+                throw new RecordBatchException(error, "as told");
+            }
+            _gzip.Decompress(source, destination, maxLength);
+        }
     }
 }
