@@ -49,6 +49,7 @@ public interface IOrdersGrain : IGrainWithStringKey;
 [Consumes("consume-facts")]
 [Consumes("consume-parallel")]
 [Consumes("consume-flight")]
+[Consumes("consume-credit")]
 [Consumes("consume-retry")]
 [Consumes("consume-fails", MaxAttempts = 3)]
 [Consumes("consume-metrics", MaxAttempts = 3)]
@@ -175,11 +176,25 @@ public interface IJournalGrain : IGrainWithStringKey
     Task<int[]> GetAsync();
 }
 
-/// <summary>Counts each number once, by events.</summary>
+/// <summary>Counts each number once, by events, of which the storage has the last state.</summary>
 [Consumes("consume-journal"), Consumes("consume-journal-killed")]
 [Orleans.Providers.StorageProvider(ProviderName = SharedStorage.Name)]
 [Orleans.Providers.LogConsistencyProvider(ProviderName = "journal")]
-public sealed class JournalGrain : JournaledGrain<Tally, Tallied>, IJournalGrain, IGrainConsumer<Ordered>
+public sealed class JournalGrain : JournalingGrain, IJournalGrain;
+
+public interface ILogJournalGrain : IGrainWithStringKey
+{
+    Task<int[]> GetAsync();
+}
+
+/// <summary>Counts each number once, by events, which the storage has all.</summary>
+[Consumes("consume-journal-log")]
+[Orleans.Providers.StorageProvider(ProviderName = SharedStorage.Name)]
+[Orleans.Providers.LogConsistencyProvider(ProviderName = "journal-log")]
+public sealed class LogJournalGrain : JournalingGrain, ILogJournalGrain;
+
+/// <summary>Counts each number once, by events.</summary>
+public abstract class JournalingGrain : JournaledGrain<Tally, Tallied>, IGrainConsumer<Ordered>
 {
     public async Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken)
     {

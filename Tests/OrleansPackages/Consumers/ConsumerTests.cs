@@ -302,6 +302,25 @@ public sealed class ConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Grain_that_stalls_with_more_records_than_a_silo_holds_at_once_holds_no_other_and_misses_none()
+    {
+        const string Topic = "consume-credit";
+        const int Held = 10;
+        const int Sent = 60;
+        var gate = new TaskCompletionSource();
+        ConsumerScript.On(Topic, call => call.Number == 0 ? gate.Task : Task.CompletedTask);
+        await StartAsync(static options => options with { Credit = Held });
+        await Client.Admin.CreateTopicAsync(Topic, 1);
+        await SendAsync(Topic, [.. Enumerable.Range(0, Sent).Select(static number => ("stalled", number))]);
+        await SendAsync(Topic, [.. Enumerable.Range(Sent, Sent).Select(static number => ($"{number % 3}", number))]);
+        for (var key = 0; key < 3; key++)
+            await ReceivedAsync(Topic, $"{key}", [.. Enumerable.Range(Sent, Sent).Where(number => number % 3 == key)]);
+        Assert.Equal([0], ConsumerScript.Received(Topic, "stalled"));
+        gate.SetResult();
+        await ReceivedAsync(Topic, "stalled", [.. Enumerable.Range(0, Sent)]);
+    }
+
+    [Fact]
     public async Task Activations_beyond_the_limit_are_deactivated_the_oldest_first()
     {
         await StartAsync(static options => options with { MaxActivations = 10 });
@@ -332,6 +351,7 @@ public sealed class ConsumerTests : IAsyncLifetime
     [Theory]
     [InlineData("consume-once")]
     [InlineData("consume-journal")]
+    [InlineData("consume-journal-log")]
     [InlineData("consume-once-interleaved")]
     public async Task Effect_in_grain_state_happens_once_where_writes_fail_before_and_after_they_are_stored(string topic)
     {
@@ -356,7 +376,8 @@ public sealed class ConsumerTests : IAsyncLifetime
         {
             MaxAttempts = 100,
             MaxRetryDelay = TimeSpan.FromMilliseconds(20),
-            Serves = static type => type == typeof(TallyGrain) || type == typeof(JournalGrain) || type == typeof(InterleavedTallyGrain),
+            Serves = static type => type == typeof(TallyGrain) || type == typeof(JournalGrain) || type == typeof(LogJournalGrain)
+                || type == typeof(InterleavedTallyGrain),
         });
         await Client.Admin.CreateTopicAsync(topic, 1);
         using var isDone = new CancellationTokenSource();
@@ -381,6 +402,7 @@ public sealed class ConsumerTests : IAsyncLifetime
         {
             "consume-once" => _silo!.Client.GetGrain<ITallyGrain>(key),
             "consume-journal" => _silo!.Client.GetGrain<IJournalGrain>(key),
+            "consume-journal-log" => _silo!.Client.GetGrain<ILogJournalGrain>(key),
             _ => _silo!.Client.GetGrain<IInterleavedTallyGrain>(key),
         };
 
@@ -388,6 +410,7 @@ public sealed class ConsumerTests : IAsyncLifetime
         {
             ITallyGrain tally => tally.GetAsync(),
             IJournalGrain journal => journal.GetAsync(),
+            ILogJournalGrain journal => journal.GetAsync(),
             var other => ((IInterleavedTallyGrain)other).GetAsync(),
         };
 

@@ -23,6 +23,7 @@ internal sealed class SharedStorage(IGrainStorageSerializer serializer) : IGrain
         silo.Services.AddGrainStorage(Name,
             static (services, _) => new SharedStorage(services.GetRequiredService<IGrainStorageSerializer>()));
         silo.AddStateStorageBasedLogConsistencyProvider("journal");
+        silo.AddLogStorageBasedLogConsistencyProvider("journal-log");
     }
 
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)

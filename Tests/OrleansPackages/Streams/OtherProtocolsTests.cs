@@ -7,12 +7,14 @@ using Orleans.Streams;
 using OrleansMq.Client;
 using OrleansMq.Hosting;
 using OrleansMq.Streams;
+using OrleansMq.Tests.Shared;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
 
-/// <summary>RabbitMQ's client and HTTP write and read the events of streams, on one silo with their gateways.</summary>
+/// <summary>The clients of RabbitMQ and of Apache Kafka, and HTTP, write and read the events of streams, on one silo with their
+/// gateways.</summary>
 public sealed class OtherProtocolsTests : IAsyncLifetime
 {
     private static readonly IPEndPoint AnyPort = new(IPAddress.Loopback, 0);
@@ -125,6 +127,31 @@ public sealed class OtherProtocolsTests : IAsyncLifetime
                 .Select(static line => (line.GetProperty("key").GetString(), line.GetProperty("value").GetString())));
     }
 
+    [SkippableFact]
+    public async Task Topic_of_a_stream_is_written_and_read_by_Kafkas_own_client_in_the_partition_of_its_key()
+    {
+        await _client.Admin.CreateTopicAsync("implicit-kafka", 4);
+        string[] servers = ["--bootstrap-server", GatewayOf("kafka").EndPoint.ToString(), "--topic", "implicit-kafka"];
+        await ClientProgram.JavaAsync("org.apache.kafka.tools.ConsoleProducer",
+            [.. servers, "--reader-property", "parse.key=true", "--reader-property", "key.separator=="],
+            "k={\"number\":1}\nother={\"number\":100}\nk={\"number\":2}\n");
+        await _silo.Client.GetGrain<IPublisherGrain>(0).PublishAsync("implicit-kafka", "k", new Happened(3));
+        await ReceivedAsync("implicit-kafka", null, 1, 2, 3);
+        Assert.Equal([100], await OtherAsync());
+        var partition = Partitioning.Murmur2Partitioner.ForKey("k"u8, 4);
+        var read = await ClientProgram.JavaAsync("org.apache.kafka.tools.consumer.ConsoleConsumer",
+            [.. servers, "--partition", $"{partition}", "--offset", "earliest", "--max-messages", "3",
+            "--formatter-property", "print.key=true", "--formatter-property", "key.separator=="]);
+        Assert.Equal(["""k={"number":1}""", """k={"number":2}""", """k={"number":3}"""],
+            read.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(static line => line.StartsWith("k=", StringComparison.Ordinal)));
+
+        static async Task<int[]> OtherAsync()
+        {
+            await Wait.UntilAsync(static () => StreamScript.Received("implicit-kafka", "other").Length == 1, "the other stream's event");
+            return StreamScript.Received("implicit-kafka", "other");
+        }
+    }
+
     [Fact]
     public async Task Event_that_is_no_JSON_is_dead_lettered_and_later_ones_of_AMQP_come()
     {
@@ -154,6 +181,7 @@ public sealed class OtherProtocolsTests : IAsyncLifetime
     private Task<TestSilo> StartAsync(StreamFormat format) => TestSilo.StartAsync(_data.Path, silo => silo
         .AddAmqp(static options => options with { Listen = AnyPort })
         .AddHttp(static options => options with { Listen = AnyPort })
+        .AddKafka(static options => options with { Listen = AnyPort })
         .AddOrleansMqStreams("test", options => options with
         {
             Format = format,

@@ -656,6 +656,26 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Stream_that_stalls_with_more_events_than_a_silo_holds_at_once_holds_no_other_and_misses_none()
+    {
+        const string Topic = "implicit-full";
+        const int Held = 10;
+        const int Sent = 60;
+        await _silo.DisposeAsync();
+        _silo = await StartAsync(static options => options with { Credit = Held });
+        var gate = new TaskCompletionSource();
+        StreamScript.On(Topic, (happened, _) => happened.Number == 0 ? gate.Task : Task.CompletedTask);
+        await Stream(Topic, "stalled").OnNextBatchAsync([.. Enumerable.Range(0, Sent).Select(Event)]);
+        for (var key = 0; key < 3; key++)
+            await Stream(Topic, $"{key}").OnNextBatchAsync([.. Enumerable.Range(1, Sent).Select(Event)]);
+        for (var key = 0; key < 3; key++)
+            await ReceivedAsync(Topic, $"{key}", [.. Enumerable.Range(1, Sent)]);
+        Assert.Empty(StreamScript.Received(Topic, "stalled"));
+        gate.SetResult();
+        await ReceivedAsync(Topic, "stalled", [.. Enumerable.Range(0, Sent)]);
+    }
+
+    [Fact]
     public async Task Event_without_an_observer_is_dead_lettered_and_not_dropped()
     {
         await Stream(BlindGrain.Topic, "k").OnNextAsync(new Happened(1));
