@@ -93,7 +93,8 @@ internal sealed record TopicCatalogue
     /// <param name="limits">Defaults and limits.</param>
     /// <returns>The next page and the topic's document, or <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>,
-    /// <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</returns>
+    /// <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>, <see cref="ErrorCode.LeaderNotAvailable"/>
+    /// before the first broker has joined.</returns>
     public TopicDecision<TopicCreation> BeginCreate(NewTopic request, Guid topicId, TopicLimits limits)
     {
         Diagnostics.Invariant.Check(topicId != Guid.Empty, "A topic's id is never empty");
@@ -107,6 +108,8 @@ internal sealed record TopicCatalogue
         if (request.Partitions is 0 or < -1 or > TopicState.MaxPartitions)
             return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions (-1 for the default), "
                 + $"not {request.Partitions}.");
+        if (limits.Brokers == 0)
+            return Refuse(ErrorCode.LeaderNotAvailable, "No broker has joined the cluster yet. Retry.");
         var replicationFactor = request.ReplicationFactor == -1 ? limits.DefaultReplicationFactor : request.ReplicationFactor;
         if (replicationFactor < 1 || replicationFactor > limits.Brokers)
             return Refuse(ErrorCode.InvalidReplicationFactor,

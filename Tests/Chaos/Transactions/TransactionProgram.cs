@@ -29,9 +29,9 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
     private const int Attempts = 5;
     private const int PolledAtOnce = 10;
 
-    // A leader that changes to and fro within moments leaves librdkafka (up to 2.15) at the one in between, which it asks for ever: a defect
-    // of its own (librdkafka#5593). It says so, and no broker here has followers that consumers prefer. As an operator would, the program
-    // ends; another one takes its place.
+    // A leader that changes to and fro within moments leaves librdkafka, up to 2.15, at the one in between, which it asks for ever: a
+    // defect of its own (librdkafka#5593). It says so, and here no consumer prefers a follower. The program ends, as if an operator had
+    // seen that, and another one takes its place.
     private const string Astray = "not migrating away from preferred replica";
 
     private static volatile bool s_isAstray;

@@ -18,6 +18,17 @@ public sealed class TopicCatalogueTests
     private static TopicDecision<TopicCreation> Create(NewTopic topic, TopicCatalogue? catalogue = null) =>
         (catalogue ?? TopicCatalogue.Empty).BeginCreate(topic, Id, Limits);
 
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(3)]
+    public void Topic_waits_for_the_first_broker(short replicationFactor)
+    {
+        var refused = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 1, replicationFactor), Id,
+            Limits with { Brokers = 0, DefaultReplicationFactor = 0 });
+        Assert.Equal(ErrorAction.Retry, refused.Error.Action());
+        Assert.Contains("No broker has joined", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Topic_starts_as_creating_in_both_documents()
     {

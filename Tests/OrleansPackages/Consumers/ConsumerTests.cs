@@ -315,7 +315,7 @@ public sealed class ConsumerTests : IAsyncLifetime
         await SendAsync(Topic, [.. Enumerable.Range(Sent, Sent).Select(static number => ($"{number % 3}", number))]);
         for (var key = 0; key < 3; key++)
             await ReceivedAsync(Topic, $"{key}", [.. Enumerable.Range(Sent, Sent).Where(number => number % 3 == key)]);
-        Assert.Equal([0], ConsumerScript.Received(Topic, "stalled"));
+        Assert.Empty(ConsumerScript.Received(Topic, "stalled"));
         gate.SetResult();
         await ReceivedAsync(Topic, "stalled", [.. Enumerable.Range(0, Sent)]);
     }
