@@ -44,9 +44,10 @@ public sealed record OrleansMqTimerOptions
     /// 30 days. After it they are dead-lettered.</summary>
     public TimeSpan MissingClassTimeout { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long a message waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365;
-    /// null: for ever. After it the message is dead-lettered with the cause. Its age and the waits between its deliveries are both that
-    /// long then. So no message ends at its first delivery, and a restart of silos begins nothing anew.</summary>
+    /// <summary>How long a message waits for a grain that is not reached, such as one whose activation fails: 7 days by default, up to 365,
+    /// and at least <see cref="MissingClassTimeout"/>; null: for ever. After it the message is dead-lettered with the cause. Its age and
+    /// the waits between its deliveries are both that long then. So no message ends at its first delivery, and a restart of silos begins
+    /// nothing anew.</summary>
     public TimeSpan? UnreachableTimeout { get; init; } = DeliveryOptions.DefaultUnreachableTimeout;
 
     /// <summary>How long after the death of a silo the messages that it held are delivered by another: 10 seconds by default, 1 second to 5
@@ -93,7 +94,8 @@ public sealed record OrleansMqTimerOptions
         MaxInFlight = MaxInFlight,
         MaxBatch = MaxBatch,
         Credit = Credit,
-        UnreachableTimeout = UnreachableTimeout,
+        // A class of another version, which does not handle the message, has its own time.
+        UnreachableTimeout = UnreachableTimeout < MissingClassTimeout ? MissingClassTimeout : UnreachableTimeout,
         SessionTimeout = SessionTimeout,
     };
 

@@ -33,9 +33,9 @@ internal sealed class GzipCodec : ICompressionCodec
         fixed (byte* start = source)
         {
             using var input = new UnmanagedMemoryStream(start, source.Length);
-            using var gzip = new GZipStream(input, CompressionMode.Decompress);
             try
             {
+                using var gzip = new GZipStream(input, CompressionMode.Decompress);
                 int read;
                 while ((read = gzip.Read(bound.NextSpan())) > 0)
                     bound.Advance(read);
@@ -44,10 +44,10 @@ internal sealed class GzipCodec : ICompressionCodec
             {
                 throw new RecordBatchException(RecordBatchError.BadCompression, $"The records are not a gzip stream: {exception.Message}");
             }
-            // zlib's own failures, such as a lack of memory, are of a type that is not public. They say nothing of the bytes.
+            // zlib's own failures, as a lack of memory, are of a type that is not public. They say nothing of the bytes.
             catch (IOException exception)
             {
-                throw new RecordBatchException(RecordBatchError.Unknown, $"zlib cannot decompress the records: {exception.Message}");
+                throw new RecordBatchException(RecordBatchError.Busy, $"zlib cannot decompress the records now: {exception.Message}");
             }
         }
         // .NET treats the end of the bytes as the end of the stream. So check the trailer, whose last field is the length. Clients write a

@@ -86,7 +86,8 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
             var result = Lz4Native.Functions.CreateDecompressionContext(&context, Lz4Native.FrameVersion);
             return Lz4Native.Functions.IsError(result) == 0
                 ? new DecompressionContext(context)
-                : throw new OutOfMemoryException($"lz4 has no memory for a context: {Lz4Native.ErrorName(result)}.");
+                : throw new RecordBatchException(RecordBatchError.Busy, $"lz4 has no memory for a context now: "
+                    + $"{Lz4Native.ErrorName(result)}. Retry.");
         }
 
         protected override bool ReleaseHandle() => Lz4Native.Functions.FreeDecompressionContext(handle) == 0;

@@ -150,7 +150,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
         {
             SetHandle(ZstdNative.Functions.CreateDCtx());
             if (IsInvalid)
-                throw new OutOfMemoryException("zstd has no memory for a decompression context.");
+                throw new RecordBatchException(RecordBatchError.Busy, "zstd has no memory for a decompression context now. Retry.");
         }
 
         public override bool IsInvalid => handle == 0;

@@ -204,7 +204,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         catch (BrokerException unavailable)
         {
             // Who has subscribed is not known now: the records are not settled.
-            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unavailable))]);
+            return new RunAnswer(0, [new DeliveryAnswer(0, DeliveryOutcome.Undecided, Causes.Of(unavailable))]);
         }
         catch (Exception failure)
         {

@@ -19,6 +19,9 @@ internal enum DeliveryOutcome
     Removed = 6,
     /// <summary>It comes again soon: a subscription of its stream changes from one cursor to another.</summary>
     Waits = 7,
+    /// <summary>It is not known now whom it concerns, or whether a silo has the class: no grain has failed to answer. A silo answers itself
+    /// so, and none another.</summary>
+    Undecided = 8,
 }
 
 /// <summary>The answer to a delivery.</summary>

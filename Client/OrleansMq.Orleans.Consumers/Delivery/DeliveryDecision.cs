@@ -45,6 +45,8 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
         if (canRetry && unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))
             return new(DeliveryAction.Retry, DelayOf(failures, options), cause);
         // A subscriber that was not reached is not skipped because another one fails for good.
+        if (unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Undecided or DeliveryOutcome.Waits))
+            return new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause);
         if (unserved.Any(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
         {
             return !HasWaited(deliveries, age, options) ? new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause)

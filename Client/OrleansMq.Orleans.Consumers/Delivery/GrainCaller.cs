@@ -56,7 +56,7 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
             return null;
         if (!isReported)
             LogMissing(grain.Type, grain, delivery.Origin, missing, missingClassTimeout);
-        return new DeliveryAnswer(0, missing < missingClassTimeout ? DeliveryOutcome.Unreachable : DeliveryOutcome.Unreadable,
+        return new DeliveryAnswer(0, missing < missingClassTimeout ? DeliveryOutcome.Undecided : DeliveryOutcome.Unreadable,
             $"No silo has had the grain class {grain.Type} for {missing}.");
     }
 

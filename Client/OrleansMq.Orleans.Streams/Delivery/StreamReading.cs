@@ -199,7 +199,9 @@ internal sealed partial class StreamReading(OrleansMqStreamProvider provider, Or
                 wait = wait * 2 < LongestRead ? wait * 2 : LongestRead;
                 next = Math.Max(next, await reader.GetPositionAsync(partition, ending).ConfigureAwait(false));
             }
-            succeeded();
+            // A short read that has ended says nothing of the broker.
+            if (next > _position || wait == LongestRead)
+                succeeded();
             // What was fetched together is delivered together.
             while (observer.TakesBatches && items.Count < provider.Options.MaxBatch
                 && await reader.ReadAsync(TimeSpan.Zero, ending).ConfigureAwait(false) is { } more)

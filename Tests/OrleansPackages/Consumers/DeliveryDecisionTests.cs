@@ -72,6 +72,22 @@ public sealed class DeliveryDecisionTests
             DeliveryDecision.Of([unreached], 0, deliveries, age, with);
     }
 
+    [Theory]
+    [InlineData(nameof(DeliveryOutcome.Undecided))]
+    [InlineData(nameof(DeliveryOutcome.Waits))]
+    public void Event_of_which_it_is_not_known_whom_it_concerns_is_released_however_long_it_waits(string name)
+    {
+        var options = Options with { UnreachableTimeout = TimeSpan.FromSeconds(22) };
+        var open = new DeliveryAnswer(0, Enum.Parse<DeliveryOutcome>(name), "not now");
+        var over = new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "away");
+        Assert.Equal(DeliveryAction.DeadLetter, Decide(over));
+        Assert.Equal(DeliveryAction.Release, Decide(open));
+        Assert.Equal(DeliveryAction.Release, Decide(open, over));
+
+        DeliveryAction Decide(params DeliveryAnswer[] answers) =>
+            DeliveryDecision.Of(answers, 0, 1_000, TimeSpan.FromDays(1), options).Action;
+    }
+
     [Fact]
     public void Subscriber_that_was_not_reached_is_not_skipped_when_another_has_failed_too_often() =>
         Assert.Equal(DeliveryAction.Release, Decide(2, DeliveryOutcome.Failed, DeliveryOutcome.Unreachable).Action);

@@ -201,25 +201,31 @@ internal sealed class ReceivedRecords : IDisposable
         // A reader of its own: it owns the decompressed records.
         var reader = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
         _memory.Add(reader);
-        while (next < wanted.Length && reader.MoveTo(wanted[next].Offset))
+        try
         {
-            var offset = reader.Current.Offset;
-            for (; next < wanted.Length && wanted[next].Offset < offset; next++)
-                naturals.Add(OffsetRange.Of(wanted[next].Offset));
-            if (next == wanted.Length || wanted[next].Offset != offset)
-                continue;
-            var size = reader.CurrentBytes.Length;
-            if (HasSome && (_records.Count >= _bounds.Records || RecordBytes + size > _bounds.Bytes))
+            while (next < wanted.Length && reader.MoveTo(wanted[next].Offset))
             {
-                _isFull = true;
-                return false;
+                var offset = reader.Current.Offset;
+                for (; next < wanted.Length && wanted[next].Offset < offset; next++)
+                    naturals.Add(OffsetRange.Of(wanted[next].Offset));
+                if (next == wanted.Length || wanted[next].Offset != offset)
+                    continue;
+                var size = reader.CurrentBytes.Length;
+                if (HasSome && (_records.Count >= _bounds.Records || RecordBytes + size > _bounds.Bytes))
+                {
+                    _isFull = true;
+                    return false;
+                }
+                _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
+                RecordBytes += size;
+                next++;
             }
-            _records.Add(new ReceivedRecord(reader.Current, wanted[next].Counts, wanted[next].IsRedelivered));
-            RecordBytes += size;
-            next++;
+            return true;
         }
-        // Decompressed, it may be many times what was read.
-        _batchBytes += reader.DecompressedBytes;
-        return true;
+        finally
+        {
+            // Decompressed, it may be many times what was read. It stays in memory, also where it cannot be read to its end.
+            _batchBytes += reader.DecompressedBytes;
+        }
     }
 }
