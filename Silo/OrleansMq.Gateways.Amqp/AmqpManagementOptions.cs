@@ -28,6 +28,9 @@ public sealed record AmqpManagementOptions
     /// <summary>How long a connection may take for the head of a request, and until a user has logged in: 10 s.</summary>
     internal TimeSpan LoginTime { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>The clock of the logins.</summary>
+    internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
     /// <summary>The log.</summary>
     internal EngineLog Log { get; init; } = EngineLog.Silent;
 }

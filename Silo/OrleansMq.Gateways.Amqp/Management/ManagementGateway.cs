@@ -38,7 +38,7 @@ internal sealed class ManagementGateway : IGateway
     {
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
-        _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, TimeProvider.System);
+        _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, options.TimeProvider);
         if (options.Tls is { } tls)
             _certificates = ServerCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
     }

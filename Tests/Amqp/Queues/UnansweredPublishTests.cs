@@ -7,22 +7,30 @@ namespace OrleansMq.Tests.Amqp.Queues;
 /// <summary>Channels that publish without confirms, and close while the leader stores their messages.</summary>
 public sealed class UnansweredPublishTests : SlowLeaderTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task Message_that_was_published_before_a_close_is_there_when_the_close_is_answered(bool closesConnection)
     {
         await using var client = await OpenAsync();
-        var isStored = false;
+        var (began, goes, isStored) = (new TaskCompletionSource(), new TaskCompletionSource(), false);
         Broker.Produce = async (_, store) =>
         {
-            await Task.Delay(TimeSpan.FromSeconds(2), Clock);
+            began.TrySetResult();
+            await goes.Task;
             var result = await store();
             Volatile.Write(ref isStored, true);
             return result;
         };
         await client.PublishAsync(1, "m"u8.ToArray());
-        await CloseAsync(client, closesConnection, TimeSpan.FromSeconds(25));
+        var closing = SendCloseAsync(client, closesConnection);
+        await began.Task.WaitAsync(Patience);
+        Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.False(closing.IsCompleted);
+        goes.SetResult();
+        await closing.WaitAsync(Patience);
         Assert.True(Volatile.Read(ref isStored));
 
         await using var other = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, Gateway.Port));
@@ -46,7 +54,9 @@ public sealed class UnansweredPublishTests : SlowLeaderTests
             return await store();
         };
         await client.PublishAsync(1, "m"u8.ToArray());
-        await CloseAsync(client, closesConnection, TimeSpan.FromSeconds(25));
+        var closing = SendCloseAsync(client, closesConnection);
+        await Clock.AdvanceUntilAsync(closing, TimeSpan.FromSeconds(25), ClockSteps.Small);
+        await closing;
         held.SetResult();
     }
 
@@ -60,14 +70,13 @@ public sealed class UnansweredPublishTests : SlowLeaderTests
         return client;
     }
 
-    private async Task CloseAsync(WireClient client, bool closesConnection, TimeSpan most)
+    // Completes when it is answered.
+    private static async Task SendCloseAsync(WireClient client, bool closesConnection)
     {
         if (closesConnection)
             await client.SendAsync(0, new ConnectionClose(200, "bye", 0, 0));
         else
             await client.SendAsync(1, new ChannelClose(200, "bye", 0, 0));
-        var closed = client.ReceiveMethodAsync();
-        await Clock.AdvanceUntilAsync(closed, most, ClockSteps.Small);
-        Assert.IsType(closesConnection ? typeof(ConnectionCloseOk) : typeof(ChannelCloseOk), await closed);
+        Assert.IsType(closesConnection ? typeof(ConnectionCloseOk) : typeof(ChannelCloseOk), await client.ReceiveMethodAsync());
     }
 }

@@ -17,6 +17,15 @@ internal static class ClusterTopics
     public static Task UntilKnownAsync(this ReplicatedCluster cluster, Func<ClusterImage, bool> condition, string what) =>
         Wait.UntilAsync(() => cluster.Running.All(broker => condition(cluster.ImageOf(broker))), $"{what}, by every broker's metadata");
 
+    /// <summary>Demands that no record was ever in the topic. A partition without a leader does not say: it is waited for.</summary>
+    public static async Task DemandEmptyAsync(this ReplicatedCluster cluster, int broker, string topic)
+    {
+        IReadOnlyList<PartitionDescription> partitions = [];
+        await Wait.UntilAsync(async () => (partitions = (await cluster.Broker(broker).DescribeTopicAsync(topic)).Partitions)
+            .All(static partition => partition.Leader >= 0), $"a leader answers for each partition of {topic}");
+        Assert.All(partitions, static partition => Assert.Equal(0, partition.HighWatermark));
+    }
+
     /// <summary>Appends with acks=all and retries until it is acknowledged.</summary>
     public static async Task<ProduceResult> AppendAsync(this ReplicatedCluster cluster, int broker, TopicPartition partition, string value)
     {

@@ -29,7 +29,7 @@ public sealed class AppSiloClusterTests(PostgreSqlFixture postgres) : Replicated
         using var app = await StartAppAsync();
         var client = app.Services.GetRequiredService<OrleansMqClient>();
         await AppSiloTests.UseAsync(client, "orders", "shop-1");
-        var leaders = (await Cluster.Broker(1).DescribeTopicAsync("orders")).Partitions.Select(static partition => partition.Leader);
+        var leaders = Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(static partition => partition.Leader);
         Assert.Equal([1, 2, 3], leaders.Distinct().Order());
         await Cluster.KillAsync(3);
         await AppSiloTests.UseAsync(client, "orders", "shop-2");

@@ -43,6 +43,19 @@ public sealed class AppSiloTests : IDisposable
         }
 
         await first.StopAsync();
+        // Until it has heard that the silo has left, its calls find no answer.
+        await Wait.UntilAsync(async () =>
+        {
+            try
+            {
+                await broker.DescribeTopicAsync("orders");
+                return false;
+            }
+            catch (BrokerException away)
+            {
+                return away.Code == ErrorCode.LeaderNotAvailable;
+            }
+        }, "the silo of the application knows that there is no broker");
         await AssertRetriableAsync(ErrorCode.LeaderNotAvailable, async () => await broker.DescribeTopicAsync("orders"));
         await AssertRetriableAsync(ErrorCode.LeaderNotAvailable, async () => await broker.GetTopicAsync("payments"));
         await AssertRetriableAsync(ErrorCode.LeaderNotAvailable, async () => await broker.InitProducerIdAsync());

@@ -28,9 +28,16 @@ public sealed class QueueResetTests : IAsyncLifetime
     {
         await _client.Admin.CreateTopicAsync(topic, 1);
         await SendAsync(topic, 0, 20);
-        var gate = new TaskCompletionSource();
-        StreamScript.On(topic, (happened, _) => happened.Number == 3 ? gate.Task : Task.CompletedTask);
+        var (inCall, gate) = (new TaskCompletionSource(), new TaskCompletionSource());
+        StreamScript.On(topic, (happened, _) =>
+        {
+            if (happened.Number != 3)
+                return Task.CompletedTask;
+            inCall.TrySetResult();
+            return gate.Task;
+        });
         await Reader(topic).SubscribeFromAsync(StreamOffset.Earliest);
+        await inCall.Task.WaitAsync(Wait.Deadline);
         await ReceivedAsync(topic, [0, 1, 2]);
 
         await ResetAsync(topic, isEarliest ? OffsetSpec.Earliest : OffsetSpec.Latest);
@@ -54,9 +61,16 @@ public sealed class QueueResetTests : IAsyncLifetime
         await StartAsync(TimeSpan.FromHours(1));
         var sent = await SendAsync(Topic, 0, 20);
         await ReceivedAsync(Topic, Enumerable.Range(0, 20));
-        var gate = new TaskCompletionSource();
-        StreamScript.On(Topic, (happened, _) => happened.Number == 8 ? gate.Task : Task.CompletedTask);
+        var (inCall, gate) = (new TaskCompletionSource(), new TaskCompletionSource());
+        StreamScript.On(Topic, (happened, _) =>
+        {
+            if (happened.Number != 8)
+                return Task.CompletedTask;
+            inCall.TrySetResult();
+            return gate.Task;
+        });
         await Reader(Topic).ResumeFromAsync(handle, new StreamOffset(0, sent[5]));
+        await inCall.Task.WaitAsync(Wait.Deadline);
         await ReceivedAsync(Topic, [.. Enumerable.Range(0, 20), 5, 6, 7]);
 
         await ResetAsync(Topic, OffsetSpec.Latest);

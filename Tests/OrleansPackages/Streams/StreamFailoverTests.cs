@@ -59,8 +59,7 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
         await Wait.UntilAsync(() => Task.FromResult(Received(topic).All(numbers => numbers.Distinct().Count() == Events)),
             "every event is received", () => Task.FromResult(Describe(topic)), TimeSpan.FromMinutes(3));
         Assert.All(Received(topic), StreamAssert.IsInOrder);
-        var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
-        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+        await Cluster.DemandEmptyAsync(survivor, $"{topic}.dead-letter");
 
         async Task SendAsync()
         {
@@ -102,8 +101,7 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
         await Wait.UntilAsync(() => Task.FromResult(Received(topic).All(numbers => numbers.Distinct().Count() == Events)),
             "every event is received", () => Task.FromResult(Describe(topic)), TimeSpan.FromMinutes(3));
         Assert.All(Received(topic), StreamAssert.IsInOrder);
-        var letters = (await Cluster.Broker(1).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
-        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+        await Cluster.DemandEmptyAsync(1, $"{topic}.dead-letter");
 
         async Task SendAsync(int from, int end)
         {
@@ -179,8 +177,7 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
             }
             return true;
         }, "the replays are over, and leave no queue");
-        var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
-        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+        await Cluster.DemandEmptyAsync(survivor, $"{topic}.dead-letter");
 
         async Task SendAsync(int from, int end)
         {
@@ -228,8 +225,7 @@ public sealed class StreamFailoverTests(PostgreSqlFixture postgres) : Replicated
             Assert.Equal(Enumerable.Range(0, Events / 2), numbers[..(Events / 2)]);
             StreamAssert.IsInOrder([.. numbers[(Events / 2)..].Select(static number => number - First)]);
         });
-        var letters = (await Cluster.Broker(survivor).DescribeTopicAsync($"{topic}.dead-letter")).Partitions;
-        Assert.All(letters, letter => Assert.Equal(0, letter.HighWatermark));
+        await Cluster.DemandEmptyAsync(survivor, $"{topic}.dead-letter");
 
         string KeyOf(int key) => $"{topic}/{key}";
 
