@@ -43,7 +43,7 @@ internal sealed class RecordTurns(IGrainContext grain, TurnOptions options, Acti
     public async Task<DeliveryAnswer> DeliverAsync(RecordDelivery delivery, Func<ConsumedItem, ReadRecord> read,
         CancellationToken cancellationToken)
     {
-        DeliveredOffsets.Validate<ConsumedItem>(delivery.Items, static item => item.Offset, $"{delivery.Topic}-{delivery.Partition}");
+        DeliveredOffsets.Validate<ConsumedItem, string>(delivery.Items, static item => item.Offset, delivery.Topic, delivery.Partition);
         var began = TimeProvider.System.GetTimestamp();
         using var deadline = new CancellationTokenSource(options.WorkTimeout);
         using var work = CancellationTokenSource.CreateLinkedTokenSource([cancellationToken, stopping, deadline.Token]);

@@ -202,8 +202,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     /// <inheritdoc/>
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
-        DeliveredOffsets.Validate<StreamItem>(delivery.Items, static item => item.Offset,
-            $"stream {delivery.Stream}, partition {delivery.Partition}");
+        DeliveredOffsets.Validate<StreamItem, StreamId>(delivery.Items, static item => item.Offset, delivery.Stream, delivery.Partition);
         var began = TimeProvider.System.GetTimestamp();
         if (!_attached.TryGetValue(delivery.Subscription, out var attached))
         {
