@@ -32,7 +32,11 @@ internal static class TopicEndpoints
         var body = await JsonBodies.ReadAsync(http, JsonBodies.CreateTopic, CreateExample) ?? new CreateTopicBody();
         RefuseNulls(body.Configs);
         var created = await broker.CreateTopicAsync(
-            new NewTopic(topic, body.Partitions ?? -1, body.ReplicationFactor ?? -1, body.Configs), http.RequestAborted);
+            new NewTopic(topic, body.Partitions ?? -1, body.ReplicationFactor ?? -1, body.Configs)
+            {
+                AllowFewerReplicas = body.AllowFewerReplicas ?? false,
+            },
+            http.RequestAborted);
         http.Response.Headers.Location = $"/api/topics/{Uri.EscapeDataString(topic)}";
         await JsonBodies.WriteAsync(http, created, JsonBodies.Answers.TopicDescription, StatusCodes.Status201Created);
     }

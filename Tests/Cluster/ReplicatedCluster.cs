@@ -56,15 +56,16 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <summary>The running brokers.</summary>
     public IEnumerable<int> Running => _hosts.Keys.Order();
 
-    /// <summary>Starts three brokers that know each other, over a database of their own.</summary>
+    /// <summary>Starts brokers that know each other, over a database of their own.</summary>
     /// <param name="postgres">The server.</param>
     /// <param name="configure">Changes the options of a broker, by its number; null for no change.</param>
     /// <param name="extend">Adds gateways to each broker; null for none.</param>
     /// <param name="silo">Adds to each silo; null for nothing.</param>
     /// <param name="options">Changes the engine's options of each broker; null for no change.</param>
+    /// <param name="brokers">How many.</param>
     public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
         Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null, Action<IBrokerBuilder>? extend = null,
-        Action<ISiloBuilder>? silo = null, Func<BrokerOptions, BrokerOptions>? options = null)
+        Action<ISiloBuilder>? silo = null, Func<BrokerOptions, BrokerOptions>? options = null, int brokers = 3)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
@@ -73,7 +74,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         try
         {
             await cluster.StartAsync(1);
-            await Task.WhenAll(cluster.StartAsync(2), cluster.StartAsync(3));
+            await Task.WhenAll(Enumerable.Range(2, brokers - 1).Select(cluster.StartAsync));
             await cluster.SettleAsync();
             return cluster;
         }

@@ -27,6 +27,8 @@ internal static class TopicTables
         if (topic.Partitions.Where(partition => partition.OfflineReason is not null).ToList() is { Count: > 0 } offline)
             rows.AddRange(offline.Select(partition => new Text($"\nPartition {partition.Partition} is OFFLINE: {partition.OfflineReason}",
                 new Style(Color.Red))));
+        if (topic.IntendedReplicationFactor is { } intended)
+            rows.Add(new Text($"\nIts partitions are to have {intended} replicas each. The cluster adds them when brokers have joined."));
         var shown = topic.Configs.Where(config => withDefaults || !config.IsDefault).ToList();
         rows.Add(shown.Count == 0 ? new Text("\nAll settings have their defaults; --all shows them.") : Settings(shown));
         return new Rows(rows);

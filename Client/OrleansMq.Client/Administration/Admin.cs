@@ -27,7 +27,9 @@ internal sealed class Admin(IBroker broker) : IAdmin
         }
         try
         {
-            return await CreateTopicAsync(name, partitions, configs, replicationFactor, cancellationToken).ConfigureAwait(false);
+            return await broker.CreateTopicAsync(
+                new NewTopic(name, partitions ?? -1, replicationFactor ?? -1, configs) { AllowFewerReplicas = true }, cancellationToken)
+                .ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {

@@ -21,7 +21,8 @@ public interface IAdmin
         short? replicationFactor = null, CancellationToken cancellationToken = default);
 
     /// <summary>Creates a topic unless one of that name exists. An existing one keeps its configuration and replication factor, and may
-    /// have more partitions; to find it needs no right to create topics.</summary>
+    /// have more partitions; to find it needs no right to create topics. A new one starts with the replicas that there are brokers for; the
+    /// cluster adds the others when brokers join.</summary>
     /// <inheritdoc cref="CreateTopicAsync"/>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidPartitions"/>: the topic exists with fewer partitions. Or one of
     /// <see cref="CreateTopicAsync"/>, except <see cref="ErrorCode.TopicAlreadyExists"/>.</exception>

@@ -101,7 +101,8 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(topic);
-        var body = new CreateTopicBody(topic.Partitions, topic.ReplicationFactor, topic.Configs);
+        var body = new CreateTopicBody(topic.Partitions, topic.ReplicationFactor, topic.Configs,
+            topic.AllowFewerReplicas ? true : null);
         return AskAsync(HttpMethod.Put, TopicPath(topic.Name), () => JsonContent.Create(body, HttpJson.Default.CreateTopicBody),
             HttpJson.Default.TopicDescription, cancellationToken);
     }

@@ -41,8 +41,9 @@ internal sealed partial class HttpJson : JsonSerializerContext;
 /// <param name="Partitions">1 to 10,000; null or -1 for the broker's default.</param>
 /// <param name="ReplicationFactor">Copies of each partition; null or -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null for the defaults.</param>
+/// <param name="AllowFewerReplicas">Whether the topic is also created while fewer brokers are alive; null for false.</param>
 internal sealed record CreateTopicBody(int? Partitions = null, short? ReplicationFactor = null,
-    IReadOnlyDictionary<string, string>? Configs = null);
+    IReadOnlyDictionary<string, string>? Configs = null, bool? AllowFewerReplicas = null);
 
 /// <summary>The body of <c>PATCH /api/topics/{topic}</c>.</summary>
 /// <param name="Partitions">The new total number of partitions; null leaves it unchanged.</param>

@@ -126,7 +126,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     /// <param name="name">The topic.</param>
     /// <param name="partitions">The least number of partitions; null for the broker's default.</param>
     /// <param name="configs">Kafka's configuration keys and values; null for the defaults.</param>
-    /// <param name="replicationFactor">Copies of each partition; null for the cluster's default.</param>
+    /// <param name="replicationFactor">Copies of each partition; null for the cluster's default. While there are fewer brokers, the
+    /// topic has fewer; the cluster adds the others when brokers join.</param>
     public static OrleansMqClientBuilder AddTopic(this OrleansMqClientBuilder builder, string name, int? partitions = null,
         IReadOnlyDictionary<string, string>? configs = null, short? replicationFactor = null)
     {

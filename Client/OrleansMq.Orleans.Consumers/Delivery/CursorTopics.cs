@@ -165,7 +165,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
             else if (!config.IsDefault && config.Name is "flush.messages" or "flush.ms" or "min.insync.replicas")
                 configs[config.Name] = config.Value;
         }
-        var replicas = like.Partitions.Max(static partition => partition.Replicas.Count);
+        var replicas = like.IntendedReplicationFactor ?? like.Partitions.Max(static partition => partition.Replicas.Count);
         await EnsureTopicAsync(Client, letters, like.Partitions.Count, configs, replicas > 0 ? (short)replicas : null)
             .ConfigureAwait(false);
     }

@@ -11,13 +11,17 @@ internal struct NewTopicSurrogate
     [Id(1)] public int Partitions;
     [Id(2)] public short ReplicationFactor;
     [Id(3)] public Dictionary<string, string>? Configs;
+    [Id(4)] public bool AllowFewerReplicas;
 }
 
 [RegisterConverter]
 internal sealed class NewTopicConverter : IConverter<NewTopic, NewTopicSurrogate>
 {
     public NewTopic ConvertFromSurrogate(in NewTopicSurrogate surrogate) =>
-        new(surrogate.Name, surrogate.Partitions, surrogate.ReplicationFactor, surrogate.Configs);
+        new(surrogate.Name, surrogate.Partitions, surrogate.ReplicationFactor, surrogate.Configs)
+        {
+            AllowFewerReplicas = surrogate.AllowFewerReplicas,
+        };
 
     public NewTopicSurrogate ConvertToSurrogate(in NewTopic value) => new()
     {
@@ -25,6 +29,7 @@ internal sealed class NewTopicConverter : IConverter<NewTopic, NewTopicSurrogate
         Partitions = value.Partitions,
         ReplicationFactor = value.ReplicationFactor,
         Configs = value.Configs is null ? null : new Dictionary<string, string>(value.Configs),
+        AllowFewerReplicas = value.AllowFewerReplicas,
     };
 }
 
@@ -57,16 +62,26 @@ internal struct TopicDescriptionSurrogate
     [Id(1)] public Guid TopicId;
     [Id(2)] public PartitionDescription[] Partitions;
     [Id(3)] public ConfigEntry[] Configs;
+    [Id(4)] public int? IntendedReplicationFactor;
 }
 
 [RegisterConverter]
 internal sealed class TopicDescriptionConverter : IConverter<TopicDescription, TopicDescriptionSurrogate>
 {
     public TopicDescription ConvertFromSurrogate(in TopicDescriptionSurrogate surrogate) =>
-        new(surrogate.Name, surrogate.TopicId, surrogate.Partitions, surrogate.Configs);
+        new(surrogate.Name, surrogate.TopicId, surrogate.Partitions, surrogate.Configs)
+        {
+            IntendedReplicationFactor = surrogate.IntendedReplicationFactor,
+        };
 
-    public TopicDescriptionSurrogate ConvertToSurrogate(in TopicDescription value) =>
-        new() { Name = value.Name, TopicId = value.TopicId, Partitions = [.. value.Partitions], Configs = [.. value.Configs] };
+    public TopicDescriptionSurrogate ConvertToSurrogate(in TopicDescription value) => new()
+    {
+        Name = value.Name,
+        TopicId = value.TopicId,
+        Partitions = [.. value.Partitions],
+        Configs = [.. value.Configs],
+        IntendedReplicationFactor = value.IntendedReplicationFactor,
+    };
 }
 
 /// <summary>The wire form of <see cref="ConfigEntry"/> between silos.</summary>

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using OrleansMq.Records;
 
 namespace OrleansMq.Api;
@@ -8,7 +9,13 @@ namespace OrleansMq.Api;
 /// <param name="ReplicationFactor">Copies of each partition; -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null or empty for the defaults.</param>
 public sealed record NewTopic(string Name, int Partitions = -1, short ReplicationFactor = -1,
-    IReadOnlyDictionary<string, string>? Configs = null);
+    IReadOnlyDictionary<string, string>? Configs = null)
+{
+    /// <summary>Whether the topic is also created while fewer brokers than <see cref="ReplicationFactor"/> are alive: with a replica on
+    /// each of them. The cluster adds the other replicas when brokers join. Default false: such a request is refused. The broker's default
+    /// replication factor is always reached in this way.</summary>
+    public bool AllowFewerReplicas { get; init; }
+}
 
 /// <summary>A topic in a list.</summary>
 /// <param name="Name">The topic's name.</param>
@@ -22,7 +29,13 @@ public sealed record TopicListing(string Name, Guid TopicId, int Partitions);
 /// <param name="Partitions">The partitions, ordered by number.</param>
 /// <param name="Configs">Every configuration key with its effective value and whether that is the default.</param>
 public sealed record TopicDescription(string Name, Guid TopicId, IReadOnlyList<PartitionDescription> Partitions,
-    IReadOnlyList<ConfigEntry> Configs);
+    IReadOnlyList<ConfigEntry> Configs)
+{
+    /// <summary>The number of replicas that each partition is to have, as far as brokers join: there were fewer when the topic was created,
+    /// and the cluster has not added all of them yet. Null if the partitions have the replicas that they are to have.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? IntendedReplicationFactor { get; init; }
+}
 
 /// <summary>One configuration key of a topic.</summary>
 /// <param name="Name">Kafka's name of the key.</param>

@@ -180,9 +180,12 @@ internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPart
             }
             try
             {
-                var brokers = (await broker.DescribeClusterAsync(cancellationToken).ConfigureAwait(false)).Brokers.Count;
-                var made = await broker.CreateTopicAsync(new NewTopic(InternalTopics.Schedules, Partitions,
-                    (short)Math.Clamp(brokers, 1, InternalTopics.MostScheduleReplicas), Configs), cancellationToken).ConfigureAwait(false);
+                var made = await broker.CreateTopicAsync(
+                    new NewTopic(InternalTopics.Schedules, Partitions, InternalTopics.MostScheduleReplicas, Configs)
+                    {
+                        AllowFewerReplicas = true,
+                    },
+                    cancellationToken).ConfigureAwait(false);
                 return made.Partitions.Count;
             }
             catch (BrokerException refusal) when (refusal.Code == ErrorCode.TopicAlreadyExists)

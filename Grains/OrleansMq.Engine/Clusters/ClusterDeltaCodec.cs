@@ -10,7 +10,7 @@ namespace OrleansMq.Clusters;
 /// optional text is preceded by a byte 0 (missing) or 1.
 /// <code>
 /// "OMC" version=1
-/// from to controller+1 flags(1: auto rebalance, 2: catching up is limited) bytes-a-second if limited
+/// from to controller+1 flags(1: auto rebalance, 2: catching up is limited, 4: intentions) bytes-a-second if limited
 /// n broker*     id flags(1: alive, 2: draining) rack? host? http? kafka? orleans? version directory
 /// n id*         brokers that are gone
 /// n topic*      id(16) name status replication-factor serving n (key value)* n partition*
@@ -18,7 +18,8 @@ namespace OrleansMq.Clusters;
 /// n changed*    topic-id(16) number partition
 /// n id(16)*     topics to delete from disk
 /// n id(16)*     deleted topics to forget
-/// n (id text)*  the brokers with named Kafka listeners; left out where there is none, and unknown to older versions, which stop before
+/// n (id text)*  the brokers with named Kafka listeners; left out where nothing follows, and unknown to older versions, which stop before
+/// n (id(16) intended-replication-factor)*  the topics that are to have more replicas; left out where flag 4 is not set
 /// partition     leader+1 epoch n replica* n isr* n elr* n target*
 /// </code>
 /// A later version of the program writes a later version of the format only once every broker of the cluster can read it.
@@ -37,7 +38,8 @@ internal static class ClusterDeltaCodec
         writer.Write7BitEncodedInt64(delta.From);
         writer.Write7BitEncodedInt64(delta.To);
         writer.Write7BitEncodedInt(delta.Controller + 1);
-        writer.Write((byte)((delta.AutoRebalance ? 1 : 0) | (delta.CatchUpMaxBytesPerSecond > 0 ? 2 : 0)));
+        ImmutableArray<ImageTopic> growing = [.. delta.Topics.Where(static topic => topic.IntendedReplicationFactor != 0)];
+        writer.Write((byte)((delta.AutoRebalance ? 1 : 0) | (delta.CatchUpMaxBytesPerSecond > 0 ? 2 : 0) | (growing.IsEmpty ? 0 : 4)));
         if (delta.CatchUpMaxBytesPerSecond > 0)
             writer.Write7BitEncodedInt64(delta.CatchUpMaxBytesPerSecond);
         WriteAll(writer, delta.Brokers, WriteBroker);
@@ -47,8 +49,11 @@ internal static class ClusterDeltaCodec
         WriteAll(writer, delta.Partitions, WriteChanged);
         WriteAll(writer, delta.Deleted, WriteId);
         WriteAll(writer, delta.Forgotten, WriteId);
-        if (delta.Brokers.Any(static broker => broker.Registration.KafkaListeners is not null))
-            WriteAll(writer, [.. delta.Brokers.Where(static broker => broker.Registration.KafkaListeners is not null)], WriteListeners);
+        ImmutableArray<ImageBroker> named = [.. delta.Brokers.Where(static broker => broker.Registration.KafkaListeners is not null)];
+        if (!named.IsEmpty || !growing.IsEmpty)
+            WriteAll(writer, named, WriteListeners);
+        if (!growing.IsEmpty)
+            WriteAll(writer, growing, WriteIntention);
         return stream.GetBuffer().AsMemory(0, (int)stream.Length);
     }
 
@@ -70,8 +75,12 @@ internal static class ClusterDeltaCodec
             var delta = new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber),
                 ReadAll(reader, ReadTopic),
                 ReadAll(reader, ReadId), ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId), limit);
-            return reader.BaseStream.Position == reader.BaseStream.Length ? delta
-                : delta with { Brokers = WithListeners(delta.Brokers, ReadAll(reader, ReadListeners)) };
+            var hasIntentions = (flags & 4) != 0;
+            if (hasIntentions || reader.BaseStream.Position < reader.BaseStream.Length)
+                delta = delta with { Brokers = WithListeners(delta.Brokers, ReadAll(reader, ReadListeners)) };
+            if (hasIntentions)
+                delta = delta with { Topics = WithIntentions(delta.Topics, ReadAll(reader, ReadIntention)) };
+            return delta;
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {
@@ -124,6 +133,22 @@ internal static class ClusterDeltaCodec
         var byBroker = listeners.ToDictionary();
         return [.. brokers.Select(broker => byBroker.TryGetValue(broker.Registration.BrokerId, out var known)
             ? broker with { Registration = broker.Registration with { KafkaListeners = known } } : broker)];
+    }
+
+    private static void WriteIntention(BinaryWriter to, ImageTopic topic)
+    {
+        WriteId(to, topic.TopicId);
+        to.Write7BitEncodedInt(topic.IntendedReplicationFactor);
+    }
+
+    private static KeyValuePair<Guid, int> ReadIntention(BinaryReader from) => new(ReadId(from), from.Read7BitEncodedInt());
+
+    private static ImmutableArray<ImageTopic> WithIntentions(ImmutableArray<ImageTopic> topics,
+        ImmutableArray<KeyValuePair<Guid, int>> intentions)
+    {
+        var byTopic = intentions.ToDictionary();
+        return [.. topics.Select(topic => byTopic.TryGetValue(topic.TopicId, out var intended)
+            ? topic with { IntendedReplicationFactor = (short)intended } : topic)];
     }
 
     private static void WriteTopic(BinaryWriter to, ImageTopic topic)

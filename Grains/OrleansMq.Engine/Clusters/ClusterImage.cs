@@ -133,19 +133,24 @@ internal sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive
 /// <param name="Name">Its name.</param>
 /// <param name="TopicId">Its id.</param>
 /// <param name="Status"><see cref="TopicStatus.Creating"/> while its replicas are being created; clients do not see it yet.</param>
-/// <param name="ReplicationFactor">The replication factor with which it was created.</param>
+/// <param name="ReplicationFactor">The number of replicas that each of its partitions was given.</param>
 /// <param name="Configs">The configuration keys that it sets.</param>
 /// <param name="Partitions">The partitions by number.</param>
 /// <param name="Serving">The number of partitions that clients see; the others are being added.</param>
 internal sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
     ImmutableSortedDictionary<string, string> Configs, ImmutableArray<ImagePartition> Partitions, int Serving)
 {
+    /// <summary>The replication factor that it gets when enough brokers have joined; 0 if it has it. See
+    /// <see cref="ReplicaGrowth"/>.</summary>
+    public short IntendedReplicationFactor { get; init; }
+
     /// <summary>Converts the topic to a list entry.</summary>
     public TopicListing ToListing() => new(Name, TopicId, Serving);
 
     /// <summary>Whether everything but the partitions' state is the same.</summary>
     internal bool HasSameHead(ImageTopic other) => Name == other.Name && TopicId == other.TopicId && Status == other.Status
-        && ReplicationFactor == other.ReplicationFactor && Serving == other.Serving && Partitions.Length == other.Partitions.Length
+        && ReplicationFactor == other.ReplicationFactor && IntendedReplicationFactor == other.IntendedReplicationFactor
+        && Serving == other.Serving && Partitions.Length == other.Partitions.Length
         && (ReferenceEquals(Configs, other.Configs) || Configs.SequenceEqual(other.Configs));
 }
 

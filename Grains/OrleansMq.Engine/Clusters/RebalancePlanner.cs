@@ -33,13 +33,30 @@ internal sealed class RebalancePlanner
     public static RebalancePlan Plan(ClusterImage image, string planId)
     {
         var planner = new RebalancePlanner(image);
-        var before = planner._loads.All.ToDictionary(load => load.Broker, load => (load.Replicas, load.Leaders));
-        planner.MoveAway();
-        planner.SpreadOverRacks();
-        planner.LevelReplicas();
-        planner.LevelLeaders();
-        var moves = planner._placements.Values.Where(placement => placement.IsChanged).Select(placement => placement.ToMove()).ToArray();
-        var shares = planner._loads.All.Select(load =>
+        return planner.Describe(planId, () =>
+        {
+            planner.MoveAway();
+            planner.SpreadOverRacks();
+            planner.LevelReplicas();
+            planner.LevelLeaders();
+        });
+    }
+
+    /// <summary>Makes a plan that adds the replicas of topics that have fewer than intended, and moves nothing.</summary>
+    /// <param name="image">The cluster.</param>
+    /// <param name="planId">The plan's id.</param>
+    public static RebalancePlan PlanGrowth(ClusterImage image, string planId)
+    {
+        var planner = new RebalancePlanner(image);
+        return planner.Describe(planId, planner.Grow);
+    }
+
+    private RebalancePlan Describe(string planId, Action plan)
+    {
+        var before = _loads.All.ToDictionary(load => load.Broker, load => (load.Replicas, load.Leaders));
+        plan();
+        var moves = _placements.Values.Where(placement => placement.IsChanged).Select(placement => placement.ToMove()).ToArray();
+        var shares = _loads.All.Select(load =>
             new BrokerShare(load.Broker, before[load.Broker].Replicas, load.Replicas, before[load.Broker].Leaders, load.Leaders));
         return new RebalancePlan(planId, moves, [.. shares], Summarize(moves));
     }
@@ -54,6 +71,30 @@ internal sealed class RebalancePlanner
     }
 
     private static string Count(int count, string what) => $"{count} {what}{(count == 1 ? "" : "s")}";
+
+    private void Grow()
+    {
+        var taking = _loads.Taking.Count();
+        foreach (var (key, placement) in _placements)
+        {
+            if (!_image.TryGetPartition(key, out var topic, out var partition)
+                || !ReplicaGrowth.CanGrow(_image, topic, partition, taking))
+                continue;
+            while (placement.Replicas.Length < topic.IntendedReplicationFactor && BestAddition(placement) is { } target)
+            {
+                _loads.Remove(placement.Replicas);
+                placement.Add(target, $"topic '{topic.Name}' is to have {topic.IntendedReplicationFactor} replicas");
+                _loads.Add(placement.Replicas);
+            }
+        }
+    }
+
+    private int? BestAddition(Placement placement) => _loads.Taking
+        .Where(load => !placement.Replicas.Contains(load.Broker))
+        .OrderByDescending(load => _loads.CountRacks(placement.Replicas.Add(load.Broker)))
+        .ThenBy(load => load.Replicas)
+        .Select(load => (int?)load.Broker)
+        .FirstOrDefault();
 
     private void MoveAway()
     {
@@ -202,6 +243,12 @@ internal sealed class RebalancePlanner
         public void Replace(int from, int to, string reason)
         {
             Replicas = Replicas.Replace(from, to);
+            _reasons.Add(reason);
+        }
+
+        public void Add(int broker, string reason)
+        {
+            Replicas = Replicas.Add(broker);
             _reasons.Add(reason);
         }
 

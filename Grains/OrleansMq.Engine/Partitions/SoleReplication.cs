@@ -81,7 +81,8 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
         partition.Flusher.FailUnflushed(round.Operations, fault);
     }
 
-    // The others are answered with the round: refused, or written and in need of no flush.
+    // The others are answered with the round: refused, or written and in need of no flush. One that waits may be answered, and used again,
+    // as soon as the lock is released: by then the round has forgotten it.
     private void WaitForFlush(List<AppendOperation> operations)
     {
         lock (_waiting)
@@ -93,8 +94,8 @@ internal sealed class SoleReplication(Partition partition) : IPartitionReplicati
                 operation.IsWaiting = true;
                 _waiting.Enqueue((operation, partition.LogEndOffset));
             }
+            operations.RemoveAll(static operation => operation.IsWaiting);
         }
-        operations.RemoveAll(static operation => operation.IsWaiting);
     }
 
     /// <inheritdoc/>

@@ -14,8 +14,9 @@ internal sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <summary>Defaults for new topics, and limits.</summary>
 /// <param name="Defaults">The configuration for keys that a topic does not set.</param>
 /// <param name="DefaultPartitions">The number of partitions if the request gives none.</param>
-/// <param name="DefaultReplicationFactor">The replication factor if the request gives none.</param>
-/// <param name="Brokers">The number of brokers, which limits the replication factor.</param>
+/// <param name="DefaultReplicationFactor">The replication factor if the request gives none. A topic is created with fewer replicas where
+/// there are fewer brokers, and gets the others later.</param>
+/// <param name="Brokers">The number of brokers, which limits the replication factor that a request gives.</param>
 /// <param name="Codecs">The codecs of a broker alone: a topic that needs another one could not be written to. Null accepts any.</param>
 /// <param name="WhyMissing">Describes which brokers of a cluster lack a codec; returns null if none does. Null accepts any.</param>
 internal sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
@@ -110,11 +111,15 @@ internal sealed record TopicCatalogue
                 + $"not {request.Partitions}.");
         if (limits.Brokers == 0)
             return Refuse(ErrorCode.LeaderNotAvailable, "No broker has joined the cluster yet. Retry.");
-        var replicationFactor = request.ReplicationFactor == -1 ? limits.DefaultReplicationFactor : request.ReplicationFactor;
-        if (replicationFactor < 1 || replicationFactor > limits.Brokers)
-            return Refuse(ErrorCode.InvalidReplicationFactor,
-                $"A replication factor of {replicationFactor} is not possible with {limits.Brokers} "
+        var isDefault = request.ReplicationFactor == -1;
+        var intended = isDefault ? limits.DefaultReplicationFactor : request.ReplicationFactor;
+        var most = isDefault || request.AllowFewerReplicas ? TopicState.MaxReplicationFactor : limits.Brokers;
+        if (intended < 1 || intended > most)
+            return Refuse(ErrorCode.InvalidReplicationFactor, request.AllowFewerReplicas
+                ? $"A topic may have {most} replicas, not {intended}: choose 1 to {most}, or -1 for the default."
+                : $"A replication factor of {intended} is not possible with {limits.Brokers} "
                     + $"broker{(limits.Brokers == 1 ? "" : "s")}: choose 1 to {limits.Brokers}, or -1 for the default.");
+        var replicationFactor = (short)Math.Min(intended, limits.Brokers);
         var configs = (request.Configs ?? ImmutableSortedDictionary<string, string>.Empty).ToImmutableSortedDictionary(
             pair => pair.Key, pair => pair.Value?.Trim()!, StringComparer.Ordinal);
         var parsed = TopicConfigRules.Parse(configs, limits.Defaults.ForReplicas(replicationFactor));
@@ -130,6 +135,7 @@ internal sealed record TopicCatalogue
             TopicId = newId,
             Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
             ReplicationFactor = replicationFactor,
+            IntendedReplicationFactor = intended > replicationFactor ? intended : null,
             Configs = configs,
             Status = TopicStatus.Creating,
         };

@@ -29,6 +29,9 @@ internal sealed record TopicState
     /// <summary>The maximum number of partitions.</summary>
     public const int MaxPartitions = 10_000;
 
+    /// <summary>The maximum replication factor.</summary>
+    public const short MaxReplicationFactor = 32;
+
     /// <summary>The topic's name.</summary>
     public required string Name { get; init; }
 
@@ -38,7 +41,7 @@ internal sealed record TopicState
     /// <summary>The number of partitions. While <see cref="TopicStatus.Creating"/>, the number to be created.</summary>
     public required int Partitions { get; init; }
 
-    /// <summary>The number of replicas with which its partitions are created; 1 is omitted from the document.</summary>
+    /// <summary>The number of replicas that each of its partitions was given; 1 is omitted from the document.</summary>
     [JsonIgnore]
     public short ReplicationFactor
     {
@@ -49,6 +52,11 @@ internal sealed record TopicState
     /// <summary><see cref="ReplicationFactor"/> as stored.</summary>
     [JsonPropertyName("replicationFactor"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public short? StoredReplicationFactor { get; init; }
+
+    /// <summary>The replication factor that it gets when enough brokers have joined; null if it has it. See
+    /// <see cref="Clusters.ReplicaGrowth"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public short? IntendedReplicationFactor { get; init; }
 
     /// <summary>The keys set on this topic, in Kafka's names and text form.</summary>
     public ImmutableSortedDictionary<string, string> Configs
@@ -69,6 +77,16 @@ internal sealed record TopicState
 
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string name) => $"topic/{name}";
+
+    /// <summary>Raises the replication factor to one that all partitions have reached, never beyond the intended one.</summary>
+    /// <returns>This instance if nothing changes.</returns>
+    public TopicState Raise(short reached) => IntendedReplicationFactor is { } intended && reached > ReplicationFactor
+        ? this with
+        {
+            ReplicationFactor = Math.Min(reached, intended),
+            IntendedReplicationFactor = reached >= intended ? null : intended,
+        }
+        : this;
 
     /// <summary>Marks the topic as active.</summary>
     public TopicState Activate() => this with { Status = TopicStatus.Active };
@@ -127,5 +145,8 @@ internal sealed record TopicState
     /// <param name="partitions">Each partition as its leader reports it, ordered by number.</param>
     /// <param name="effective">The result of <see cref="TopicConfigRules.Parse"/> for <see cref="Configs"/>.</param>
     public TopicDescription Describe(IReadOnlyList<PartitionDescription> partitions, TopicConfig effective) =>
-        new(Name, TopicId, partitions, TopicConfigRules.Describe(Configs, effective));
+        new(Name, TopicId, partitions, TopicConfigRules.Describe(Configs, effective))
+        {
+            IntendedReplicationFactor = IntendedReplicationFactor,
+        };
 }

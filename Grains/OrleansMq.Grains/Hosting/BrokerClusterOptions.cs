@@ -30,8 +30,8 @@ public sealed record BrokerClusterOptions
     /// the same name. Empty where there is one listener, at <see cref="Kafka"/>.</summary>
     public IReadOnlyDictionary<string, string> KafkaListeners { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>The replication factor of a topic that is created without one. 0: three, or the number of brokers if that is
-    /// less.</summary>
+    /// <summary>The replication factor of a topic that is created without one; 0 for three. While fewer brokers are alive, such a topic
+    /// begins with fewer replicas; the others are added when brokers have joined.</summary>
     public int DefaultReplicationFactor { get; init; }
 
     /// <summary>Whether a new broker automatically gets its share of partitions.</summary>
@@ -42,8 +42,8 @@ public sealed record BrokerClusterOptions
     /// share.</summary>
     public bool AutoLeaderRebalance { get; init; } = true;
 
-    /// <summary>How long membership must be unchanged before partitions move automatically. Default 30 seconds, so that a restart moves
-    /// nothing.</summary>
+    /// <summary>How long membership must be unchanged before partitions move automatically, and before topics get the replicas that there
+    /// were no brokers for. Default 30 seconds, so that a restart moves nothing.</summary>
     public TimeSpan RebalanceSettleTime { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Options of replication.</summary>

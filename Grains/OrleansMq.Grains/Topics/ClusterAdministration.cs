@@ -143,7 +143,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     public async ValueTask<RebalanceStatus> DrainBrokerAsync(int drained, CancellationToken cancellationToken)
     {
         var replicationFactor = cluster.Image.AllPartitions().Where(found => found.Partition.Holders.Contains(drained))
-            .Select(found => found.Partition.Replicas.Length).DefaultIfEmpty(0).Max();
+            .Select(found => Math.Max(found.Partition.Replicas.Length, found.Partition.Target.Length)).DefaultIfEmpty(0).Max();
         await ChangeRegistryAsync(before => before.Drain(drained, replicationFactor, membership.IsActive).Next);
         var plan = RebalancePlanner.Plan(cluster.Image, $"{PlanOf(drained)}{Guid.NewGuid():N}"[..(PlanOf(drained).Length + 6)]);
         return await runner.BeginAsync(plan, $"broker {drained} is drained", new RebalanceThrottle(), supersede: true);

@@ -282,7 +282,10 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         }
         return new ImageTopic(name, topic.TopicId, entry.Status == TopicStatus.Active ? topic.Status : entry.Status,
             topic.ReplicationFactor, topic.Configs,
-            [.. partitions], Math.Min(partitions.Count, topic.Status == TopicStatus.Active ? topic.Partitions : 0));
+            [.. partitions], Math.Min(partitions.Count, topic.Status == TopicStatus.Active ? topic.Partitions : 0))
+        {
+            IntendedReplicationFactor = topic.IntendedReplicationFactor ?? 0,
+        };
     }
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);

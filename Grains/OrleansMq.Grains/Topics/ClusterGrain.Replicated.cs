@@ -17,6 +17,8 @@ internal sealed partial class ClusterGrain
     private static readonly TimeSpan PushTime = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan GoneTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromSeconds(3);
+    // Where the options name none.
+    private const short AutomaticReplicationFactor = 3;
 
     // Topics that are created or deleted. The end of the activation waits for them.
     private readonly TopicChanges _changes = new();
@@ -140,7 +142,7 @@ internal sealed partial class ClusterGrain
         var brokers = _controller.Image.Brokers.Values.Count(broker => broker.TakesReplicas);
         var wanted = _broker.Cluster!.DefaultReplicationFactor;
         return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions,
-            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers,
+            (short)(wanted > 0 ? wanted : AutomaticReplicationFactor), brokers,
             WhyMissing: _controller.Registry.WhyMissing);
     }
 
@@ -211,6 +213,11 @@ internal sealed partial class ClusterGrain
             }
             foreach (var (name, entry) in pages.SelectMany(page => page.Topics).Where(topic => IsInterrupted(topic.Value)))
                 await TryFinishAsync(name, entry.TopicId);
+            foreach (var topic in Controller.Image.Topics.Values)
+            {
+                if (ReplicaGrowth.Reached(topic) is { } reached)
+                    await TryRaiseAsync(topic, reached);
+            }
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
         {
@@ -239,6 +246,24 @@ internal sealed partial class ClusterGrain
         {
             _broker.Log(EngineLogLevel.Warning,
                 $"Could not complete an interrupted creation or deletion of topic '{name}'; it will be retried.", failure);
+        }
+    }
+
+    private async Task TryRaiseAsync(ImageTopic topic, short reached)
+    {
+        try
+        {
+            if (await _changes.TryBeginAsync(topic.Name) is not { } begun)
+                return;
+            using var _ = UnlessRetired(begun);
+            await Owner(topic.Name).RaiseAsync(topic.TopicId, reached);
+            _broker.Log(EngineLogLevel.Information,
+                $"Topic '{topic.Name}' has {reached} of its {topic.IntendedReplicationFactor} replicas now.");
+        }
+        catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException or TypeLoadException)
+        {
+            _broker.Log(EngineLogLevel.Warning,
+                $"Could not store the replication factor {reached} that topic '{topic.Name}' has reached; it will be retried.", failure);
         }
     }
 

@@ -228,6 +228,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         Partitions = topic.Partitions,
         Configs = new Dictionary<string, string>(topic.Configs),
         ReplicationFactor = topic.ReplicationFactor,
+        IntendedReplicationFactor = topic.IntendedReplicationFactor,
     };
 
     private async Task TakeBlockAsync()

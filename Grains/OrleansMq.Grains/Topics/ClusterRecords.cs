@@ -92,6 +92,7 @@ internal sealed record TopicRecord
     [Id(3)] public required short ReplicationFactor { get; init; }
     [Id(4)] public required Dictionary<string, string> Configs { get; init; }
     [Id(5)] public required int Serving { get; init; }
+    [Id(6)] public short IntendedReplicationFactor { get; init; }
 
     public static TopicRecord Of(TopicState topic) => new()
     {
@@ -101,6 +102,7 @@ internal sealed record TopicRecord
         ReplicationFactor = topic.ReplicationFactor,
         Configs = new Dictionary<string, string>(topic.Configs),
         Serving = topic.Status == TopicStatus.Active ? topic.Partitions : 0,
+        IntendedReplicationFactor = topic.IntendedReplicationFactor ?? 0,
     };
 
     /// <summary>Returns the topic with those partitions, or with those it had, if it had more.</summary>
@@ -110,6 +112,9 @@ internal sealed record TopicRecord
         for (var index = partitions.Count - first; index < replicas.Length; index++)
             partitions.Add(ImagePartition.Create([.. replicas[index]]));
         return new ImageTopic(Name, TopicId, (TopicStatus)Status, ReplicationFactor,
-            Configs.ToImmutableSortedDictionary(StringComparer.Ordinal), partitions.ToImmutable(), Serving);
+            Configs.ToImmutableSortedDictionary(StringComparer.Ordinal), partitions.ToImmutable(), Serving)
+        {
+            IntendedReplicationFactor = IntendedReplicationFactor,
+        };
     }
 }

@@ -19,6 +19,12 @@ internal interface ITopicOwnerGrain : IGrainWithStringKey
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<bool> FinishAsync(Guid topicId);
 
+    /// <summary>Raises the replication factor of the topic with that id to one that all its partitions have reached.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    [Alias("Raise")]
+    [ResponseTimeout(OwnerTimes.Administration)]
+    Task RaiseAsync(Guid topicId, short reached);
+
     /// <summary>Deletes the partitions and the document of the topic with that id. A missing topic is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: something of it is left. Retry.</exception>
     [Alias("Delete")]
@@ -46,6 +52,10 @@ internal sealed record TopicSpec
     /// <summary>The number of replicas of each partition.</summary>
     [Id(3)]
     public short ReplicationFactor { get; init; } = 1;
+
+    /// <summary>The replication factor that it gets when enough brokers have joined; null for the same.</summary>
+    [Id(4)]
+    public short? IntendedReplicationFactor { get; init; }
 }
 
 /// <summary>Response timeouts of calls between the grains of a topic, as hours:minutes:seconds.</summary>

@@ -114,9 +114,10 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             Throttle(job);
             if (job is not { IsRunning: true })
             {
-                if (!IsDue(job, out var reason))
+                if (!IsDue(job, out var reason, out var isGrowth))
                     return [];
-                var plan = RebalancePlanner.Plan(cluster.Image, $"auto-{Guid.NewGuid():N}"[..13]);
+                var planId = $"{(isGrowth ? "grow" : "auto")}-{Guid.NewGuid():N}"[..13];
+                var plan = isGrowth ? RebalancePlanner.PlanGrowth(cluster.Image, planId) : RebalancePlanner.Plan(cluster.Image, planId);
                 if (plan.Moves.Count == 0)
                     return [];
                 job = RebalanceJob.Begin(plan, cluster.Image, reason, new RebalanceThrottle(), Time.GetUtcNow());
@@ -153,9 +154,12 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         cluster.Update(image => image.CatchUpMaxBytesPerSecond == limit ? image : image with { CatchUpMaxBytesPerSecond = limit });
     }
 
-    private bool IsDue(RebalanceJob? last, out string reason)
+    // Replicas are added first: the others are then levelled with them.
+    private bool IsDue(RebalanceJob? last, out string reason, out bool isGrowth)
     {
-        reason = RebalanceDecision.WhyDue(cluster.Image) ?? "";
+        var growth = ReplicaGrowth.WhyDue(cluster.Image);
+        isGrowth = growth is not null;
+        reason = growth ?? RebalanceDecision.WhyDue(cluster.Image) ?? "";
         var members = string.Join(' ', cluster.Image.Brokers.Where(entry => entry.Value.IsAlive).Select(entry => entry.Key));
         if (members != _members || reason.Length == 0)
             (_members, _settledSince) = (members, Time.GetTimestamp());

@@ -123,6 +123,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
             TopicId = spec.TopicId,
             Partitions = spec.Partitions,
             ReplicationFactor = spec.ReplicationFactor,
+            IntendedReplicationFactor = spec.IntendedReplicationFactor,
             Configs = spec.Configs.ToImmutableSortedDictionary(StringComparer.Ordinal),
             Status = TopicStatus.Creating,
         };
@@ -143,6 +144,17 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         else if (IsReplicated)
             await AnnounceAsync(topic, topic.Partitions, []);
         return true;
+    }
+
+    /// <inheritdoc/>
+    public async Task RaiseAsync(Guid topicId, short reached)
+    {
+        if (_deleting || await _topic.ReadAsync() is not { Status: TopicStatus.Active } topic || topic.TopicId != topicId)
+            return;
+        var raised = topic.Raise(reached);
+        if (!ReferenceEquals(raised, topic))
+            await _topic.WriteAsync(raised);
+        await AnnounceAsync(raised, raised.Partitions, []);
     }
 
     /// <inheritdoc/>

@@ -236,8 +236,8 @@ internal static class Settings
             + "on the advertised address.",
             (s, text) => ListenPort.TryParse(text, out var port) ? s with { GatewayPort = port } : null),
         new("replicationFactor", "N|auto", "auto, or a whole number from 1 to 32",
-            "In a replicated cluster: the replication factor of a topic that is created without one. auto: 3, or the number of brokers if "
-            + "that is less. Default: auto.",
+            "In a replicated cluster: the replication factor of a topic that is created without one. auto: 3. While fewer brokers are "
+            + "alive, such a topic begins with fewer replicas, and gets the others when brokers have joined. Default: auto.",
             (s, text) => text == "auto" ? s with { ReplicationFactor = 0 } : TryNumber(text, 1, 32, out var n)
             ? s with { ReplicationFactor = (int)n } : null),
         new("replicaLagTimeMaxMs", "MS", Milliseconds,

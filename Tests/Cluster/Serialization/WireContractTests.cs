@@ -140,7 +140,10 @@ public sealed class WireContractTests
         ["LeftMember"] = new LeftMember("m", "i", ErrorCode.UnknownMemberId),
         ["ListGroup"] = new ListGroup("g"),
         ["MemberAssignment"] = new MemberAssignment("m", new byte[] { 1 }),
-        ["NewTopic"] = new NewTopic("orders", 6, 3, new Dictionary<string, string> { ["retention.ms"] = "1000" }),
+        ["NewTopic"] = new NewTopic("orders", 6, 3, new Dictionary<string, string> { ["retention.ms"] = "1000" })
+        {
+            AllowFewerReplicas = true,
+        },
         ["OffsetCommit"] = new OffsetCommit
         {
             GroupId = "g",
@@ -227,7 +230,10 @@ public sealed class WireContractTests
         },
         ["SyncGroupResult"] = new SyncGroupResult(ErrorCode.IllegalGeneration, "m", "t", "n", new byte[] { 1 }),
         ["TopicDescription"] = new TopicDescription("orders", TopicId,
-            [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)]),
+            [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)])
+        {
+            IntendedReplicationFactor = 3,
+        },
         ["TopicListing"] = new TopicListing("orders", TopicId, 6),
         ["TopicPartition"] = new TopicPartition("orders", 1),
         ["TopicPartitions"] = new TopicPartitions(TopicId, [1, 2]),
@@ -239,9 +245,10 @@ public sealed class WireContractTests
             ReplicationFactor = 3,
             Configs = new() { ["retention.ms"] = "1000" },
             Serving = 6,
+            IntendedReplicationFactor = 5,
         },
         ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" },
-            ReplicationFactor = 3 },
+            ReplicationFactor = 3, IntendedReplicationFactor = 5 },
     };
 
     /// <summary>One value of every type that crosses silos; each field has a distinct value.</summary>

@@ -70,7 +70,7 @@ internal static class RandomImages
                     Status = TopicStatus.Creating });
             case 3 when topic is not null:
                 return image.WithTopic(topic with { Partitions = topic.Partitions.Add(ImagePartition.Create([2, 1])),
-                    ReplicationFactor = 2 });
+                    ReplicationFactor = 2, IntendedReplicationFactor = (short)random.Next(4) });
             case 4:
                 return image with { Brokers = image.Brokers.Remove(random.Next(8)) };
             case 5:

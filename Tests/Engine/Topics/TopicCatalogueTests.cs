@@ -29,6 +29,49 @@ public sealed class TopicCatalogueTests
         Assert.Contains("No broker has joined", refused.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>The default is a goal, and so is a factor that a host declares; one that a caller asks for is a demand.</summary>
+    [Theory]
+    [InlineData(-1, false, 1, 1, (short)3)]
+    [InlineData(-1, false, 2, 2, (short)3)]
+    [InlineData(-1, false, 3, 3, null)]
+    [InlineData(5, true, 3, 3, (short)5)]
+    [InlineData(2, true, 3, 2, null)]
+    [InlineData(2, false, 3, 2, null)]
+    public void Topic_starts_with_the_replicas_that_there_are_brokers_for(short asked, bool allowsFewer, int brokers, short given,
+        short? intended)
+    {
+        var created = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 1, asked) { AllowFewerReplicas = allowsFewer }, Id,
+            Limits with { Brokers = brokers, DefaultReplicationFactor = 3 }).Next;
+        Assert.Equal((given, intended), (created.Topic.ReplicationFactor, created.Topic.IntendedReplicationFactor));
+        Assert.Equal(given >= 3 ? 2 : 1, created.Config.MinInsyncReplicas);
+        Assert.Equal(created.Topic.IntendedReplicationFactor,
+            JsonSerializer.Deserialize<TopicState>(JsonSerializer.Serialize(created.Topic))!.IntendedReplicationFactor);
+    }
+
+    [Theory]
+    [InlineData(4, false, "choose 1 to 3")]
+    [InlineData(33, true, "choose 1 to 32")]
+    [InlineData(0, true, "choose 1 to 32")]
+    public void Replication_factor_beyond_what_is_possible_is_refused(short asked, bool allowsFewer, string said)
+    {
+        var refused = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 1, asked) { AllowFewerReplicas = allowsFewer }, Id,
+            Limits with { Brokers = 3 });
+        Assert.Equal(ErrorCode.InvalidReplicationFactor, refused.Error);
+        Assert.Contains(said, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Replication_factor_is_raised_to_what_is_reached_and_never_beyond_what_is_intended()
+    {
+        var topic = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders"), Id, Limits with { DefaultReplicationFactor = 3 }).Next.Topic;
+        Assert.Same(topic, topic.Raise(1));
+        var two = topic.Raise(2);
+        Assert.Equal(((short)2, (short?)3), (two.ReplicationFactor, two.IntendedReplicationFactor));
+        var four = two.Raise(4);
+        Assert.Equal(((short)3, (short?)null), (four.ReplicationFactor, four.IntendedReplicationFactor));
+        Assert.Same(four, four.Raise(5));
+    }
+
     [Fact]
     public void Topic_starts_as_creating_in_both_documents()
     {
