@@ -93,7 +93,8 @@ public sealed class TimerRecordsTests
     {
         var properties = new Dictionary<string, string>();
         new TimerProperties().Populate(typeof(TimedGrain), GrainType.Create("timed"), properties);
-        Assert.Equal(["omq.timer-key", "omq.timer.OrleansMq.Tests.OrleansPackages.Timers.Pong", "omq.timer.test-ping"], properties.Keys.Order());
+        Assert.Equal(["omq.timer-key", "omq.timer.OrleansMq.Tests.OrleansPackages.Timers.Pong", "omq.timer.test-ping"],
+            properties.Keys.Order());
     }
 
     [Fact]
