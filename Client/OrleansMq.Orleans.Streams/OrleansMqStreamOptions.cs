@@ -75,6 +75,10 @@ public sealed record OrleansMqStreamOptions
     /// providers, no topic is of two: grain classes would receive its events once from each.</summary>
     public string TopicPrefix { get; init; } = "";
 
+    /// <summary>How long the start of a silo waits for the configuration of the topic with explicit subscriptions. Brokers may start later
+    /// than the silo, which then checks before it reads the topic.</summary>
+    internal TimeSpan CheckTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>What they say of deliveries.</summary>
     internal DeliveryOptions Delivery => new()
     {

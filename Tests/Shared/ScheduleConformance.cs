@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Shared;
 /// each test uses its own topic.</summary>
 public abstract class ScheduleConformance
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
     private readonly string _topic = "scheduled-" + Guid.NewGuid().ToString("N");
 
     /// <summary>The broker whose schedules are under test.</summary>

@@ -21,8 +21,6 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     // What has not ended by then goes back with the silo's sessions. A silent partition takes no more of the silo's own time to stop.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(5);
-    // Brokers may start later than this silo.
-    private static readonly TimeSpan CheckTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan ReplicasInterval = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Topic, GrainType? GrainType), CursorDispatcher> _dispatchers = [];
@@ -46,7 +44,7 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(name);
         try
         {
-            await provider.Subscriptions.CheckAsync(cancellationToken).WaitAsync(CheckTimeout, cancellationToken);
+            await provider.Subscriptions.CheckAsync(cancellationToken).WaitAsync(provider.Options.CheckTimeout, cancellationToken);
         }
         catch (BrokerException refused) when (refused.Code == ErrorCode.InvalidConfig)
         {

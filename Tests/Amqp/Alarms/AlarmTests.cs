@@ -268,7 +268,7 @@ public sealed class AlarmTests : IDisposable
         HostName = "127.0.0.1",
         Port = port,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 
     private static Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
 

@@ -100,7 +100,7 @@ public sealed class EndedConnectionTests : IAsyncLifetime
         HostName = "127.0.0.1",
         Port = _gateway.Port,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 
     private static async Task UntilAsync(Func<Task<bool>> condition)
     {

@@ -78,5 +78,5 @@ public sealed class NewHostTests : IAsyncLifetime
         Port = _gateway.Port,
         VirtualHost = "other",
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 }

@@ -20,7 +20,7 @@ public sealed class StaleImageTests : IAsyncLifetime
             HostName = "127.0.0.1",
             Port = _gateway.Port,
             AutomaticRecoveryEnabled = false,
-        }.CreateConnectionAsync();
+        }.Patient().CreateConnectionAsync();
     }
 
     public async Task DisposeAsync()

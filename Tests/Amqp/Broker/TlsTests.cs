@@ -53,7 +53,7 @@ public sealed class TlsTests : IDisposable
             CertificateSelectionCallback = certificate is null ? null : (_, _, _, _, _) => certificate,
             CertificateValidationCallback = (_, shown, _, errors) => IsTrusted(shown, errors),
         },
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 
     private bool IsTrusted(X509Certificate? shown, SslPolicyErrors errors)
     {

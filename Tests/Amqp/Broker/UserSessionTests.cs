@@ -187,7 +187,7 @@ public sealed class UserSessionTests : IDisposable
         Port = gateway.Port,
         UserName = user,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 
     private static async Task PublishAsync(IChannel channel, string key, params string[] more)
     {

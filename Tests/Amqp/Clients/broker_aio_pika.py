@@ -8,6 +8,8 @@ import aiormq
 from aio_pika.patterns import RPC, Master
 
 PATIENCE = 60
+# For everything: the test ends the program a minute later.
+PATIENCE_IN_ALL = 240
 
 
 async def next_of(queue):
@@ -124,4 +126,4 @@ async def main():
     print("as expected")
 
 
-asyncio.run(asyncio.wait_for(main(), PATIENCE))
+asyncio.run(asyncio.wait_for(main(), PATIENCE_IN_ALL))

@@ -52,7 +52,7 @@ public abstract class ClientTest : IAsyncLifetime
         Password = password,
         VirtualHost = host,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync();
+    }.Patient().CreateConnectionAsync();
 
     protected Task<QueueDeclareOk> DeclareAsync(string name, string type, params (string Name, object? Value)[] arguments) =>
         Channel.QueueDeclareAsync(name, true, false, false,

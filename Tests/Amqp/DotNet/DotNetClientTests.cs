@@ -380,7 +380,8 @@ public sealed class DotNetClientTests : IAsyncLifetime
             Assert.Equal(Enumerable.Range(0, 50).Select(i => $"{one.Key} {i}"), one);
     }
 
-    private ConnectionFactory Factory() => new() { HostName = "127.0.0.1", Port = _gateway.Port, AutomaticRecoveryEnabled = false };
+    private ConnectionFactory Factory() =>
+        new ConnectionFactory { HostName = "127.0.0.1", Port = _gateway.Port, AutomaticRecoveryEnabled = false }.Patient();
 
     private Task<IConnection> ConnectAsync() => Factory().CreateConnectionAsync();
 

@@ -153,7 +153,7 @@ public sealed class ConnectionsTests : IAsyncLifetime
         UserName = user,
         Password = password,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync(name);
+    }.Patient().CreateConnectionAsync(name);
 
     private async Task<string> NameOfAsync(string connection)
     {

@@ -34,7 +34,7 @@ public sealed class LoginTests : IDisposable
             HostName = "127.0.0.1",
             Port = server.AmqpPort,
             Password = "wrong",
-        }.CreateConnectionAsync());
+        }.Patient().CreateConnectionAsync());
         Assert.IsType<AuthenticationFailureException>(refused.InnerException);
         Assert.Equal(3, denials.FailedOver(SessionProtocol.Amqp));
         Assert.Contains(server.Log.Lines, static line => line.Contains("at 127.0.0.1 did not log in as 'guest'", StringComparison.Ordinal));

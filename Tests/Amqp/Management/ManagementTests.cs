@@ -187,7 +187,7 @@ public sealed class ManagementTests : IAsyncLifetime
         const int Count = 20;
         await _server.DoAsync(201, "PUT", "queues/%2F/mails", $$"""{"durable":{{(isDurable ? "true" : "false")}}}""");
         await _server.DoAsync(201, "PUT", "queues/%2F/letters", "{}");
-        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = _server.AmqpPort };
+        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = _server.AmqpPort }.Patient();
         await using var connection = await factory.CreateConnectionAsync();
         await using var channel = await connection.CreateChannelAsync(new CreateChannelOptions(true, true));
         // Together, so that a batch has several.

@@ -122,7 +122,7 @@ public sealed partial class RabbitMqCtlTests : IAsyncLifetime
         HostName = "127.0.0.1",
         Port = _server.AmqpPort,
         AutomaticRecoveryEnabled = false,
-    }.CreateConnectionAsync(name);
+    }.Patient().CreateConnectionAsync(name);
 
     private async Task<string> DoAsync(params string[] arguments)
     {

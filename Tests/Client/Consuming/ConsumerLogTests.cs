@@ -98,6 +98,7 @@ public sealed class ConsumerLogTests : IAsyncLifetime
         await using var consumer = new OrleansMqClient(watched, null, _log).CreateConsumer<string, string>(new()
         {
             AutoOffsetReset = AutoOffsetReset.Latest, Broadcast = true, Reader = new() { TimeProvider = clock },
+            MetadataMaxAge = TimeSpan.FromHours(2),
         });
         consumer.Subscribe("orders");
         await Wait.UntilAsync(() => Has(LogLevel.Warning, "orders"), "the warning");
@@ -108,7 +109,8 @@ public sealed class ConsumerLogTests : IAsyncLifetime
             await producer.SendAsync(new("orders", "customer-7", "two apples"));
         var begin = clock.GetTimestamp();
         await Wait.UntilAsync(() => { clock.Advance(TimeSpan.FromMilliseconds(10)); return consumer.Assignment.Count == 1; }, "the topic");
-        Assert.InRange(clock.GetElapsedTime(begin), TimeSpan.Zero, TimeSpan.FromSeconds(5));
+        // The clock runs faster than the broker answers: topics are listed anyway in two hours only.
+        Assert.InRange(clock.GetElapsedTime(begin), TimeSpan.Zero, TimeSpan.FromHours(1));
         // A read that is tried again waits by the clock.
         var reading = consumer.ReadAsync().AsTask();
         await Wait.UntilAsync(() => { clock.Advance(TimeSpan.FromMilliseconds(10)); return reading.IsCompleted; }, "the record");

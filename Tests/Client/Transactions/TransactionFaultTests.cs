@@ -269,6 +269,7 @@ public sealed class TransactionFaultTests : IAsyncLifetime
             Reader = new ReaderOptions { TimeProvider = clock, RetryBackoff = pause, RetryBackoffMax = pause },
         }, new TransactionalProcessingOptions { Topics = ["input"], MaxRecords = 1, Producer = Options() },
             (record, _) => new([new(Topic, "k", $"{record.Value}")]), cancellationToken: stop.Token);
+        await Wait.UntilAsync(() => Volatile.Read(ref ends) > 0, "a commit");
         await Wait.UntilAsync(() => clock.ArmedTimers.Any(timer => timer > pause / 2), "the pause after a commit");
         Assert.Equal(1, Volatile.Read(ref ends));
         _broker.OnEnd = null;

@@ -69,6 +69,6 @@ public sealed class CorrectedClockTests
     {
         var end = rig.Clock.Now + (long)TimeSpan.FromMinutes(30).TotalMilliseconds;
         await rig.PassUntilAsync(() => awaited.IsCompleted || rig.Clock.Now >= end);
-        await awaited.WaitAsync(TimeSpan.FromSeconds(10));
+        await awaited.WaitAsync(PartitionCursorsActions.Patience);
     }
 }

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Schedules;
 /// <summary>Waits that the tests of schedules share.</summary>
 internal static class SchedulingTest
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
     /// <summary>Asks until the answer is as expected. A broker that does not answer yet is asked again.</summary>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isExpected)

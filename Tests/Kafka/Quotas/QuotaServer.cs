@@ -35,14 +35,20 @@ internal static class QuotaServer
     }
 
     /// <summary>Advances the clock until an answer is there, and returns how far.</summary>
-    public static async Task<TimeSpan> AdvanceUntilAsync(this ManualTimeProvider time, Task answered)
+    /// <param name="time">The clock.</param>
+    /// <param name="answered">The answer.</param>
+    /// <param name="expected">When the answer is due, for a test that bounds how late it comes: from then on the clock stands still for up
+    /// to two seconds after each step, since an answer takes its own time; null: there is no such bound.</param>
+    public static async Task<TimeSpan> AdvanceUntilAsync(this ManualTimeProvider time, Task answered, TimeSpan? expected = null)
     {
         var began = time.GetUtcNow();
         using var patience = new CancellationTokenSource(KafkaServer.Patience);
         while (!answered.IsCompleted)
         {
+            patience.Token.ThrowIfCancellationRequested();
             time.Advance(TimeSpan.FromMilliseconds(100));
-            await Task.Delay(TimeSpan.FromMilliseconds(2), patience.Token);
+            var pause = time.GetUtcNow() - began >= expected ? TimeSpan.FromSeconds(2) : TimeSpan.FromMilliseconds(2);
+            await Task.WhenAny(answered, Task.Delay(pause));
         }
         return time.GetUtcNow() - began;
     }

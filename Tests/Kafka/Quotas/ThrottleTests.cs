@@ -123,7 +123,7 @@ public sealed class ThrottleTests : IAsyncLifetime
         var throttle = QuotaServer.NumberOf(refused, "ThrottleTimeMs");
         Assert.InRange(throttle, 2_000, 3_000);
         var next = FetchAsync(client, 2);
-        var waited = await _time.AdvanceUntilAsync(next);
+        var waited = await _time.AdvanceUntilAsync(next, TimeSpan.FromMilliseconds(throttle));
         Assert.InRange(waited.TotalMilliseconds, throttle - 1, throttle + 1_000);
         Assert.Contains("Records", await next, StringComparison.Ordinal);
     }
@@ -148,7 +148,7 @@ public sealed class ThrottleTests : IAsyncLifetime
         var held = ProduceAsync(second, TestBatches.Of("a"));
         using var third = await _server.ConnectAsync();
         await third.AskAsync((short)ApiKey.ApiVersions, 0);
-        Assert.InRange((await _time.AdvanceUntilAsync(held)).TotalSeconds, 5, 6);
+        Assert.InRange((await _time.AdvanceUntilAsync(held, TimeSpan.FromSeconds(5))).TotalSeconds, 5, 6);
         Assert.Equal(1, QuotaServer.NumberOf(await held, "BaseOffset"));
     }
 
@@ -169,7 +169,7 @@ public sealed class ThrottleTests : IAsyncLifetime
         Assert.Null(await third.ReceiveAsync());
         Assert.Equal(1, (await _server.Broker.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
         var retried = ProduceAsync(second, TestBatches.Of("a"));
-        Assert.InRange((await _time.AdvanceUntilAsync(retried)).TotalSeconds, 59, 61);
+        Assert.InRange((await _time.AdvanceUntilAsync(retried, TimeSpan.FromSeconds(59.9))).TotalSeconds, 59, 61);
         Assert.Equal(1, QuotaServer.NumberOf(await retried, "BaseOffset"));
     }
 
@@ -181,7 +181,7 @@ public sealed class ThrottleTests : IAsyncLifetime
         await ProduceAsync(client, Batch(15_000));
         var next = client.AskAsync((short)ApiKey.ApiVersions, 0);
         await _server.LimitAsync(QuotaServer.Anonymous, QuotaKey.ProducerByteRate, null);
-        Assert.InRange((await _time.AdvanceUntilAsync(next)).TotalSeconds, 0, 6);
+        Assert.InRange((await _time.AdvanceUntilAsync(next, TimeSpan.FromSeconds(5))).TotalSeconds, 0, 6);
     }
 
     [Fact]
@@ -290,7 +290,7 @@ public sealed class ThrottleTests : IAsyncLifetime
         Assert.Null(await await Task.WhenAny(late.Select(static one => one.Answer)));
         var waiting = late.Where(static one => !one.Answer.IsCompleted).Select(static one => one.Answer).ToArray();
         Assert.Equal(11, waiting.Length);
-        Assert.True(await _time.AdvanceUntilAsync(Task.WhenAny(waiting)) >= TimeSpan.FromMilliseconds(900));
+        Assert.True(await _time.AdvanceUntilAsync(Task.WhenAny(waiting), TimeSpan.FromMilliseconds(900)) >= TimeSpan.FromMilliseconds(900));
         Assert.True(await _time.AdvanceUntilAsync(Task.WhenAll(waiting)) >= TimeSpan.FromSeconds(9));
         Assert.All(waiting, static answer => Assert.NotNull(answer.Result));
         late.ForEach(static one => one.Client.Dispose());

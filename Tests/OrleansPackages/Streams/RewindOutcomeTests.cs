@@ -64,10 +64,10 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
     public async Task Subscription_whose_token_was_given_up_and_never_written_goes_on_and_is_resumed_by_the_next_call()
     {
         var (reader, handle, tokens) = await CreateAsync("rewind-never");
-        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        var usual = GiveUpSoon();
         _broker.OnWrite = static _ => Task.FromException<ProduceResult>(new InvalidOperationException("no answer"));
         await Assert.ThrowsAnyAsync<Exception>(() => reader.ResumeFromAsync(handle, tokens[2]));
-        _broker.OnWrite = null;
+        (_broker.OnWrite, Provider.SubscribeTimeout) = (null, usual);
         await SendAsync("rewind-never", 10, 15);
         await ReceivedAsync(reader, Enumerable.Range(0, 15));
         await reader.ResumeFromAsync(handle, tokens[7]);
@@ -78,7 +78,7 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
     public async Task Subscription_goes_on_where_two_calls_that_interleave_have_given_up_their_tokens()
     {
         var (reader, handle, tokens) = await CreateAsync("rewind-beside");
-        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        var usual = GiveUpSoon();
         var tries = new TaskCompletionSource();
         _broker.OnWrite = _ =>
         {
@@ -90,7 +90,7 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
         var second = reader.ResumeBesideAsync(handle, tokens[5]);
         await Assert.ThrowsAnyAsync<Exception>(() => first);
         await Assert.ThrowsAnyAsync<Exception>(() => second);
-        _broker.OnWrite = null;
+        (_broker.OnWrite, Provider.SubscribeTimeout) = (null, usual);
         await SendAsync("rewind-beside", 10, 15);
         await ReceivedAsync(reader, Enumerable.Range(0, 15));
         await reader.ResumeBesideAsync(handle, tokens[7]);
@@ -126,7 +126,7 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
     public async Task Token_that_is_written_after_its_call_was_given_up_and_its_subscription_was_split_twice_is_replayed()
     {
         var (reader, handle, tokens) = await CreateAsync("rewind-late");
-        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        GiveUpSoon();
         var (writes, go) = (0, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         _broker.OnWrite = async write =>
         {
@@ -164,6 +164,14 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
 
     private OrleansMqStreamProvider Provider =>
         (OrleansMqStreamProvider)_silo.Services.GetRequiredKeyedService<IStreamProvider>("test");
+
+    // Lets calls give up after a time that writes which are answered may need, too. Returns the time that calls had.
+    private TimeSpan GiveUpSoon()
+    {
+        var usual = Provider.SubscribeTimeout;
+        Provider.SubscribeTimeout = TimeSpan.FromSeconds(1.5);
+        return usual;
+    }
 
     // A subscription that has received ten events.
     private async Task<(IReaderGrain Reader, StreamSubscriptionHandle<Happened> Handle, StreamSequenceToken[] Tokens)> CreateAsync(

@@ -51,5 +51,5 @@ public sealed class SubscriptionTopicTests : IDisposable
     }
 
     private Task<TestSilo> StartAsync() => TestSilo.StartAsync(_data.Path, static silo => silo.AddOrleansMqStreams("checked",
-        static options => options with { RefreshInterval = TimeSpan.FromMilliseconds(50) }));
+        static options => options with { RefreshInterval = TimeSpan.FromMilliseconds(50), CheckTimeout = Wait.Deadline }));
 }

@@ -314,8 +314,8 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         var log = new RecordedLog();
         await using (Start(database, log: log))
         {
-            while (!log.Lines.Any(static line => line.Contains("cannot be measured", StringComparison.Ordinal)))
-                await Task.Delay(5);
+            await UntilAsync(() => Task.FromResult(log.Lines.Any(static line =>
+                line.Contains("cannot be measured", StringComparison.Ordinal))), "a warning of measurements that fail");
             await AddAsync(database, ["a"]);
             Assert.Equal(["a"], await ValuesAsync(1));
         }

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Shared;
 /// <summary>Runs third-party programs to completion.</summary>
 internal static class ClientProgram
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(5);
 
     /// <summary>Returns the program's path, or skips the test if it is missing.</summary>
     public static string Require(string name)
