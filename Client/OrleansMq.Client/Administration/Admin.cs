@@ -27,9 +27,12 @@ internal sealed class Admin(IBroker broker) : IAdmin
         }
         try
         {
-            return await broker.CreateTopicAsync(
-                new NewTopic(name, partitions ?? -1, replicationFactor ?? -1, configs) { AllowFewerReplicas = true }, cancellationToken)
-                .ConfigureAwait(false);
+            // The default factor is reached in this way anyway, and brokers of earlier versions do not know the property.
+            var topic = new NewTopic(name, partitions ?? -1, replicationFactor ?? -1, configs)
+            {
+                AllowFewerReplicas = replicationFactor is > 0,
+            };
+            return await broker.CreateTopicAsync(topic, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {

@@ -33,13 +33,14 @@ internal static class ReplicaGrowth
         && partition.Replicas.Length < Math.Min(topic.IntendedReplicationFactor, taking)
         && partition.Replicas.All(broker => image.Brokers.TryGetValue(broker, out var holder) && holder.TakesReplicas);
 
-    /// <summary>Returns the replication factor that every partition of a topic has reached, if that is above its own.</summary>
+    /// <summary>Returns the replication factor that every partition of a topic has reached, in sync, if that is above its own.</summary>
     public static short? Reached(ImageTopic topic)
     {
         if (!IsIntended(topic) || topic.Partitions.Length == 0 || topic.Serving < topic.Partitions.Length
             || topic.Partitions.Any(static partition => !partition.Target.IsEmpty))
             return null;
-        var reached = Math.Min(topic.Partitions.Min(static partition => partition.Replicas.Length), topic.IntendedReplicationFactor);
+        var reached = Math.Min(topic.Partitions.Min(static partition => Math.Min(partition.Replicas.Length, partition.Isr.Length)),
+            topic.IntendedReplicationFactor);
         return reached > topic.ReplicationFactor ? (short)reached : null;
     }
 

@@ -256,7 +256,7 @@ internal sealed partial class ClusterGrain
             if (await _changes.TryBeginAsync(topic.Name) is not { } begun)
                 return;
             using var _ = UnlessRetired(begun);
-            await Owner(topic.Name).RaiseAsync(topic.TopicId, reached);
+            await Owner(topic.Name).RaiseAsync(topic.TopicId, reached, topic.Partitions.Length);
             _broker.Log(EngineLogLevel.Information,
                 $"Topic '{topic.Name}' has {reached} of its {topic.IntendedReplicationFactor} replicas now.");
         }

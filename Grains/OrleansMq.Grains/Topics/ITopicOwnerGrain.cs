@@ -19,11 +19,12 @@ internal interface ITopicOwnerGrain : IGrainWithStringKey
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<bool> FinishAsync(Guid topicId);
 
-    /// <summary>Raises the replication factor of the topic with that id to one that all its partitions have reached.</summary>
+    /// <summary>Raises the replication factor of the topic with that id to one that all its partitions have reached, unless it has got
+    /// other partitions meanwhile.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Raise")]
     [ResponseTimeout(OwnerTimes.Administration)]
-    Task RaiseAsync(Guid topicId, short reached);
+    Task RaiseAsync(Guid topicId, short reached, int partitions);
 
     /// <summary>Deletes the partitions and the document of the topic with that id. A missing topic is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: something of it is left. Retry.</exception>

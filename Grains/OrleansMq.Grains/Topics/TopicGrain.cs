@@ -147,9 +147,11 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     }
 
     /// <inheritdoc/>
-    public async Task RaiseAsync(Guid topicId, short reached)
+    public async Task RaiseAsync(Guid topicId, short reached, int partitions)
     {
-        if (_deleting || await _topic.ReadAsync() is not { Status: TopicStatus.Active } topic || topic.TopicId != topicId)
+        // Partitions that were added since may have fewer replicas. They grow first.
+        if (_deleting || await _topic.ReadAsync() is not { Status: TopicStatus.Active, GrowingTo: null } topic || topic.TopicId != topicId
+            || topic.Partitions != partitions)
             return;
         var raised = topic.Raise(reached);
         if (!ReferenceEquals(raised, topic))
