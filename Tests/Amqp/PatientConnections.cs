@@ -2,7 +2,7 @@ using RabbitMQ.Client;
 
 namespace OrleansMq.Tests.Amqp;
 
-/// <summary>Connections of RabbitMQ's client whose own timeouts do not decide a test.</summary>
+/// <summary>Connections of RabbitMQ's client that do not decide a test by their own timeouts.</summary>
 internal static class PatientConnections
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);

@@ -80,21 +80,11 @@ internal sealed class RebalancePlanner
             if (!_image.TryGetPartition(key, out var topic, out var partition)
                 || !ReplicaGrowth.CanGrow(_image, topic, partition, taking))
                 continue;
-            while (placement.Replicas.Length < topic.IntendedReplicationFactor && BestAddition(placement) is { } target)
-            {
-                _loads.Remove(placement.Replicas);
-                placement.Add(target, $"topic '{topic.Name}' is to have {topic.IntendedReplicationFactor} replicas");
-                _loads.Add(placement.Replicas);
-            }
+            while (placement.Replicas.Length < topic.IntendedReplicationFactor && BestFor(placement, leaving: null) is { } target)
+                Change(placement, changed =>
+                    changed.Add(target, $"topic '{topic.Name}' is to have {topic.IntendedReplicationFactor} replicas"));
         }
     }
-
-    private int? BestAddition(Placement placement) => _loads.Taking
-        .Where(load => !placement.Replicas.Contains(load.Broker))
-        .OrderByDescending(load => _loads.CountRacks(placement.Replicas.Add(load.Broker)))
-        .ThenBy(load => load.Replicas)
-        .Select(load => (int?)load.Broker)
-        .FirstOrDefault();
 
     private void MoveAway()
     {
@@ -170,11 +160,7 @@ internal sealed class RebalancePlanner
             .FirstOrDefault(chain => chain is not null) is { } chain)
         {
             foreach (var (placement, broker) in chain)
-            {
-                _loads.Remove(placement.Replicas);
-                placement.Lead(broker, $"broker {broker} leads less than its share");
-                _loads.Add(placement.Replicas);
-            }
+                Change(placement, changed => changed.Lead(broker, $"broker {broker} leads less than its share"));
         }
     }
 
@@ -207,20 +193,23 @@ internal sealed class RebalancePlanner
         return chain;
     }
 
-    private int? BestFor(Placement placement, int leaving) => _loads.Taking
+    private int? BestFor(Placement placement, int? leaving) => _loads.Taking
         .Where(load => !placement.Replicas.Contains(load.Broker))
         .OrderByDescending(load => RacksAfter(placement, leaving, load.Broker))
         .ThenBy(load => load.Replicas)
         .Select(load => (int?)load.Broker)
         .FirstOrDefault();
 
-    private int RacksAfter(Placement placement, int leaving, int joining) =>
-        _loads.CountRacks(placement.Replicas.Select(broker => broker == leaving ? joining : broker));
+    private int RacksAfter(Placement placement, int? leaving, int joining) =>
+        _loads.CountRacks(placement.Replicas.Where(broker => broker != leaving).Append(joining));
 
-    private void Move(Placement placement, int from, int to, string reason)
+    private void Move(Placement placement, int from, int to, string reason) =>
+        Change(placement, changed => changed.Replace(from, to, reason));
+
+    private void Change(Placement placement, Action<Placement> change)
     {
         _loads.Remove(placement.Replicas);
-        placement.Replace(from, to, reason);
+        change(placement);
         _loads.Add(placement.Replicas);
     }
 

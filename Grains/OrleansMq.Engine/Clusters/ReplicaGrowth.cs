@@ -6,8 +6,8 @@ namespace OrleansMq.Clusters;
 /// Gives topics the replicas that there were no brokers for when they were created: the first silo of a cluster is alone when it declares
 /// its topics. <see cref="RebalancePlanner.PlanGrowth"/> plans the replicas once enough brokers have joined, and a rebalance adds them.
 /// When every partition has them, the topic's replication factor is raised, and with it the default of <c>min.insync.replicas</c>. What a
-/// crash interrupts is decided again from the image. A topic that has reached its intended factor is left alone: fewer replicas that
-/// somebody assigns to it later stay. Pure.
+/// crash interrupts is decided again from the image. A topic that has reached its intended factor is left alone: a later
+/// assignment of fewer replicas stays. Pure.
 /// </summary>
 internal static class ReplicaGrowth
 {

@@ -290,13 +290,7 @@ internal sealed class AppendLoop(Partition partition) : IAppendWork
         catch (Exception fault)
         {
             // After a storage fault that gets here the state of the file is unknown; any other fault is a bug.
-            var reason = StorageFaults.IsStorageFault(fault)
-                ? StorageFaults.Describe(log.Directory, fault)
-                : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
-            partition.GoOffline(reason, fault);
-            // Written batches fail, too: the flush or the high watermark is missing, so they do not count.
-            foreach (var operation in round.Operations)
-                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+            round.Fail(partition, fault);
             return 0;
         }
     }

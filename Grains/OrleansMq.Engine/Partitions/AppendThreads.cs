@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Partitions;
 
 /// <summary>Work for an append thread.</summary>
@@ -109,6 +111,20 @@ internal sealed class AppendRound
     public List<ReadOnlyMemory<byte>> Buffers { get; } = [];
     /// <summary>The size of the group in bytes.</summary>
     public long GroupBytes { get; set; }
+
+    /// <summary>Takes the partition offline, and fails all operations. Written batches fail, too: the flush or the high watermark is
+    /// missing, so they do not count.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="fault">A fault of the storage, or a bug.</param>
+    public void Fail(Partition partition, Exception fault)
+    {
+        var reason = StorageFaults.IsStorageFault(fault)
+            ? StorageFaults.Describe(partition.Log!.Directory, fault)
+            : StorageFaults.DescribeBug(fault);
+        partition.GoOffline(reason, fault);
+        foreach (var operation in Operations)
+            operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+    }
 
     /// <summary>Empties the group.</summary>
     public void ClearGroup()

@@ -61,7 +61,7 @@ internal sealed class FlushWork(Partition partition) : IAppendWork
         {
             // As in an append round: the partition goes offline. The next run fails what waits.
             _hasFailed = hasFailed = true;
-            partition.GoOffline($"A bug in OrleansMq stopped the partition: {bug.Message} Please report it; then restart the broker.", bug);
+            partition.GoOffline(StorageFaults.DescribeBug(bug), bug);
         }
         lock (_lock)
         {

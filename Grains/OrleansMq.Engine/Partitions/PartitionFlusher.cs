@@ -86,13 +86,8 @@ internal sealed class PartitionFlusher(Partition partition)
         }
         catch (Exception fault)
         {
-            // Any fault but one of the storage is a bug. It ends this partition, and not the thread that others share.
-            var reason = StorageFaults.IsStorageFault(fault)
-                ? StorageFaults.Describe(log.Directory, fault)
-                : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
-            partition.GoOffline(reason, fault);
-            foreach (var operation in round.Operations)
-                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+            // A bug, too, ends this partition, and not the thread that others share.
+            round.Fail(partition, fault);
             return false;
         }
     }

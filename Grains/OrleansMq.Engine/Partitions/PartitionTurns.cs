@@ -131,8 +131,7 @@ internal abstract class PartitionTurns : IThreadPoolWorkItem
             _timer.Set(TimeSpan.FromMilliseconds(Math.Clamp(at - now, 1, LongestTimerMs)), since);
     }
 
-    private void Stop(Exception fault) => Partition.GoOffline(
-        $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
+    private void Stop(Exception fault) => Partition.GoOffline(StorageFaults.DescribeBug(fault), fault);
 
     private void OnTimer()
     {

@@ -37,6 +37,10 @@ internal static class StorageFaults
         _ => $"The storage of '{directory}' failed: {fault.Message} Check the disk and its mount; then restart the broker.",
     };
 
+    /// <summary>Returns the message for a bug that takes the partition offline.</summary>
+    public static string DescribeBug(Exception bug) =>
+        $"A bug in OrleansMq stopped the partition: {bug.Message} Please report it; then restart the broker.";
+
     /// <summary>Returns the message for a failed read that says nothing of the file; the partition stays online.</summary>
     public static string DescribeUnread(Exception fault) => fault is CutDuringReadException ? fault.Message
         : $"{fault.Message} {MoreHandles} Retry.";

@@ -65,8 +65,7 @@ internal sealed partial class Replica
             catch (Exception fault)
             {
                 // The remaining effects are executed regardless, since callers wait for them.
-                Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
-                    fault);
+                Partition.GoOffline(StorageFaults.DescribeBug(fault), fault);
             }
         }
         _performing.Clear();

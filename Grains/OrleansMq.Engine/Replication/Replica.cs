@@ -173,7 +173,7 @@ internal sealed partial class Replica
 
     private string DescribeFault(Exception fault) => StorageFaults.IsStorageFault(fault) || StorageFaults.IsOfContent(fault)
         ? StorageFaults.Describe(_log!.Directory, fault)
-        : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
+        : StorageFaults.DescribeBug(fault);
 
     private void StepLocked(Action input)
     {

@@ -256,9 +256,9 @@ internal sealed partial class ClusterGrain
             if (await _changes.TryBeginAsync(topic.Name) is not { } begun)
                 return;
             using var _ = UnlessRetired(begun);
-            await Owner(topic.Name).RaiseAsync(topic.TopicId, reached, topic.Partitions.Length);
-            _broker.Log(EngineLogLevel.Information,
-                $"Topic '{topic.Name}' has {reached} of its {topic.IntendedReplicationFactor} replicas now.");
+            if (await Owner(topic.Name).RaiseAsync(topic.TopicId, reached, topic.Partitions.Length))
+                _broker.Log(EngineLogLevel.Information,
+                    $"Topic '{topic.Name}' has {reached} of its {topic.IntendedReplicationFactor} replicas now.");
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException or TypeLoadException)
         {

@@ -21,10 +21,11 @@ internal interface ITopicOwnerGrain : IGrainWithStringKey
 
     /// <summary>Raises the replication factor of the topic with that id to one that all its partitions have reached, unless it has got
     /// other partitions meanwhile.</summary>
+    /// <returns>Whether it has that factor now.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Raise")]
     [ResponseTimeout(OwnerTimes.Administration)]
-    Task RaiseAsync(Guid topicId, short reached, int partitions);
+    Task<bool> RaiseAsync(Guid topicId, short reached, int partitions);
 
     /// <summary>Deletes the partitions and the document of the topic with that id. A missing topic is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: something of it is left. Retry.</exception>

@@ -147,16 +147,17 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     }
 
     /// <inheritdoc/>
-    public async Task RaiseAsync(Guid topicId, short reached, int partitions)
+    public async Task<bool> RaiseAsync(Guid topicId, short reached, int partitions)
     {
         // Partitions that were added since may have fewer replicas. They grow first.
         if (_deleting || await _topic.ReadAsync() is not { Status: TopicStatus.Active, GrowingTo: null } topic || topic.TopicId != topicId
             || topic.Partitions != partitions)
-            return;
+            return false;
         var raised = topic.Raise(reached);
         if (!ReferenceEquals(raised, topic))
             await _topic.WriteAsync(raised);
         await AnnounceAsync(raised, raised.Partitions, []);
+        return true;
     }
 
     /// <inheritdoc/>

@@ -52,7 +52,7 @@ public sealed class ReplicaGrowthTests
     public void Partition_that_cannot_be_given_replicas_waits(string obstacle)
     {
         var image = Intend(RandomImages.Cluster(new Random(1), 3, racks: 0, topics: 0).WithTopic(RandomImages.Topic("orders", [1])), 3);
-        Assert.NotNull(ReplicaGrowth.WhyDue(image));
+        Assert.Equal("topic 'orders' has fewer than 3 replicas", ReplicaGrowth.WhyDue(image));
         var topic = image.FindServed("orders")!;
         var partition = topic.Partitions[0];
         image = obstacle switch

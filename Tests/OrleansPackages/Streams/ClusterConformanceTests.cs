@@ -157,7 +157,7 @@ public sealed class ClusterConformanceTests(PostgreSqlFixture postgres, ITestOut
         }));
 
         // A cursor hands events that come alone to the silos in turn, and each of them has an activation of its own. An event is alone
-        // when those before it are settled: what was received may not be. A silo whose session has ended has no turn until it is back.
+        // when those before it are settled: what was received may not be. A silo without a session has no turn until it is back.
         async Task SendApartAsync()
         {
             await UntilServedByAllAsync(survivor);

@@ -42,7 +42,7 @@ public sealed class GoneConsumerTests(RunningBroker broker) : IClassFixture<Runn
             await Task.Delay(20, deadline.Token);
     }
 
-    /// <summary>Knows the members whose heartbeats wait.</summary>
+    /// <summary>Knows the members of waiting heartbeats.</summary>
     private sealed class Polls(IGroupCoordinator inner) : IGroupCoordinator
     {
         private readonly ConcurrentDictionary<ConsumerGroupHeartbeat, bool> _waiting = new(ReferenceEqualityComparer.Instance);
