@@ -10,6 +10,16 @@ namespace OrleansMq.Clusters;
 /// <param name="Replicas">The brokers that will hold the partition; for a handover, the one that will lead it.</param>
 internal readonly record struct RebalanceAction(ReplicaKey Key, RebalanceActionKind Kind, ImmutableArray<int> Replicas);
 
+/// <summary>A rebalance that is due without a request.</summary>
+/// <param name="Reason">Its cause.</param>
+/// <param name="IsGrowth">Whether replicas are added and nothing is moved.</param>
+internal readonly record struct DueRebalance(string Reason, bool IsGrowth)
+{
+    /// <summary>Plans it.</summary>
+    public RebalancePlan Plan(ClusterImage image, string planId) =>
+        IsGrowth ? RebalancePlanner.PlanGrowth(image, planId) : RebalancePlanner.Plan(image, planId);
+}
+
 /// <summary>The kind of a request.</summary>
 internal enum RebalanceActionKind
 {
@@ -31,23 +41,33 @@ internal static class RebalanceDecision
     /// <param name="job">The running rebalance.</param>
     /// <param name="image">The cluster.</param>
     /// <param name="now">The current time.</param>
+    /// <param name="isSettled">Whether the set of live brokers has not changed for a while: an automatic rebalance then gives up moves
+    /// that wait for a broker.</param>
     /// <returns>The updated rebalance (this instance if nothing changes), and the requests to send once that is stored.</returns>
-    public static (RebalanceJob Job, IReadOnlyList<RebalanceAction> Actions) Next(RebalanceJob job, ClusterImage image, DateTimeOffset now)
+    public static (RebalanceJob Job, IReadOnlyList<RebalanceAction> Actions) Next(RebalanceJob job, ClusterImage image, DateTimeOffset now,
+        bool isSettled = false)
     {
         var actions = new List<RebalanceAction>();
         var steps = job.Steps.ToBuilder();
         for (var index = 0; index < steps.Count; index++)
         {
             if (steps[index].State == RebalanceStepState.Moving)
-                steps[index] = Watch(steps[index], image, job.State == RebalanceState.Cancelling, actions);
+            {
+                steps[index] = job.IsAutomatic && isSettled && WaitsForBroker(steps[index], image)
+                    ? GiveUp(steps[index], image, actions)
+                    : Watch(steps[index], image, job.State == RebalanceState.Cancelling, actions);
+            }
         }
         var free = job.MaxPartitions - steps.Count(step => step.State == RebalanceStepState.Moving);
         for (var index = 0; index < steps.Count; index++)
         {
             if (steps[index].State != RebalanceStepState.Waiting)
                 continue;
-            if (job.State == RebalanceState.Cancelling)
+            var waits = job.IsAutomatic && WaitsForBroker(steps[index], image);
+            if (job.State == RebalanceState.Cancelling || (waits && isSettled))
                 steps[index] = steps[index] with { State = RebalanceStepState.Skipped };
+            else if (waits)
+                continue;
             else if (free > 0)
             {
                 steps[index] = Watch(steps[index] with { State = RebalanceStepState.Moving }, image, isCancelling: false, actions);
@@ -81,16 +101,24 @@ internal static class RebalanceDecision
         return actions;
     }
 
-    /// <summary>Whether a rebalance is due without a request. That is the case if a draining broker holds replicas, or if automatic
-    /// rebalancing is on and a broker holds less than half its share.</summary>
+    /// <summary>Lists what is due without a request, in the order in which it is done. Draining brokers that hold replicas are emptied
+    /// first. Then topics that have fewer replicas than intended are given them. If automatic rebalancing is on, a broker that holds less
+    /// than half its share gets more last.</summary>
     /// <param name="image">The cluster.</param>
-    /// <returns>The reason; null if none is due.</returns>
-    public static string? WhyDue(ClusterImage image)
+    public static IEnumerable<DueRebalance> WhatIsDue(ClusterImage image)
     {
         var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id)
             .ToDictionary(group => group.Key, group => group.Count());
         if (image.Brokers.Keys.FirstOrDefault(id => IsDraining(image, id) && held.ContainsKey(id), -1) is >= 0 and var drained)
-            return $"broker {drained} is drained";
+            yield return new DueRebalance($"broker {drained} is drained", IsGrowth: false);
+        if (ReplicaGrowth.WhyDue(image) is { } growth)
+            yield return new DueRebalance(growth, IsGrowth: true);
+        if (WhyUneven(image, held) is { } uneven)
+            yield return new DueRebalance(uneven, IsGrowth: false);
+    }
+
+    private static string? WhyUneven(ClusterImage image, Dictionary<int, int> held)
+    {
         var taking = image.Brokers.Where(entry => entry.Value.TakesReplicas).Select(entry => entry.Key).ToArray();
         if (!image.AutoRebalance || taking.Length == 0)
             return null;
@@ -99,6 +127,11 @@ internal static class RebalanceDecision
             ? $"broker {poor} holds less than half its share"
             : null;
     }
+
+    // A broker that is to take a replica and is dead, gone or being drained, or a leader that is away.
+    private static bool WaitsForBroker(RebalanceStep step, ClusterImage image) =>
+        (image.TryGetPartition(new(step.TopicId, step.Partition), out _, out var partition) && partition.Leader < 0)
+        || step.To.Any(id => !step.From.Contains(id) && !(image.Brokers.TryGetValue(id, out var broker) && broker.TakesReplicas));
 
     private static bool IsDraining(ClusterImage image, int broker) => image.Brokers.TryGetValue(broker, out var found) && found.IsDraining;
 
@@ -135,6 +168,15 @@ internal static class RebalanceDecision
         if (partition.Leader != step.To[0] && partition.Isr.Contains(step.To[0]) && image.IsAlive(step.To[0]))
             actions.Add(new RebalanceAction(key, RebalanceActionKind.HandOver, [step.To[0]]));
         return step with { State = RebalanceStepState.Done };
+    }
+
+    // Without a leader nothing can be asked: what has begun goes on by itself when there is one.
+    private static RebalanceStep GiveUp(RebalanceStep step, ClusterImage image, List<RebalanceAction> actions)
+    {
+        var key = new ReplicaKey(step.TopicId, step.Partition);
+        return image.TryGetPartition(key, out _, out var partition) && partition.Leader >= 0
+            ? TakeBack(step, key, partition, actions)
+            : step with { State = RebalanceStepState.Skipped };
     }
 
     private static RebalanceStep TakeBack(RebalanceStep step, ReplicaKey key, ImagePartition partition, List<RebalanceAction> actions)

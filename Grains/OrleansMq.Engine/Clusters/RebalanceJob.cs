@@ -56,6 +56,10 @@ internal sealed record RebalanceJob
     /// <summary>Its cause.</summary>
     public required string Reason { get; init; }
 
+    /// <summary>Whether the cluster planned it by itself. It then gives up what cannot be done and plans again; a requested one waits.
+    /// </summary>
+    public bool IsAutomatic { get; init; }
+
     /// <summary>The maximum number of partitions moved at the same time.</summary>
     public int MaxPartitions { get; init; } = 4;
 
@@ -77,11 +81,12 @@ internal sealed record RebalanceJob
 
     /// <summary>Starts the execution of a plan.</summary>
     public static RebalanceJob Begin(RebalancePlan plan, ClusterImage image, string reason, RebalanceThrottle throttle,
-        DateTimeOffset now) => new()
+        DateTimeOffset now, bool isAutomatic = false) => new()
     {
         PlanId = plan.PlanId,
         State = RebalanceState.Running,
         Reason = reason,
+        IsAutomatic = isAutomatic,
         MaxPartitions = throttle.MaxPartitions,
         MaxBytesPerSecond = throttle.MaxBytesPerSecond,
         Steps = [.. plan.Moves.Where(move => image.Names.ContainsKey(move.Topic)).Select(move =>

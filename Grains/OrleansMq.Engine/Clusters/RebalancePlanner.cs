@@ -12,6 +12,9 @@ namespace OrleansMq.Clusters;
 /// </summary>
 internal sealed class RebalancePlanner
 {
+    // A rebalance is one document, written at each of its steps. What is left is planned when it has ended.
+    private const int MostGrowing = 500;
+
     private readonly ClusterImage _image;
     private readonly BrokerLoads _loads;
     private readonly Dictionary<ReplicaKey, Placement> _placements = [];
@@ -42,7 +45,8 @@ internal sealed class RebalancePlanner
         });
     }
 
-    /// <summary>Makes a plan that adds the replicas of topics that have fewer than intended, and moves nothing.</summary>
+    /// <summary>Makes a plan that adds the replicas of topics that have fewer than intended, in some hundred partitions, and moves nothing.
+    /// </summary>
     /// <param name="image">The cluster.</param>
     /// <param name="planId">The plan's id.</param>
     public static RebalancePlan PlanGrowth(ClusterImage image, string planId)
@@ -75,14 +79,18 @@ internal sealed class RebalancePlanner
     private void Grow()
     {
         var taking = _loads.Taking.Count();
+        var growing = 0;
         foreach (var (key, placement) in _placements)
         {
+            if (growing == MostGrowing)
+                return;
             if (!_image.TryGetPartition(key, out var topic, out var partition)
                 || !ReplicaGrowth.CanGrow(_image, topic, partition, taking))
                 continue;
             while (placement.Replicas.Length < topic.IntendedReplicationFactor && BestFor(placement, leaving: null) is { } target)
                 Change(placement, changed =>
                     changed.Add(target, $"topic '{topic.Name}' is to have {topic.IntendedReplicationFactor} replicas"));
+            growing += placement.IsChanged ? 1 : 0;
         }
     }
 

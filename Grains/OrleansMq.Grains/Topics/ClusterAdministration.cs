@@ -124,7 +124,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         if (!_plans.TryGetValue(planId, out var known) || Time.GetElapsedTime(known.MadeAt) > PlanTime)
             throw new BrokerException(ErrorCode.InvalidRequest,
                 $"There is no plan '{planId}', or it has expired. Make a new plan and review it.");
-        var status = await runner.BeginAsync(known.Plan, "asked for", throttle, supersede: false);
+        var status = await runner.BeginAsync(known.Plan, "asked for", throttle, isAutomatic: false);
         _plans.TryRemove(planId, out _);
         return status;
     }
@@ -146,7 +146,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
             .Select(found => Math.Max(found.Partition.Replicas.Length, found.Partition.Target.Length)).DefaultIfEmpty(0).Max();
         await ChangeRegistryAsync(before => before.Drain(drained, replicationFactor, membership.IsActive).Next);
         var plan = RebalancePlanner.Plan(cluster.Image, $"{PlanOf(drained)}{Guid.NewGuid():N}"[..(PlanOf(drained).Length + 6)]);
-        return await runner.BeginAsync(plan, $"broker {drained} is drained", new RebalanceThrottle(), supersede: true);
+        return await runner.BeginAsync(plan, $"broker {drained} is drained", new RebalanceThrottle(), isAutomatic: true);
     }
 
     /// <inheritdoc/>

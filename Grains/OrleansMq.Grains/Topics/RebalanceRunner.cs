@@ -21,6 +21,8 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     // The pause between two automatic rebalances, so that one that cannot complete is not started over and over.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    // The pause after one that was cancelled: somebody wants it to end.
+    private static readonly TimeSpan PatienceWhenCancelled = TimeSpan.FromMinutes(10);
     private const int ActionsAtATime = 16;
     // Leaderships returned to their preferred replica in one interval; each is briefly without a leader.
     private const int ReturnsAtATime = 4;
@@ -46,14 +48,14 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     /// <param name="plan">The moves.</param>
     /// <param name="reason">The reason, for the log and the status.</param>
     /// <param name="throttle">The limits.</param>
-    /// <param name="supersede">Whether it replaces a running one.</param>
+    /// <param name="isAutomatic">Whether the cluster planned it: it replaces a running one, and what it gives up is planned again.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ReassignmentInProgress"/>.</exception>
-    public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool supersede) =>
+    public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool isAutomatic) =>
         ChangeAsync(running =>
-            running is { IsRunning: true } && !supersede
+            running is { IsRunning: true } && !isAutomatic
                 ? throw new BrokerException(ErrorCode.ReassignmentInProgress,
                     $"Rebalance '{running.PlanId}' is running. Wait until it is done, or cancel it, then plan again.")
-                : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow()));
+                : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow(), isAutomatic));
 
     /// <summary>Cancels the running rebalance.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NoReassignmentInProgress"/>.</exception>
@@ -112,19 +114,15 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         {
             var job = await document.ReadAsync();
             Throttle(job);
+            var isSettled = IsSettled();
             if (job is not { IsRunning: true })
             {
-                if (!IsDue(job, out var reason, out var isGrowth))
+                if (!isSettled || !IsPatienceOver(job) || Plan() is not { } planned)
                     return [];
-                var planId = $"{(isGrowth ? "grow" : "auto")}-{Guid.NewGuid():N}"[..13];
-                var plan = isGrowth ? RebalancePlanner.PlanGrowth(cluster.Image, planId) : RebalancePlanner.Plan(cluster.Image, planId);
-                if (plan.Moves.Count == 0)
-                    return [];
-                job = RebalanceJob.Begin(plan, cluster.Image, reason, new RebalanceThrottle(), Time.GetUtcNow());
-                broker.Log(EngineLogLevel.Information, $"Started rebalance '{job.PlanId}': {reason}. {plan.Summary}");
+                job = planned;
                 await document.WriteAsync(job);
             }
-            var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow());
+            var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow(), isSettled);
             if (!ReferenceEquals(next, job))
                 await document.WriteAsync(next);
             Throttle(next);
@@ -154,18 +152,31 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         cluster.Update(image => image.CatchUpMaxBytesPerSecond == limit ? image : image with { CatchUpMaxBytesPerSecond = limit });
     }
 
-    // Replicas are added first: the others are then levelled with them.
-    private bool IsDue(RebalanceJob? last, out string reason, out bool isGrowth)
+    // What is due first may have no possible move, such as draining the only broker.
+    private RebalanceJob? Plan()
     {
-        var growth = ReplicaGrowth.WhyDue(cluster.Image);
-        isGrowth = growth is not null;
-        reason = growth ?? RebalanceDecision.WhyDue(cluster.Image) ?? "";
-        var members = string.Join(' ', cluster.Image.Brokers.Where(entry => entry.Value.IsAlive).Select(entry => entry.Key));
-        if (members != _members || reason.Length == 0)
-            (_members, _settledSince) = (members, Time.GetTimestamp());
-        return reason.Length > 0 && Time.GetElapsedTime(_settledSince) >= settleTime
-            && (last?.FinishedAt is not { } finished || Time.GetUtcNow() - finished >= Patience);
+        var image = cluster.Image;
+        foreach (var due in RebalanceDecision.WhatIsDue(image))
+        {
+            var plan = due.Plan(image, $"{(due.IsGrowth ? "grow" : "auto")}-{Guid.NewGuid():N}"[..13]);
+            if (plan.Moves.Count == 0)
+                continue;
+            broker.Log(EngineLogLevel.Information, $"Started rebalance '{plan.PlanId}': {due.Reason}. {plan.Summary}");
+            return RebalanceJob.Begin(plan, image, due.Reason, new RebalanceThrottle(), Time.GetUtcNow(), isAutomatic: true);
+        }
+        return null;
     }
+
+    private bool IsSettled()
+    {
+        var members = string.Join(' ', cluster.Image.Brokers.Where(entry => entry.Value.IsAlive).Select(entry => entry.Key));
+        if (members != _members)
+            (_members, _settledSince) = (members, Time.GetTimestamp());
+        return Time.GetElapsedTime(_settledSince) >= settleTime;
+    }
+
+    private bool IsPatienceOver(RebalanceJob? last) => last?.FinishedAt is not { } finished
+        || Time.GetUtcNow() - finished >= (last.State == RebalanceState.Cancelled ? PatienceWhenCancelled : Patience);
 
     private async Task ActAsync(IReadOnlyList<RebalanceAction> actions)
     {

@@ -105,9 +105,84 @@ public class RebalanceDecisionTests
     public void Rebalance_is_due_for_a_drained_broker_and_for_a_new_one_when_enabled()
     {
         var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [1, 2]));
-        Assert.Null(RebalanceDecision.WhyDue(image));
-        Assert.Contains("broker 3", RebalanceDecision.WhyDue(image with { AutoRebalance = true }), StringComparison.Ordinal);
-        Assert.Equal("broker 1 is drained", RebalanceDecision.WhyDue(Draining(image)));
+        Assert.Empty(RebalanceDecision.WhatIsDue(image));
+        var due = Assert.Single(RebalanceDecision.WhatIsDue(image with { AutoRebalance = true }));
+        Assert.Contains("broker 3", due.Reason, StringComparison.Ordinal);
+        Assert.Equal([new DueRebalance("broker 1 is drained", IsGrowth: false)], RebalanceDecision.WhatIsDue(Draining(image)));
+    }
+
+    [Fact]
+    public void Drained_brokers_are_emptied_first_and_replicas_are_added_before_shares_are_levelled()
+    {
+        var image = Draining(RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [2, 1]))
+            .WithTopic(RandomImages.Topic("growing", [2]) with { ReplicationFactor = 1, IntendedReplicationFactor = 3 }));
+        image = image with { AutoRebalance = true };
+        var due = RebalanceDecision.WhatIsDue(image).ToArray();
+        Assert.Equal([false, true, false], due.Select(static what => what.IsGrowth));
+        Assert.Equal("broker 1 is drained", due[0].Reason);
+        Assert.Contains("less than half its share", due[2].Reason, StringComparison.Ordinal);
+        Assert.Equal("growing", Assert.Single(due[1].Plan(image, "p").Moves).Topic);
+        Assert.Contains(due[0].Plan(image, "p").Moves, static move => move.Topic == "t" && !move.To.Contains(1));
+    }
+
+    public static TheoryData<string> Absences => ["dead", "gone", "draining"];
+
+    /// <summary>Broker 3 is to take replicas and leaves for good when one partition is being moved to it and the other waits.</summary>
+    [Theory]
+    [MemberData(nameof(Absences))]
+    public void Automatic_rebalance_gives_up_what_waits_for_a_broker(string absence)
+    {
+        var image = RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1], [2], [1]));
+        var plan = new RebalancePlan("p", [new("t", 0, [1], [1, 3], ""), new("t", 1, [2], [2, 3], ""), new("t", 2, [1], [1, 4], "")], [],
+            "");
+        var job = RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now, isAutomatic: true);
+        (job, var actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+        Assert.Equal([1, 3], Assert.Single(actions).Replicas.AsEnumerable());
+        image = Without3(Targeted(image, actions[0]), absence);
+        // It may come back.
+        (var waiting, actions) = RebalanceDecision.Next(job, image, Now);
+        Assert.Same(job, waiting);
+        Assert.Empty(actions);
+        // The move is taken back; a lost request is repeated.
+        for (var times = 0; times < 2; times++)
+        {
+            (job, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+            Assert.Equal([1], Assert.Single(actions).Replicas.AsEnumerable());
+        }
+        image = image.WithPartition(actions[0].Key, Partition(image, 0) with { Target = [], Replicas = [1] });
+        (job, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+        Assert.Equal([1, 4], Assert.Single(actions).Replicas.AsEnumerable());
+        image = Moved(image, actions[0]);
+        job = RebalanceDecision.Next(job, image, Now, isSettled: true).Job;
+        Assert.Equal(RebalanceState.Completed, job.State);
+        Assert.Equal([RebalanceStepState.Skipped, RebalanceStepState.Skipped, RebalanceStepState.Done],
+            job.Steps.Select(static step => step.State));
+    }
+
+    [Fact]
+    public void Automatic_rebalance_does_not_wait_for_a_partition_without_a_leader()
+    {
+        var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1]));
+        var plan = new RebalancePlan("p", [new("t", 0, [1], [1, 3], "")], [], "");
+        var (job, actions) = RebalanceDecision.Next(
+            RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now, isAutomatic: true), image, Now);
+        image = Targeted(image, actions[0]);
+        image = image.WithPartition(actions[0].Key, Partition(image, 0) with { Leader = -1 });
+        Assert.Same(job, RebalanceDecision.Next(job, image, Now).Job);
+        (job, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+        Assert.Equal((RebalanceState.Completed, 0), (job.State, actions.Count));
+    }
+
+    [Fact]
+    public void Requested_rebalance_waits_for_its_brokers()
+    {
+        var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1]));
+        var plan = new RebalancePlan("p", [new("t", 0, [1], [1, 3], "")], [], "");
+        var (job, actions) = RebalanceDecision.Next(RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now), image, Now);
+        image = Without3(Targeted(image, actions[0]), "dead");
+        (var same, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+        Assert.Same(job, same);
+        Assert.Empty(actions);
     }
 
     [Fact]
@@ -124,6 +199,18 @@ public class RebalanceDecisionTests
 
     private static ClusterImage Draining(ClusterImage image) =>
         image with { Brokers = image.Brokers.SetItem(1, image.Brokers[1] with { IsDraining = true }) };
+
+    private static ClusterImage Without3(ClusterImage image, string absence) => image with
+    {
+        Brokers = absence switch
+        {
+            "dead" => image.Brokers.SetItem(3, image.Brokers[3] with { IsAlive = false }),
+            "gone" => image.Brokers.Remove(3),
+            _ => image.Brokers.SetItem(3, image.Brokers[3] with { IsDraining = true }),
+        },
+    };
+
+    private static ImagePartition Partition(ClusterImage image, int number) => image.FindServed("t")!.Partitions[number];
 
     private static ClusterImage Cluster()
     {

@@ -45,6 +45,22 @@ public sealed class ReplicaGrowthTests
         Assert.Contains("is to have 3 replicas", move.Reason, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Many_partitions_are_planned_in_parts()
+    {
+        int[][] replicas = [.. Enumerable.Range(0, 40).Select(static number => new[] { 1 + (number % 3) })];
+        var image = Intend(Enumerable.Range(0, 30).Aggregate(RandomImages.Brokers(3), (made, number) =>
+            made.WithTopic(RandomImages.Topic($"t{number}", replicas))), 3);
+        var planned = new List<int>();
+        while (ReplicaGrowth.WhyDue(image) is not null)
+        {
+            var plan = RebalancePlanner.PlanGrowth(image, "p");
+            planned.Add(plan.Moves.Count);
+            image = Carry(image, plan);
+        }
+        Assert.Equal([500, 500, 200], planned);
+    }
+
     public static TheoryData<string> Obstacles => ["leaderless", "moving", "dead", "draining", "creating", "none joins", "reached"];
 
     [Theory]
