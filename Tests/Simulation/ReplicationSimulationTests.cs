@@ -5,9 +5,9 @@ namespace OrleansMq.Tests.Simulation;
 
 public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
-    private const int Seeds = 20_000;
+    private const int Seeds = 5_000;
     private const int SlowSeeds = 100;
-    private const int FocusSeeds = 2_000;
+    private const int FocusSeeds = 1_000;
 
     [Fact]
     public void Same_seed_runs_the_same_steps() => SeedRuns.OfReplication().AssertRepeatable();

@@ -17,7 +17,8 @@ internal enum RebalanceStepState
     Moving = 2,
     /// <summary>Its replicas are as planned.</summary>
     Done = 3,
-    /// <summary>It will not be moved: its topic was deleted, it was moved elsewhere, or the rebalance was cancelled.</summary>
+    /// <summary>It will not be moved: its topic was deleted, it was moved elsewhere, the rebalance was cancelled, or a broker that an
+    /// automatic one needs is away.</summary>
     Skipped = 4,
 }
 

@@ -19,8 +19,9 @@ internal sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 /// <param name="Brokers">The number of brokers, which limits the replication factor that a request gives.</param>
 /// <param name="Codecs">The codecs of a broker alone: a topic that needs another one could not be written to. Null accepts any.</param>
 /// <param name="WhyMissing">Describes which brokers of a cluster lack a codec; returns null if none does. Null accepts any.</param>
+/// <param name="CanGrow">Whether other brokers may join, so that a topic is given its intended replicas later.</param>
 internal sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1,
-    CompressionCodecs? Codecs = null, Func<CompressionType, string?>? WhyMissing = null);
+    CompressionCodecs? Codecs = null, Func<CompressionType, string?>? WhyMissing = null, bool CanGrow = false);
 
 /// <summary>
 /// One page of the list of all topics. A topic is on the page <see cref="PageOf"/> of its name, so that a change of it costs the same
@@ -135,7 +136,7 @@ internal sealed record TopicCatalogue
             TopicId = newId,
             Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
             ReplicationFactor = replicationFactor,
-            IntendedReplicationFactor = intended > replicationFactor ? intended : null,
+            IntendedReplicationFactor = limits.CanGrow && intended > replicationFactor ? intended : null,
             Configs = configs,
             Status = TopicStatus.Creating,
         };

@@ -143,7 +143,7 @@ internal sealed partial class ClusterGrain
         var wanted = _broker.Cluster!.DefaultReplicationFactor;
         return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions,
             (short)(wanted > 0 ? wanted : AutomaticReplicationFactor), brokers,
-            WhyMissing: _controller.Registry.WhyMissing);
+            WhyMissing: _controller.Registry.WhyMissing, CanGrow: true);
     }
 
     private Task ChangeAsync(string topic, Func<TopicCatalogue, TopicCatalogue> change) =>

@@ -41,11 +41,18 @@ public sealed class TopicCatalogueTests
         short? intended)
     {
         var created = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 1, asked) { AllowFewerReplicas = allowsFewer }, Id,
-            Limits with { Brokers = brokers, DefaultReplicationFactor = 3 }).Next;
+            Limits with { Brokers = brokers, DefaultReplicationFactor = 3, CanGrow = true }).Next;
         Assert.Equal((given, intended), (created.Topic.ReplicationFactor, created.Topic.IntendedReplicationFactor));
         Assert.Equal(given >= 3 ? 2 : 1, created.Config.MinInsyncReplicas);
         Assert.Equal(created.Topic.IntendedReplicationFactor,
             JsonSerializer.Deserialize<TopicState>(JsonSerializer.Serialize(created.Topic))!.IntendedReplicationFactor);
+    }
+
+    [Fact]
+    public void Broker_that_others_cannot_join_promises_no_further_replicas()
+    {
+        var created = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 1, 3) { AllowFewerReplicas = true }, Id, Limits).Next.Topic;
+        Assert.Equal((1, null), (created.ReplicationFactor, created.IntendedReplicationFactor));
     }
 
     [Theory]
@@ -63,7 +70,8 @@ public sealed class TopicCatalogueTests
     [Fact]
     public void Replication_factor_is_raised_to_what_is_reached_and_never_beyond_what_is_intended()
     {
-        var topic = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders"), Id, Limits with { DefaultReplicationFactor = 3 }).Next.Topic;
+        var topic = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders"), Id,
+            Limits with { DefaultReplicationFactor = 3, CanGrow = true }).Next.Topic;
         Assert.Same(topic, topic.Raise(1));
         var two = topic.Raise(2);
         Assert.Equal(((short)2, (short?)3), (two.ReplicationFactor, two.IntendedReplicationFactor));

@@ -5,9 +5,8 @@ namespace OrleansMq.Tests.Simulation.Groups;
 
 public sealed class GroupSimulationTests(ITestOutputHelper output)
 {
-    // About a minute on two idle cores.
-    private const int Seeds = 6_000;
-    private const int TransactionSeeds = 1_000;
+    private const int Seeds = 1_500;
+    private const int TransactionSeeds = 500;
 
     [Fact]
     public void Same_seed_runs_the_same_steps() => SeedRuns.OfGroups().AssertRepeatable();

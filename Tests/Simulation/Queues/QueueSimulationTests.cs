@@ -4,8 +4,7 @@ namespace OrleansMq.Tests.Simulation.Queues;
 
 public sealed class QueueSimulationTests(ITestOutputHelper output)
 {
-    // About a minute of one idle core.
-    private const int Seeds = 20_000;
+    private const int Seeds = 4_000;
 
     [Fact]
     public void Same_seed_runs_the_same_steps() => SeedRuns.OfQueues().AssertRepeatable();
