@@ -40,10 +40,14 @@ public static class OrleansMqSiloBuilderExtensions
     /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, every codec, the engine's lines in the silo's log under
     /// <c>OrleansMq</c>.</param>
     /// <remarks>If the directory is locked, unwritable or of a newer format, the silo's start fails with a
-    /// <see cref="DataDirectoryException"/>.</remarks>
+    /// <see cref="DataDirectoryException"/>. If another silo of the cluster is a broker, it fails with a
+    /// <see cref="SecondBrokerException"/>: several brokers share topics only by <see cref="BrokerClusterOptions"/>.</remarks>
     public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
         silo.AddBroker(configure, cluster: null);
+        silo.Services.AddSingleton<BrokerPresenceClient>();
+        silo.Services.AddSingleton<SoleBrokerCheck>();
+        silo.Services.AddParticipant<SoleBrokerCheck>();
         silo.Services.AddSingleton<IClusterMetadata>(services => services.GetRequiredService<SiloBroker>().SoleMetadata!);
         silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
             services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
@@ -90,6 +94,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddParticipant<SiloGateways>();
         GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
         silo.Services.StartFirst(typeof(Silo).Assembly);
+        silo.AddGrainService<BrokerPresence>();
         silo.AddPartitions();
         silo.AddCoordinators(isReplicated: cluster is not null);
         silo.Services.AddSingleton(services =>
