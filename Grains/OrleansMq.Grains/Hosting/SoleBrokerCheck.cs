@@ -56,8 +56,8 @@ internal sealed class SoleBrokerCheck(BrokerPresenceClient brokers, IClusterMemb
         var answers = await Task.WhenAll(others.Select(other => IsBrokerAsync(other.SiloAddress)));
         if (Array.IndexOf(answers, true) is >= 0 and var first)
             throw new SecondBrokerException(
-                $"Silo '{others[first].Name}' at {others[first].SiloAddress.Endpoint} is a broker of this Orleans cluster, too, and this one "
-                + "was added without a BrokerClusterOptions: their topics would not be the same. For several brokers, call "
+                $"Silo '{others[first].Name}' at {others[first].SiloAddress.Endpoint} is a broker of this Orleans cluster, too, and this "
+                + "one was added without a BrokerClusterOptions: their topics would not be the same. For several brokers, call "
                 + "silo.AddOrleansMq(options, new BrokerClusterOptions { PostgreSql = ... }) on each. For one, call AddOrleansMq() on one "
                 + "silo and AddOrleansMqClient() on the others.");
     }

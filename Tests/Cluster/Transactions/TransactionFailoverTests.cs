@@ -46,7 +46,7 @@ public sealed class TransactionFailoverTests(PostgreSqlFixture postgres) : Repli
     public async Task Transaction_of_a_dead_client_times_out_although_its_coordinator_died_too()
     {
         await CreateTopicAsync();
-        var producer = await TestTransactions.InitAsync(AnyBroker, "id", TimeSpan.FromSeconds(3));
+        var producer = await TestTransactions.InitAsync(AnyBroker, "id", TimeSpan.FromSeconds(8));
         await SendToAllAsync(producer, "left");
         await Cluster.KillAsync((await producer.DescribeAsync()).Coordinator);
         var other = await TestTransactions.InitAsync(AnyBroker, "other");

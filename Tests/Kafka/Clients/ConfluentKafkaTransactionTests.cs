@@ -157,7 +157,7 @@ public sealed class ConfluentKafkaTransactionTests : IAsyncLifetime
     [SkippableFact]
     public async Task Transaction_that_outlives_its_timeout_is_aborted()
     {
-        using var producer = Producer(timeout: TimeSpan.FromSeconds(1));
+        using var producer = Producer(timeout: TimeSpan.FromSeconds(5));
         producer.BeginTransaction();
         await SendAsync(producer, "lost");
         // The marker of its abort.
