@@ -55,7 +55,8 @@ internal static class ConsumerProgram
             await consume(stop.Token);
             return 0;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (Exception stopped) when (stop.IsCancellationRequested
+            && stopped is OperationCanceledException or OrleansLifecycleCanceledException)
         {
             // Stopped before it was connected.
             return 0;

@@ -11,7 +11,7 @@ public sealed class NetworkChaosTests(ITestOutputHelper output)
 {
     private const int OnTheSmallDisk = 3;
 
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(40);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
 
     private static readonly Dictionary<FaultKind, int> Weights = new()

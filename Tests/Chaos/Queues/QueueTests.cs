@@ -12,8 +12,8 @@ namespace OrleansMq.Tests.Chaos.Queues;
 /// too, where Apache Kafka's jars are there. The seed decides the faults; <c>OMQ_SEED</c> repeats it.</summary>
 public sealed class QueueTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(45);
-    private static readonly TimeSpan Shared = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(35);
+    private static readonly TimeSpan Shared = TimeSpan.FromSeconds(25);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 

@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Chaos.Runs;
 /// seed decides the faults; <c>OMQ_SEED</c> repeats it, but not the processes' timing.</summary>
 public sealed class ChaosTests(ITestOutputHelper output)
 {
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(45);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(20);
 
     private static readonly Dictionary<FaultKind, int> Weights = new()

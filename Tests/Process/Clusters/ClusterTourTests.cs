@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Process.Clusters;
 /// missing.</summary>
 public sealed class ClusterTourTests
 {
-    private const int Lines = 200_000;
+    private const int Lines = 100_000;
 
     [SkippableFact]
     public async Task Broker_killed_under_load_loses_and_duplicates_no_record()

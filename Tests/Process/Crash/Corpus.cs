@@ -7,13 +7,17 @@ namespace OrleansMq.Tests.Process.Crash;
 internal static class Corpus
 {
     /// <summary>Writes all files into one, in the order of their names, each line ended by a line feed.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="most">The number of lines after which no further file is written.</param>
     /// <returns>The number of lines.</returns>
-    public static long WriteTo(string path)
+    public static long WriteTo(string path, long most)
     {
         using var target = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20);
         var lines = 0L;
         foreach (var file in Files())
         {
+            if (lines >= most)
+                break;
             var bytes = File.ReadAllBytes(file);
             target.Write(bytes);
             lines += bytes.AsSpan().Count((byte)'\n');
