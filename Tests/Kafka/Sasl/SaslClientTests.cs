@@ -68,6 +68,7 @@ public sealed class SaslClientTests : IAsyncLifetime
         {
             Pattern = AclPattern.Literal,
             ResourceName = "orders-secret",
+            Operation = AccessOperation.Describe,
             Permission = AclPermission.Deny,
         }]);
         await _server.AllowAsync("alice", ResourceType.Group, "readers", AccessOperation.Read);
