@@ -332,7 +332,7 @@ public sealed class WireContractTests
         foreach (var subscriber in (Subscriber?[])[sent.Subscriber, Subscriber.Broker, null])
         {
             var bytes = Serializer.SerializeToArray(sent with { Subscriber = subscriber });
-            Assert.Equal(subscriber, Serializer.Deserialize<ConsumerGroupHeartbeat>(bytes).Subscriber);
+            Assert.Equal(subscriber, Serializer.Deserialize<ConsumerGroupHeartbeat>(bytes)!.Subscriber);
         }
     }
 
