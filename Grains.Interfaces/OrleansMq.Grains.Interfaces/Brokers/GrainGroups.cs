@@ -71,7 +71,11 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         {
             var left = request.MaxWait - options.TimeProvider.GetElapsedTime(began);
             var last = left <= options.MaxWaitPerCall;
-            var poll = request with { MaxWait = last ? left > TimeSpan.Zero ? left : TimeSpan.Zero : options.MaxWaitPerCall };
+            var poll = request with
+            {
+                MaxWait = last ? left > TimeSpan.Zero ? left : TimeSpan.Zero : options.MaxWaitPerCall,
+                Subscriber = request.Subscriber ?? Subscriber.Broker,
+            };
             var answer = await CallAsync(request.GroupId, SendAsync, whole.Refuse, cancellationToken).ConfigureAwait(false);
             if (last || answer is not ConsumerGroupHeartbeatResult { Error: ErrorCode.None, Assignment: null } result
                 || result.MemberEpoch != request.MemberEpoch)

@@ -46,6 +46,12 @@ internal struct ConsumerGroupHeartbeatSurrogate
     [Id(14)] public bool IsRepeated;
     [Id(15)] public bool TakesOverInstance;
     [Id(16)] public TimeSpan? SessionTimeout;
+    // The subscriber; a principal of null: none.
+    [Id(17)] public string? Principal;
+    [Id(18)] public string? SessionClientId;
+    [Id(19)] public string? Listener;
+    [Id(20)] public string? Host;
+    [Id(21)] public int Protocol;
 }
 
 [RegisterConverter]
@@ -70,6 +76,9 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         IsRepeated = surrogate.IsRepeated,
         TakesOverInstance = surrogate.TakesOverInstance,
         SessionTimeout = surrogate.SessionTimeout,
+        Subscriber = surrogate.Principal is { } principal
+            ? new Subscriber(principal, surrogate.SessionClientId ?? "", surrogate.Listener ?? "", surrogate.Host ?? "", surrogate.Protocol)
+            : null,
     };
 
     public ConsumerGroupHeartbeatSurrogate ConvertToSurrogate(in ConsumerGroupHeartbeat value) => new()
@@ -91,6 +100,11 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         IsRepeated = value.IsRepeated,
         TakesOverInstance = value.TakesOverInstance,
         SessionTimeout = value.SessionTimeout,
+        Principal = value.Subscriber?.Principal,
+        SessionClientId = value.Subscriber?.ClientId,
+        Listener = value.Subscriber?.Listener,
+        Host = value.Subscriber?.Host,
+        Protocol = value.Subscriber?.Protocol ?? 0,
     };
 }
 

@@ -5,12 +5,14 @@ namespace OrleansMq.Access;
 /// <summary>
 /// The topics that requests to groups name, as a session may use them: it commits and deletes offsets of topics that it may read, and
 /// fetches those of topics that it may describe. The others are answered with <see cref="ErrorCode.TopicAuthorizationFailed"/>; of a
-/// request for all, they are left out.
+/// request for all, they are left out. A heartbeat carries the session to the coordinator, which resolves a regular expression to topics
+/// that the session may describe.
 /// </summary>
 /// <param name="session">The session.</param>
 internal readonly struct GroupTopics(SessionAccess session)
 {
-    /// <summary>Returns the request without the topics that the session may not use: the same object where it may use all.</summary>
+    /// <summary>Returns the request without the topics that the session may not use: the same object where it may use all. A heartbeat of
+    /// the consumer protocol gets the session as its subscriber, whatever the caller has set.</summary>
     public IGroupRequest Narrow(IGroupRequest request)
     {
         var self = this;
@@ -24,6 +26,7 @@ internal readonly struct GroupTopics(SessionAccess session)
                 delete with { Partitions = [.. delete.Partitions.Where(one => self.MayRead(one.Topic))] },
             OffsetFetch { Partitions: { } partitions } fetch when !partitions.All(one => self.MayDescribe(one.Topic)) =>
                 fetch with { Partitions = [.. partitions.Where(one => self.MayDescribe(one.Topic))] },
+            ConsumerGroupHeartbeat heartbeat => heartbeat with { Subscriber = session.Subscriber },
             _ => request,
         };
     }

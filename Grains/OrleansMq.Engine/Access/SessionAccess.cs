@@ -33,6 +33,7 @@ public sealed class SessionAccess
     {
         (_access, _isValid) = (access, isValid);
         Session = session;
+        Subscriber = TopicSights.SubscriberOf(session);
         Quotas = session.Protocol == SessionProtocol.InProcess ? null : access.Quotas?.Of(session.Principal, session.ClientId);
         Pace = Quotas is not { } quotas ? null : session.Protocol switch
         {
@@ -45,6 +46,9 @@ public sealed class SessionAccess
 
     /// <summary>The caller.</summary>
     public BrokerSession Session { get; }
+
+    /// <summary>The caller, as heartbeats carry it to the coordinator of a group.</summary>
+    internal Subscriber Subscriber { get; }
 
     /// <summary>What the session may use; null: everything.</summary>
     internal ClientQuotas? Quotas { get; }
@@ -210,14 +214,15 @@ public sealed class SessionAccess
             && !Authorizes(AccessOperation.Write, ResourceType.TransactionalId, id))
             return request.Refuse(ErrorCode.TransactionalIdAuthorizationFailed,
                 RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, id));
-        // The coordinator finds and assigns topics on the member's behalf.
-        if (request is ConsumerGroupHeartbeat { SubscribedTopicNames: { } names }
-            && names.FirstOrDefault(name => !Authorizes(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
+        // The coordinator assigns topics on the member's behalf. It resolves a regular expression to those that the member may describe.
+        var subscribed = request switch
+        {
+            ConsumerGroupHeartbeat heartbeat => heartbeat.SubscribedTopicNames,
+            ShareGroupHeartbeat heartbeat => heartbeat.SubscribedTopicNames,
+            _ => null,
+        };
+        if (subscribed?.FirstOrDefault(name => !Authorizes(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
-        if (request is ConsumerGroupHeartbeat { SubscribedTopicRegex.Length: > 0 }
-            && !Authorizes(AccessOperation.Describe, ResourceType.Topic, ResourceTypes.Every))
-            return request.Refuse(ErrorCode.TopicAuthorizationFailed, $"{Session.Principal} may not subscribe by a regular expression, "
-                + "since that needs Describe on every topic. Subscribe by names, or have Describe on Topic '*' allowed.");
         // The broker writes there from then on.
         return request is AlterShareGroup { DeadLetterTopic: { } letters }
             && !Authorizes(AccessOperation.Write, ResourceType.Topic, letters)

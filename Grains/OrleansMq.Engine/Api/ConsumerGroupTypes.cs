@@ -58,6 +58,9 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
     /// <summary>How long the member may go without a heartbeat before it is removed, within the broker's bounds; null for the
     /// coordinator's own timeout, or unchanged.</summary>
     public TimeSpan? SessionTimeout { get; init; }
+    /// <summary>The caller. The regular expression is resolved to topics that it may describe. Null from a broker of an earlier version: it
+    /// has sent regular expressions only of callers that may describe every topic.</summary>
+    internal Subscriber? Subscriber { get; init; }
 
     bool ICoordinatorRequest.NeedsFreshId => true;
 

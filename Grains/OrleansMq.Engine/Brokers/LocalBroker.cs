@@ -45,7 +45,11 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         _topics = topics;
         (_state, _journaled) = (state, journaled);
         _producerIds = new ProducerIds(state);
-        _groups = new GroupCoordinators(options.BrokerId.Value, journaled, metadata, options.Groups, options.TimeProvider, options.Log);
+        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
+            options.Log, options.TimeProvider);
+        var sights = Security.SightsOver(options.Authorizer);
+        _groups = new GroupCoordinators(options.BrokerId.Value, journaled, metadata, options.Groups, options.TimeProvider, options.Log,
+            sights is null ? null : () => sights.Current);
         _transactions = new TransactionCoordinators(options.BrokerId.Value, journaled,
             new LocalParticipants((TopicPartition partition, out ErrorCode error) => Find(partition, out error, out _), () => Groups),
             async cancellationToken => (await InitProducerIdAsync(cancellationToken).ConfigureAwait(false)).ProducerId,
@@ -54,8 +58,6 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
             ?? throw new BrokerException(error, message!));
         Schedules = new RoutedSchedules(this, partition => (Find(partition, out var error, out var message)
             ?? throw new BrokerException(error, message!)).Schedules, options.TimeProvider);
-        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
-            options.Log, options.TimeProvider);
         Quotas = new BrokerQuotas(() => state, options.Log, options.TimeProvider);
         Access = new BrokerAccess(this, this, Security.AuthorizerOver(options.Authorizer), options.Meter, options.Log, Quotas);
         // Dead letters that were decided before are published from now on, and records that are due are appended.

@@ -115,13 +115,18 @@ internal sealed partial class Coordinator : ICoordinator
     /// <summary>Hands a command to the core.</summary>
     public void Post(CoordinatorCommand command)
     {
+        Enqueue(command);
+        Run();
+    }
+
+    /// <summary>Queues a command, which the caller carries out by <see cref="Run"/>.</summary>
+    public void Enqueue(CoordinatorCommand command)
+    {
         lock (_gate)
         {
-            if (_isClosed)
-                return;
-            _commands.Enqueue(command);
+            if (!_isClosed)
+                _commands.Enqueue(command);
         }
-        Run();
     }
 
     /// <summary>Carries out the commands that wait, unless another thread does.</summary>

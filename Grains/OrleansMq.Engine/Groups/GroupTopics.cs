@@ -10,7 +10,7 @@ namespace OrleansMq.Groups;
 /// <param name="Partitions">How many of its partitions are served.</param>
 internal readonly record struct GroupTopic(string Name, Guid TopicId, int Partitions);
 
-/// <summary>The served topics in an image of the cluster. Immutable.</summary>
+/// <summary>The served topics in an image of the cluster, and which members may describe them. Immutable.</summary>
 internal sealed class GroupTopics
 {
     // All groups of a broker share one view of an image, and so the comparison below, since thousands of groups see every leader change.
@@ -18,8 +18,9 @@ internal sealed class GroupTopics
 
     private readonly ClusterImage _image;
     private Comparison? _lastComparison;
+    private GroupTopics? _lastSeen;
 
-    private GroupTopics(ClusterImage image) => _image = image;
+    private GroupTopics(ClusterImage image, ITopicSight? sight = null) => (_image, Sight) = (image, sight);
 
     /// <summary>The topics before the first image has arrived: none, which does not mean that none exist.</summary>
     public static GroupTopics Unknown { get; } = new(ClusterImage.Empty);
@@ -29,6 +30,9 @@ internal sealed class GroupTopics
 
     /// <summary>The version of the image; 0 before the first.</summary>
     public long Version => _image.Version;
+
+    /// <summary>Which topics members may describe; null: every member all of them.</summary>
+    public ITopicSight? Sight { get; }
 
     /// <summary>All served topics, ordered by name (ordinal).</summary>
     public IEnumerable<GroupTopic> All
@@ -44,8 +48,10 @@ internal sealed class GroupTopics
     }
 
     /// <summary>Returns the topics of an image.</summary>
-    public static GroupTopics Of(ClusterImage image) =>
-        image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)) : Unknown;
+    /// <param name="image">The image.</param>
+    /// <param name="sight">Which topics members may describe; null: every member all of them.</param>
+    public static GroupTopics Of(ClusterImage image, ITopicSight? sight = null) =>
+        image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)).SeenBy(sight) : Unknown;
 
     /// <summary>Returns the topic of a name; null if none is served.</summary>
     public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving)
@@ -74,9 +80,12 @@ internal sealed class GroupTopics
     public bool IsReplaced(string name, Guid topicId) =>
         Find(name) is { } topic && topic.TopicId != topicId && !TopicIds.IsNewer(topicId, topic.TopicId);
 
-    /// <summary>Whether two images are the same for groups, which ignore changes of leaders and replicas.</summary>
+    /// <summary>Whether two images are the same for groups, which ignore changes of leaders and replicas, and seen by the same
+    /// rules.</summary>
     public bool IsSameAs(GroupTopics other)
     {
+        if (!ReferenceEquals(Sight, other.Sight))
+            return false;
         if (ReferenceEquals(_image, other._image))
             return true;
         if (_lastComparison is not { } comparison || !comparison.IsWith(other._image))
@@ -84,6 +93,18 @@ internal sealed class GroupTopics
                 && ReferenceEquals(_image.Deleted, other._image.Deleted)
                 && (ReferenceEquals(_image.Topics, other._image.Topics) || All.SequenceEqual(other.All)));
         return comparison.IsSame;
+    }
+
+    /// <summary>Returns the same topics, seen by other rules.</summary>
+    public GroupTopics SeenBy(ITopicSight? sight)
+    {
+        if (ReferenceEquals(sight, Sight))
+            return this;
+        var topics = OfImages.GetValue(_image, static known => new GroupTopics(known));
+        // One for all groups of a broker.
+        var seen = topics._lastSeen;
+        return sight is null ? topics : seen is not null && ReferenceEquals(seen.Sight, sight) ? seen
+            : topics._lastSeen = new GroupTopics(_image, sight);
     }
 
     // A weak reference, since each image would otherwise keep all earlier ones alive.

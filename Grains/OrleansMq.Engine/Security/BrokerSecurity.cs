@@ -84,6 +84,10 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <summary>Who decides: the rules where they are switched on, the host's own authorizer otherwise.</summary>
     public IAuthorizer AuthorizerOver(IAuthorizer other) => IsEnabled ? Authorizer : other;
 
+    /// <summary>Which topics members of groups may describe; null: every member all of them, also while rules only warn.</summary>
+    public TopicSights? SightsOver(IAuthorizer other) => Enforces ? new TopicSights(Authorizer, () => Authorizer.IsRead)
+        : IsEnabled || other is AllowAll ? null : new TopicSights(other);
+
     /// <summary>Verifies tokens; null where none are accepted.</summary>
     public ITokenVerifier? Tokens => _options.Tokens;
 

@@ -8,6 +8,7 @@ using OrleansMq.Grains.Access;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Security;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Grains.Groups;
@@ -21,7 +22,7 @@ namespace OrleansMq.Grains.Groups;
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(BrokerDirectories.Coordinators)]
 internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IClusterMetadata topics,
-    CoordinatorDocuments documents, IServiceProvider services)
+    CoordinatorDocuments documents, SiloSecurity security, IServiceProvider services)
     : CoordinatorGrain(GroupDocuments.Kind.Noun, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
@@ -42,7 +43,7 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
         documents.Of(GroupDocuments.Kind, this.GetGrainId().Type).For(Id), topics, Broker.Options.Groups, Broker.Options.TimeProvider,
-        Broker.Options.Log);
+        Broker.Options.Log, security.Sights is { } sights ? () => sights.Current : null);
 
     /// <inheritdoc/>
     public Task Invoke(IIncomingGrainCallContext context)

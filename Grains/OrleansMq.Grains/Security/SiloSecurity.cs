@@ -44,6 +44,7 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
             broker.Cluster is null ? null : version => TellAsync(UsersInbox, version));
         Quotas = new BrokerQuotas(() => store.Value, options.Log, options.TimeProvider,
             broker.Cluster is null ? null : version => TellAsync(QuotasInbox, version), broker.Cluster is null ? null : this);
+        Sights = Users.SightsOver(options.Authorizer);
         if (Users.IsEnabled || options.Authorizer is not AllowAll)
             Tickets = new BrokerTickets($"broker-{options.BrokerId.Value}", () => store.Value, options.Log, options.TimeProvider,
                 broker.Cluster is null ? null : version => TellAsync(TicketsInbox, version));
@@ -57,6 +58,9 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
 
     /// <summary>What grain calls carry to prove whose they are; null where everyone may do everything.</summary>
     public BrokerTickets? Tickets { get; }
+
+    /// <summary>Which topics members of groups may describe; null: every member all of them.</summary>
+    public TopicSights? Sights { get; }
 
     /// <summary>Decides what sessions may do.</summary>
     public IAuthorizer Authorizer => Users.AuthorizerOver(_broker.Options.Authorizer);

@@ -12,9 +12,6 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <param name="WriteMember">Writes a member.</param>
 internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<RequestContext, ResponseWriter, GroupMember> WriteMember)
 {
-    /// <summary>Whether a group is told only to a client that may describe all of its topics.</summary>
-    public bool DemandsTopics { get; init; }
-
     /// <summary>Describes the groups, each once, and writes the answer.</summary>
     public async ValueTask WriteAsync(RequestContext context, ResponseWriter response, IEnumerable<string> ids, bool includeOperations)
     {
@@ -42,7 +39,8 @@ internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<Requ
     }
 
     private static IEnumerable<string> TopicsOf(GroupDescription group) => group.Members.SelectMany(static member =>
-        member.SubscribedTopicNames.Concat(member.Assignment.Select(static partition => partition.Topic))).Distinct();
+        member.SubscribedTopicNames.Concat(member.Assignment.Concat(member.TargetAssignment).Select(static partition => partition.Topic)))
+        .Distinct();
 
     private async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context,
         string groupId)
@@ -52,9 +50,10 @@ internal sealed record DescribedGroups(GroupType Type, string IsNot, Action<Requ
             var group = await context.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
             if (group.Type != Type)
                 return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' {IsNot}", null);
-            return DemandsTopics && !TopicsOf(group).All(topic => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic,
-                topic)) ? (ErrorCode.TopicAuthorizationFailed, $"Group '{groupId}' reads topics that the client may not describe.", null)
-                : (ErrorCode.None, null, group);
+            // As Kafka: a group is told only to a client that may describe all of its topics.
+            return TopicsOf(group).All(topic => context.Access.Allows(AccessOperation.Describe, ResourceType.Topic, topic))
+                ? (ErrorCode.None, null, group)
+                : (ErrorCode.TopicAuthorizationFailed, $"Group '{groupId}' reads topics that the client may not describe.", null);
         }
         catch (BrokerException refused)
         {

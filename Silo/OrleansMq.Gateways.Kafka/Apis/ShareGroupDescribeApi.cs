@@ -8,7 +8,7 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 internal sealed class ShareGroupDescribeApi() : KafkaApi<ShareGroupDescribeRequest>(ApiKey.ShareGroupDescribe, 1, 1, flexibleFrom: 0)
 {
     private static readonly DescribedGroups Groups = new(GroupType.Share,
-        "is not a share group.", Write) { DemandsTopics = true };
+        "is not a share group.", Write);
 
     protected override ShareGroupDescribeRequest Read(ref RequestReader reader, short version) =>
         new(reader.ReadStringArray(), reader.ReadBool());

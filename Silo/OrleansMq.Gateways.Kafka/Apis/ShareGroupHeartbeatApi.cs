@@ -1,4 +1,3 @@
-using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Shares;
@@ -20,7 +19,8 @@ internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(A
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ShareGroupHeartbeat request, ResponseWriter response)
     {
-        var result = await BeatAsync(context, request).ConfigureAwait(false);
+        var result = await ShareStarts.BeatAsync(context, request with { ClientId = context.ClientId, ClientHost = context.ClientHost })
+            .ConfigureAwait(false);
         response.WriteThrottle();
         response.WriteError(result.Error);
         response.WriteString(result.Message);
@@ -42,17 +42,5 @@ internal sealed class ShareGroupHeartbeatApi() : KafkaApi<ShareGroupHeartbeat>(A
         }
         response.WriteNoTags();
         return true;
-    }
-
-    private static async ValueTask<ShareGroupHeartbeatResult> BeatAsync(RequestContext context, ShareGroupHeartbeat request)
-    {
-        // As Kafka: one topic that the client may not know refuses the heartbeat.
-        if (context.Access.Authorizes(AccessOperation.Read, ResourceType.Group, request.GroupId)
-            && request.SubscribedTopicNames?.FirstOrDefault(name => !context.Access.Authorizes(AccessOperation.Describe, ResourceType.Topic,
-                name)) is { } refused)
-            return ShareGroupHeartbeatResult.Failed(ErrorCode.TopicAuthorizationFailed,
-                context.Access.RefusalOf(AccessOperation.Describe, ResourceType.Topic, refused));
-        return await ShareStarts.BeatAsync(context, request with { ClientId = context.ClientId, ClientHost = context.ClientHost })
-            .ConfigureAwait(false);
     }
 }

@@ -55,6 +55,7 @@ public sealed class WireContractTests
             IsRepeated = true,
             TakesOverInstance = true,
             SessionTimeout = TimeSpan.FromSeconds(10),
+            Subscriber = new Subscriber("User:alice", "c2", "l", "10.0.0.7", 3),
         },
         ["ConsumerGroupHeartbeatResult"] = new ConsumerGroupHeartbeatResult
         {
@@ -322,6 +323,17 @@ public sealed class WireContractTests
         var read = Serializer.Deserialize<object>(bytes);
         Assert.IsType(Samples[name].GetType(), read);
         Assert.Equal(Printed.Of(Samples[name]), Printed.Of(read));
+    }
+
+    [Fact]
+    public void Caller_of_a_heartbeat_round_trips()
+    {
+        var sent = (ConsumerGroupHeartbeat)Samples["ConsumerGroupHeartbeat"];
+        foreach (var subscriber in (Subscriber?[])[sent.Subscriber, Subscriber.Broker, null])
+        {
+            var bytes = Serializer.SerializeToArray(sent with { Subscriber = subscriber });
+            Assert.Equal(subscriber, Serializer.Deserialize<ConsumerGroupHeartbeat>(bytes)!.Subscriber);
+        }
     }
 
     public static TheoryData<string> SampleNames() => [.. Samples.Keys];

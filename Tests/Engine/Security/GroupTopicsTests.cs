@@ -1,6 +1,7 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
 using OrleansMq.Security;
 using OrleansMq.Storage;
 
@@ -17,13 +18,7 @@ public sealed class GroupTopicsTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _broker = await LocalBroker.OpenAsync(new BrokerOptions
-        {
-            DataDirectory = "/data",
-            FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
-            MinFreeBytes = 0,
-            Security = new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] },
-        });
+        _broker = await LocalBroker.OpenAsync(Options(AuthorizationMode.Enforce));
         (_admin, _alice) = (SessionOf("admin"), SessionOf("alice"));
         await _admin.CreateTopicAsync(new NewTopic("mine"));
         await _admin.CreateTopicAsync(new NewTopic("secret"));
@@ -103,18 +98,110 @@ public sealed class GroupTopicsTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("mine", null, ErrorCode.None)]
-    [InlineData("secret", null, ErrorCode.TopicAuthorizationFailed)]
-    [InlineData("no-such-topic", null, ErrorCode.TopicAuthorizationFailed)]
-    [InlineData(null, ".*", ErrorCode.TopicAuthorizationFailed)]
-    public async Task Member_subscribes_to_topics_that_it_may_describe(string? topic, string? regex, ErrorCode error) =>
-        Assert.Equal(error, (await _alice.Groups.SendAsync(Heartbeat(topic, regex))).Error);
+    [InlineData("mine", ErrorCode.None)]
+    [InlineData("secret", ErrorCode.TopicAuthorizationFailed)]
+    [InlineData("no-such-topic", ErrorCode.TopicAuthorizationFailed)]
+    public async Task Member_subscribes_to_topics_that_it_may_describe(string topic, ErrorCode error)
+    {
+        Assert.Equal(error, (await _alice.Groups.SendAsync(Heartbeat(topic, null))).Error);
+        await AllowAsync(ResourceType.Group, "s", AccessOperation.Read);
+        Assert.Equal(error, (await _alice.Groups.SendAsync(new ShareGroupHeartbeat
+        {
+            GroupId = "s",
+            MemberId = Guid.NewGuid().ToString(),
+            SubscribedTopicNames = [topic],
+        })).Error);
+    }
 
     [Fact]
-    public async Task Member_that_may_describe_every_topic_subscribes_by_a_regular_expression()
+    public async Task Regular_expression_gets_topics_of_a_prefixed_rule_without_those_that_are_denied()
     {
-        await AllowAsync(ResourceType.Topic, "*", AccessOperation.Describe);
-        Assert.Equal(ErrorCode.None, (await _alice.Groups.SendAsync(Heartbeat(null, ".*"))).Error);
+        foreach (var topic in (string[])["orders-1", "orders-2", "orders-secret"])
+            await _admin.CreateTopicAsync(new NewTopic(topic));
+        await _broker.Security.CreateAclsAsync([
+            new AclRule(ResourceType.Topic, AclPattern.Prefixed, "orders-", "User:alice", "*", AccessOperation.Read, AclPermission.Allow),
+            new AclRule(ResourceType.Topic, AclPattern.Literal, "orders-secret", "User:alice", "*", AccessOperation.Describe,
+                AclPermission.Deny)]);
+        Assert.Equal("mine orders-1 orders-2", await AssignedAsync(Heartbeat(null, ".*")));
+        Assert.Equal("", await AssignedAsync(Heartbeat(null, "secret"), "other"));
+    }
+
+    [Fact]
+    public async Task Topic_of_a_rule_that_is_deleted_is_taken_from_the_member_with_its_next_heartbeat()
+    {
+        await AllowAsync(ResourceType.Topic, "secret", AccessOperation.Describe);
+        var join = Heartbeat(null, ".*");
+        var joined = await _alice.Groups.SendAsync(join);
+        Assert.Equal("mine secret", await NamesAsync(joined));
+        await _broker.Security.DeleteAclsAsync([new AclFilter(ResourceType.Topic, AclPattern.Literal, "secret")]);
+        Assert.Equal("mine", await NamesAsync(await _alice.Groups.SendAsync(new ConsumerGroupHeartbeat
+        {
+            GroupId = Group,
+            MemberId = join.MemberId,
+            MemberEpoch = joined.MemberEpoch,
+            OwnedPartitions = joined.Assignment,
+        })));
+    }
+
+    [Fact]
+    public async Task Caller_that_a_client_names_is_replaced_by_its_session()
+    {
+        Assert.Equal("mine", await AssignedAsync(Heartbeat(null, ".*") with { Subscriber = Subscriber.Broker }));
+        Assert.Equal("mine", await AssignedAsync(Heartbeat(null, ".*") with
+        {
+            Subscriber = new Subscriber("User:admin", "", "", "10.0.0.7", (int)SessionProtocol.Kafka),
+        }, "other"));
+    }
+
+    [Fact]
+    public async Task Super_user_and_the_broker_itself_get_every_topic_that_matches()
+    {
+        Assert.Equal("mine secret", await NamesAsync(await _admin.Groups.SendAsync(Heartbeat(null, ".*"))));
+        Assert.Equal("mine secret", await NamesAsync(await _broker.Groups.SendAsync(Heartbeat(null, ".*") with { GroupId = "other" })));
+    }
+
+    [Fact]
+    public async Task Rules_that_only_warn_hide_nothing_and_are_not_asked_for_each_topic()
+    {
+        await using var broker = await LocalBroker.OpenAsync(Options(AuthorizationMode.Warn));
+        var alice = SessionOf("alice", broker);
+        await alice.CreateTopicAsync(new NewTopic("mine"));
+        await alice.CreateTopicAsync(new NewTopic("secret"));
+        var warned = broker.Security.Authorizer.Warned;
+        var answer = await alice.Groups.SendAsync(Heartbeat(null, ".*"));
+        Assert.Equal(2, answer.Assignment!.Count);
+        Assert.Equal(1, broker.Security.Authorizer.Warned - warned); // The group.
+    }
+
+    [Fact]
+    public void Rules_that_are_not_read_show_super_users_every_topic_and_leave_the_others_open()
+    {
+        var options = new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] };
+        var authorizer = new AclAuthorizer(options, EngineLog.Silent, TimeProvider.System);
+        var sights = new TopicSights(authorizer, () => authorizer.IsRead);
+        var before = sights.Current;
+        Assert.Same(before, sights.Current);
+        Assert.Null(before.Sees(Of("alice"), "mine"));
+        Assert.True(before.Sees(Of("admin"), "mine"));
+        authorizer.Image = AclImage.Empty;
+        Assert.NotSame(before, sights.Current);
+        Assert.False(sights.Current.Sees(Of("alice"), "mine"));
+
+        static Subscriber Of(string user) => new($"User:{user}", "", "", "", (int)SessionProtocol.Kafka);
+    }
+
+    private async Task<string> AssignedAsync(ConsumerGroupHeartbeat heartbeat, string group = Group)
+    {
+        if (group != Group)
+            await AllowAsync(ResourceType.Group, group, AccessOperation.Read);
+        return await NamesAsync(await _alice.Groups.SendAsync(heartbeat with { GroupId = group }));
+    }
+
+    private async Task<string> NamesAsync(ConsumerGroupHeartbeatResult answer)
+    {
+        Assert.Equal(ErrorCode.None, answer.Error);
+        var names = (await _admin.ListTopicsAsync()).ToDictionary(static topic => topic.TopicId, static topic => topic.Name);
+        return string.Join(' ', answer.Assignment!.Select(topic => names[topic.TopicId]).Order(StringComparer.Ordinal));
     }
 
     private static ConsumerGroupHeartbeat Heartbeat(string? topic, string? regex) => new()
@@ -134,8 +221,16 @@ public sealed class GroupTopicsTests : IAsyncLifetime
         Offsets = [.. topics.Select(static topic => new PartitionOffset(topic, 0, new CommittedOffset(0)))],
     };
 
-    private IBroker SessionOf(string user) =>
-        _broker.Access.Open(new BrokerSession($"User:{user}", "", "", "10.0.0.7", SessionProtocol.Kafka)).Broker;
+    private static BrokerOptions Options(AuthorizationMode mode) => new()
+    {
+        DataDirectory = "/data",
+        FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
+        MinFreeBytes = 0,
+        Security = new SecurityOptions { Authorization = mode, SuperUsers = ["User:admin"] },
+    };
+
+    private IBroker SessionOf(string user, LocalBroker? broker = null) =>
+        (broker ?? _broker).Access.Open(new BrokerSession($"User:{user}", "", "", "10.0.0.7", SessionProtocol.Kafka)).Broker;
 
     private async Task AllowAsync(ResourceType type, string name, params AccessOperation[] operations) =>
         await _broker.Security.CreateAclsAsync([.. operations.Select(operation => new AclRule(type, AclPattern.Literal, name, "User:alice",

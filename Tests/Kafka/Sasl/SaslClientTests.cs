@@ -56,6 +56,35 @@ public sealed class SaslClientTests : IAsyncLifetime
         Assert.Equal(KafkaErrorCode.GroupAuthorizationFailed, forbidden.Error.Code);
     }
 
+    [SkippableFact]
+    public async Task Regular_expression_is_assigned_topics_that_rules_allow_while_they_do()
+    {
+        Librdkafka.Require();
+        foreach (var topic in (string[])["orders-1", "orders-2", "orders-secret", "others"])
+            await _server.Broker.CreateTopicAsync(new Api.NewTopic(topic));
+        var prefix = new AclRule(ResourceType.Topic, AclPattern.Prefixed, "orders-", "User:alice", "*", AccessOperation.Read,
+            AclPermission.Allow);
+        await _server.Broker.Security.CreateAclsAsync([prefix, prefix with
+        {
+            Pattern = AclPattern.Literal,
+            ResourceName = "orders-secret",
+            Operation = AccessOperation.Describe,
+            Permission = AclPermission.Deny,
+        }]);
+        await _server.AllowAsync("alice", ResourceType.Group, "readers", AccessOperation.Read);
+        using var consumer = new ConsumerBuilder<Ignore, string>(new ConsumerConfig(ConfigOf("alice", "secret", SaslMechanism.Plain))
+        {
+            GroupId = "readers",
+            GroupProtocol = GroupProtocol.Consumer,
+        }).Build();
+        consumer.Subscribe("^orders-.*");
+        UntilAssigned(consumer, "orders-1 orders-2");
+
+        await _server.AllowAsync("alice", ResourceType.Topic, "orders-1", AccessOperation.Read);
+        await _server.Broker.Security.DeleteAclsAsync([AclFilter.Of(prefix)]);
+        UntilAssigned(consumer, "orders-1");
+    }
+
     // Debian's librdkafka is an older one, which sends its nonce twice.
     [SkippableTheory]
     [InlineData("PLAIN")]
@@ -165,6 +194,27 @@ public sealed class SaslClientTests : IAsyncLifetime
         Task<string> RunAsync(string tool, string[] arguments) => ClientProgram.JavaAsync(tool,
             ["--bootstrap-server", _server.Address, "--command-config", config, .. arguments]);
     }
+
+    // A fetch of a topic that has just been hidden is refused.
+    private static void UntilAssigned(IConsumer<Ignore, string> consumer, string topics)
+    {
+        var deadline = DateTime.UtcNow + KafkaServer.Patience;
+        while (AssignedTo(consumer) != topics)
+        {
+            Assert.True(DateTime.UtcNow < deadline, $"It was assigned '{AssignedTo(consumer)}', not '{topics}'.");
+            try
+            {
+                consumer.Consume(TimeSpan.FromMilliseconds(20));
+            }
+            catch (ConsumeException refused) when (refused.Error.Code == KafkaErrorCode.TopicAuthorizationFailed)
+            {
+                // The next heartbeat takes the topic away.
+            }
+        }
+    }
+
+    private static string AssignedTo(IConsumer<Ignore, string> consumer) =>
+        string.Join(' ', consumer.Assignment.Select(static partition => partition.Topic).Order(StringComparer.Ordinal));
 
     private ClientConfig ConfigOf(string user, string password, SaslMechanism mechanism) => new()
     {

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 
@@ -11,11 +12,19 @@ internal sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDi
     private static readonly ImmutableSortedDictionary<string, DateTimeOffset> NoDeadlines =
         ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);
 
+    private static readonly ImmutableDictionary<string, ResolvedRegex> NoneResolved =
+        ImmutableDictionary.Create<string, ResolvedRegex>(StringComparer.Ordinal);
+
     private static readonly ImmutableDictionary<string, long> NoneHeard = ImmutableDictionary.Create<string, long>(StringComparer.Ordinal);
 
     /// <summary>The latest heartbeat number of each member that numbers them, including heartbeats that changed nothing. In memory only:
     /// after a takeover <see cref="ConsumerMember.Sequence"/> is used.</summary>
     public ImmutableDictionary<string, long> Heard { get; init; } = NoneHeard;
+
+    /// <summary>By member with a regular expression, the caller of its heartbeats and the topics that it may describe. In memory only:
+    /// after a takeover each member's next heartbeat tells the caller. Until then the expression matches topics that the group
+    /// reads.</summary>
+    public ImmutableDictionary<string, ResolvedRegex> Resolved { get; init; } = NoneResolved;
 
     /// <summary>Returns the number of a member's latest heartbeat; 0 if unknown.</summary>
     public long LatestOf(string memberId) =>
@@ -60,6 +69,7 @@ internal sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDi
         State = State with { Members = State.Members.RemoveRange(memberIds) },
         Deadlines = Deadlines.RemoveRange(memberIds),
         Heard = Heard.RemoveRange(memberIds),
+        Resolved = Resolved.RemoveRange(memberIds),
     };
 
     /// <summary>Restarts all deadlines, after a stall in which the coordinator may have missed requests.</summary>
@@ -74,3 +84,8 @@ internal sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDi
         return this with { Deadlines = deadlines };
     }
 }
+
+/// <summary>What a member's regular expression was resolved to.</summary>
+/// <param name="Subscriber">The caller of its heartbeats.</param>
+/// <param name="Names">The topics of the last resolution, in ordinal order; null before the first.</param>
+internal sealed record ResolvedRegex(Subscriber Subscriber, IReadOnlyList<string>? Names);

@@ -37,8 +37,8 @@ internal static partial class ConsumerGroupDecision
         if (!topics.IsKnown)
             return RefuseJoin(group, request,
                 new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
-        group = group.Relax(before.MemberId)
-            .With(TargetAssignment.Renew(TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch }, topics));
+        group = TargetAssignment.Renew(group.Relax(before.MemberId), TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch },
+            topics);
         group = Reconcile(group, group.State.Members[memberId], OwnedBy(group.State.Members[memberId], subscription!, topics), member.Epoch,
             new PartitionHolders(group.State), now);
         member = group.State.Members[memberId];

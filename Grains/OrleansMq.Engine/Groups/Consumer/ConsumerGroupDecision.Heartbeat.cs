@@ -36,7 +36,9 @@ internal static partial class ConsumerGroupDecision
             return Refuse(group, refusal);
         var member = WithRequest(before, request, memberId);
         var state = group.State;
-        var epoch = state.GroupEpoch + (MustBump(state, before, member) ? 1 : 0);
+        var isBumped = MustBump(state, before, member);
+        group = Hear(group, before, member, request, topics, ref isBumped);
+        var epoch = state.GroupEpoch + (isBumped ? 1 : 0);
         if (epoch > state.TargetEpoch && !topics.IsKnown)
             return Refuse(group,
                 new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
@@ -44,7 +46,7 @@ internal static partial class ConsumerGroupDecision
             ? state : TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch };
         if (before.MemberId != member.MemberId)
             group = group.Without([before.MemberId]).With(state);
-        group = group.With(TargetAssignment.Renew(state, topics));
+        group = TargetAssignment.Renew(group, state, topics);
         if (request.Sequence > latest)
             group = group with { Heard = group.Heard.SetItem(member.MemberId, request.Sequence) };
         // A repeated heartbeat may lack what its first response assigned, so its owned partitions are ignored.
@@ -170,6 +172,36 @@ internal static partial class ConsumerGroupDecision
         if (isJoin && !IsRepeatedJoin(member, memberId))
             next = JoinsAnew(next, request.InstanceId, memberId) with { Replaced = ReplacedBy(member, memberId) };
         return next == member ? member : next;
+    }
+
+    /// <summary>Returns the group with the caller of a member's heartbeat, for which its regular expression is resolved. Most heartbeats
+    /// come from the same caller, and resolve nothing.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="before">The member before the heartbeat.</param>
+    /// <param name="member">The member.</param>
+    /// <param name="request">The heartbeat.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="isBumped">Whether the group gets a new target. Set where the caller may describe other topics than the member
+    /// has.</param>
+    private static ConsumerGroup Hear(ConsumerGroup group, ConsumerMember before, ConsumerMember member, ConsumerGroupHeartbeat request,
+        GroupTopics topics, ref bool isBumped)
+    {
+        if (member.TopicRegex is not { } pattern
+            || (request.Subscriber ?? (request.SubscribedTopicRegex is null ? null : Subscriber.Broker)) is not { } subscriber)
+            return group;
+        subscriber = topics.Sight?.Reduce(subscriber) ?? subscriber;
+        var known = group.Resolved.GetValueOrDefault(before.MemberId);
+        if (known is not null && known.Subscriber == subscriber && before.MemberId == member.MemberId)
+            return group;
+        group = group with
+        {
+            Resolved = group.Resolved.SetItem(member.MemberId, new ResolvedRegex(subscriber, known?.Names)),
+        };
+        if (isBumped || !topics.IsKnown)
+            return group;
+        var subscriptions = new ConsumerSubscriptions(topics, group);
+        isBumped = subscriptions.IsChanged(member);
+        return isBumped ? group : subscriptions.Record(member.MemberId, pattern);
     }
 
     // The member joined and missed the response.

@@ -34,15 +34,22 @@ internal static partial class ConsumerGroupDecision
         return late.Count == 0 ? group : Remove(group, late, topics, now);
     }
 
-    /// <summary>Handles a newer image of the topics: computes a new target if the subscribed topics have changed.</summary>
+    /// <summary>Handles a newer image of the topics, or other rules: computes a new target if the subscribed topics have changed, of the
+    /// group or of a member.</summary>
     public static ConsumerGroup OnTopics(ConsumerGroup group, GroupTopics topics)
     {
         var state = group.State;
         if (!topics.IsKnown || state.Members.IsEmpty)
             return group;
-        if (state.GroupEpoch == state.TargetEpoch && !new ConsumerSubscriptions(topics).OfAll(state).SequenceEqual(state.Topics))
+        if (state.GroupEpoch == state.TargetEpoch)
+        {
+            var subscriptions = new ConsumerSubscriptions(topics, group);
+            if (subscriptions.OfAll(state).SequenceEqual(state.Topics) && !state.Members.Values.Any(subscriptions.IsChanged))
+                return subscriptions.ResolvedIn(state) is var resolved && ReferenceEquals(resolved, group.Resolved)
+                    ? group : group with { Resolved = resolved };
             state = state with { GroupEpoch = state.GroupEpoch + 1 };
-        return group.With(TargetAssignment.Renew(state, topics));
+        }
+        return TargetAssignment.Renew(group, state, topics);
     }
 
     /// <summary>Reconciles members that wait in a long poll, as if each had sent an empty heartbeat.</summary>
@@ -100,7 +107,7 @@ internal static partial class ConsumerGroupDecision
         var state = group.State with { GroupEpoch = group.State.GroupEpoch + 1 };
         if (state.Members.IsEmpty)
             state = state with { EmptySince = now, TargetEpoch = state.GroupEpoch, Assignor = null, Topics = state.Topics.Clear() };
-        return group.With(TargetAssignment.Renew(state, topics));
+        return TargetAssignment.Renew(group, state, topics);
     }
 
     private static ConsumerGroupHeartbeatResult Answer(ConsumerMember member, bool withAssignment, GroupOptions options) => new()

@@ -5,12 +5,20 @@ namespace OrleansMq.Groups.Consumer;
 /// <summary>Computes the target assignment whenever the group epoch increases.</summary>
 internal static class TargetAssignment
 {
-    /// <summary>Returns the group with the target of its epoch; unchanged while the topics are unknown.</summary>
-    public static ConsumerGroupState Renew(ConsumerGroupState state, GroupTopics topics)
+    /// <summary>Returns the group with another state, which gets the target of its epoch; without, while the topics are unknown.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="state">The state.</param>
+    /// <param name="topics">The topics.</param>
+    public static ConsumerGroup Renew(ConsumerGroup group, ConsumerGroupState state, GroupTopics topics)
     {
         if (state.TargetEpoch == state.GroupEpoch || !topics.IsKnown)
-            return state;
-        var subscriptions = new ConsumerSubscriptions(topics);
+            return group.With(state);
+        var subscriptions = new ConsumerSubscriptions(topics, group);
+        return group.With(Renew(state, topics, subscriptions)) with { Resolved = subscriptions.ResolvedIn(state) };
+    }
+
+    private static ConsumerGroupState Renew(ConsumerGroupState state, GroupTopics topics, ConsumerSubscriptions subscriptions)
+    {
         state = state with { Topics = subscriptions.OfAll(state), TargetEpoch = state.GroupEpoch };
         if (state.Members.IsEmpty)
             return state with { Assignor = null };

@@ -6,16 +6,17 @@ using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>One group's coordinator: a <see cref="GroupCore"/> in its shell, which follows the topics. Thread safe.</summary>
+/// <summary>One group's coordinator: a <see cref="GroupCore"/> in its shell, which follows the topics and who may describe them. Thread
+/// safe.</summary>
 internal sealed class GroupCoordinator : ICoordinator
 {
     private readonly Lock _gate = new();
-    private readonly IClusterMetadata _metadata;
+    private readonly Func<ITopicSight>? _sight;
     private Coordinator _shell = null!; // Set by OpenAsync.
     private GroupTopics _topics;
 
-    private GroupCoordinator(string groupId, IClusterMetadata topics) =>
-        (GroupId, _metadata, _topics) = (groupId, topics, GroupTopics.Of(topics.Image));
+    private GroupCoordinator(string groupId, IClusterMetadata topics, Func<ITopicSight>? sight) =>
+        (GroupId, _sight, _topics) = (groupId, sight, GroupTopics.Of(topics.Image, sight?.Invoke()));
 
     /// <summary>The group.</summary>
     public string GroupId { get; }
@@ -42,16 +43,18 @@ internal sealed class GroupCoordinator : ICoordinator
     /// <param name="options">Limits and timeouts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
+    /// <param name="sight">Returns which topics members may describe now; null: every member all of them.</param>
     /// <param name="cancellationToken">Cancels the read.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
     public static async Task<GroupCoordinator> OpenAsync(string groupId, int brokerId, IStateStore store, IClusterMetadata topics,
-        GroupOptions options, TimeProvider time, EngineLog log, CancellationToken cancellationToken = default)
+        GroupOptions options, TimeProvider time, EngineLog log, Func<ITopicSight>? sight = null,
+        CancellationToken cancellationToken = default)
     {
-        var group = new GroupCoordinator(groupId, topics);
+        var group = new GroupCoordinator(groupId, topics, sight);
         group._shell = await Coordinator.OpenAsync(GroupDocuments.Kind, groupId, store,
             // The topics of after the read: what is stored may name topics that came during it.
-            stored => new GroupCore(groupId, brokerId, options, group._topics = GroupTopics.Of(topics.Image), Guid.NewGuid(),
-                (StoredGroup)stored, time.GetUtcNow()),
+            stored => new GroupCore(groupId, brokerId, options, group._topics = GroupTopics.Of(topics.Image, sight?.Invoke()),
+                Guid.NewGuid(), (StoredGroup)stored, time.GetUtcNow()),
             time, log, cancellationToken: cancellationToken).ConfigureAwait(false);
         group._shell.Ended += () => topics.Changed -= group.OnTopicsChanged;
         topics.Changed += group.OnTopicsChanged;
@@ -65,24 +68,45 @@ internal sealed class GroupCoordinator : ICoordinator
         request.Answer(await AskAsync(request, cancellationToken).ConfigureAwait(false));
 
     /// <inheritdoc/>
-    public ValueTask<object> AskAsync(ICoordinatorRequest body, CancellationToken cancellationToken = default) =>
-        _shell.AskAsync(body, cancellationToken);
+    public ValueTask<object> AskAsync(ICoordinatorRequest body, CancellationToken cancellationToken = default)
+    {
+        // Rules tell no group that they have changed. Its members' heartbeats come often enough to look.
+        if (body is ConsumerGroupHeartbeat)
+            FollowRules();
+        return _shell.AskAsync(body, cancellationToken);
+    }
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _shell.DisposeAsync();
 
     private void OnTopicsChanged(ClusterImage image)
     {
-        var topics = GroupTopics.Of(image);
         lock (_gate)
         {
-            if (topics.Version < _topics.Version)
+            if (image.Version < _topics.Version)
                 return; // A newer image arrived before the one that the opening read.
+            var topics = GroupTopics.Of(image, _sight?.Invoke());
             var isSame = topics.IsSameAs(_topics);
             _topics = topics; // Even if it is the same, so that all groups compare with the same image next time.
             if (isSame)
                 return;
+            _shell.Enqueue(new TopicsChanged(topics));
         }
-        _shell.Post(new TopicsChanged(topics));
+        _shell.Run();
+    }
+
+    private void FollowRules()
+    {
+        if (_sight is null)
+            return;
+        lock (_gate)
+        {
+            var sight = _sight();
+            if (!_topics.IsKnown || ReferenceEquals(sight, _topics.Sight))
+                return;
+            // Within the lock, so that the core learns of rules and topics in this order.
+            _shell.Enqueue(new TopicsChanged(_topics = _topics.SeenBy(sight)));
+        }
+        _shell.Run();
     }
 }

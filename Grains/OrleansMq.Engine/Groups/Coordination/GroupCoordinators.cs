@@ -24,13 +24,14 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     /// <param name="options">Limits and timeouts.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
+    /// <param name="sight">Returns which topics members may describe now; null: every member all of them.</param>
     public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
-        EngineLog log)
+        EngineLog log, Func<ITopicSight>? sight = null)
     {
         store = GroupDocuments.Bound(store, options);
         (_brokerId, _store, _log, _time) = (brokerId, store, log, time);
         _open = new OpenCoordinators(GroupDocuments.Kind, async groupId =>
-            await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log).ConfigureAwait(false), log);
+            await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log, sight).ConfigureAwait(false), log);
     }
 
     /// <summary>The number of open groups.</summary>

@@ -91,6 +91,6 @@ internal sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, GroupOf
     public byte[] ToBytes() => ToDocument().ToBytes();
 }
 
-/// <summary>A newer image of the topics.</summary>
+/// <summary>A newer image of the topics, or other rules on them.</summary>
 /// <param name="Topics">All topics.</param>
 internal sealed record TopicsChanged(GroupTopics Topics) : CoordinatorCommand;
