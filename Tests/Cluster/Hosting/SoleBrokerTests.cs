@@ -2,7 +2,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
 using OrleansMq.Api;
 using OrleansMq.Grains.Hosting;
-using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
