@@ -78,7 +78,8 @@ public sealed class ReplicaGrowthTests(PostgreSqlFixture postgres) : IClassFixtu
         cluster.Get<SiloReplicas>(1).Manager.LimitCatchUp(slow);
         await cluster.StartAsync(2);
         await Wait.UntilAsync(() => cluster.ReplicasOn(2).Any(static replica => replica.Partition.LogEndOffset > 0), "something is copied");
-        Assert.NotEmpty(await cluster.Broker(1).Administration.ListReassignmentsAsync());
+        await Wait.UntilAsync(async () => (await cluster.Broker(1).Administration.ListReassignmentsAsync()).Count > 0,
+            "the image tells it");
         await cluster.KillAsync(2);
         await Wait.UntilAsync(async () =>
             await cluster.Broker(1).Administration.GetRebalanceAsync() is { State: RebalanceState.Completed, Skipped: 6 },
