@@ -94,6 +94,28 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     }
 
     [SkippableFact]
+    public async Task Drained_broker_is_emptied_although_a_broker_that_is_to_take_from_it_dies_for_good()
+    {
+        var before = await FilledAsync("orders", 6, 1);
+        LimitCatchUp();
+        await Administration.DrainBrokerAsync(2);
+        await Wait.UntilAsync(async () => (await Administration.ListReassignmentsAsync()).Any(static moving => moving.Adding.Contains(3)),
+            "something moves to broker 3");
+        await Cluster.KillAsync(3);
+        await Wait.UntilAsync(async () => await Wait.AnsweredAsync(() => Administration.ListReassignmentsAsync()) is { Count: > 0 } moving
+            && moving.All(static one => one.Adding.SequenceEqual([1])), "all that is on broker 2 moves to broker 1");
+
+        LimitCatchUp(0);
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions.All(static partition =>
+            partition.Target.IsEmpty && !partition.Replicas.Contains(2)), "broker 2 is empty");
+        for (var number = 0; number < before.Length; number++)
+        {
+            if (before[number][0] != 3)
+                await HoldsAsync(new TopicPartition("orders", number), Records);
+        }
+    }
+
+    [SkippableFact]
     public async Task Fewer_replicas_than_min_insync_are_refused()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
@@ -122,10 +144,10 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     ]);
 
     // Like --replica-catch-up-max-bytes-per-second, once all replicas are in sync.
-    private void LimitCatchUp()
+    private void LimitCatchUp(long rate = Slow)
     {
         foreach (var broker in Cluster.Running)
-            Cluster.Get<SiloReplicas>(broker).Manager.LimitCatchUp(Slow);
+            Cluster.Get<SiloReplicas>(broker).Manager.LimitCatchUp(rate);
     }
 
     private async Task<int[][]> FilledAsync(string topic, int partitions, short replicationFactor)

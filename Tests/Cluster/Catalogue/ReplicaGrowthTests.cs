@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Grains.Replication;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
@@ -63,34 +62,6 @@ public sealed class ReplicaGrowthTests(PostgreSqlFixture postgres) : IClassFixtu
         await UntilGrownAsync(cluster, "orders", 3);
         await cluster.KillAsync(1);
         Assert.Equal(Enumerable.Range(0, Records).Select(static number => $"{number}"), await ReadAsync(cluster, partition));
-    }
-
-    /// <summary>No move completes while catch-up is this slow.</summary>
-    [SkippableFact]
-    public async Task Growth_onto_a_broker_that_dies_for_good_is_given_up_and_goes_to_another()
-    {
-        const long slow = 1_000;
-        await using var cluster = await ReplicatedCluster.StartAsync(postgres, brokers: 1);
-        await cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6, 2) { AllowFewerReplicas = true });
-        for (var number = 0; number < 6 * Records; number++)
-            Assert.Equal(ErrorCode.None,
-                (await cluster.AppendAsync(1, new TopicPartition("orders", number % 6), new string('x', 10_000))).Error);
-        cluster.Get<SiloReplicas>(1).Manager.LimitCatchUp(slow);
-        await cluster.StartAsync(2);
-        await Wait.UntilAsync(() => cluster.ReplicasOn(2).Any(static replica => replica.Partition.LogEndOffset > 0), "something is copied");
-        await Wait.UntilAsync(async () => (await cluster.Broker(1).Administration.ListReassignmentsAsync()).Count > 0,
-            "the image tells it");
-        await cluster.KillAsync(2);
-        await Wait.UntilAsync(async () =>
-            await cluster.Broker(1).Administration.GetRebalanceAsync() is { State: RebalanceState.Completed, Skipped: 6 },
-            "the growth is given up");
-        Assert.Empty(await cluster.Broker(1).Administration.ListReassignmentsAsync());
-
-        cluster.Get<SiloReplicas>(1).Manager.LimitCatchUp(0);
-        await cluster.StartAsync(3);
-        await UntilGrownAsync(cluster, "orders", 2);
-        Assert.All(cluster.ImageOf(1).FindServed("orders")!.Partitions,
-            static partition => Assert.Equal([1, 3], partition.Replicas.Order()));
     }
 
     private static Task UntilGrownAsync(ReplicatedCluster cluster, string topic, int replicas) => Wait.UntilAsync(
