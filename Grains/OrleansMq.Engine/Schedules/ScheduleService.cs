@@ -19,7 +19,9 @@ namespace OrleansMq.Schedules;
 /// <para>
 /// A record that repeats has one timer. The batch that decides a firing schedules the next one, behind the present time: firings that were
 /// missed are not made up. One firing is delivered at a time; the next one waits for it. A cancellation that comes while a firing is
-/// decided removes the next one: the schedule ends. A firing that its topic refuses takes the place of the next one.
+/// decided removes the next one: the schedule ends. A firing that its topic refuses takes the place of the next one. Where there is none,
+/// the schedule was cancelled, or the firing is its last by the present time: a clock that is ahead of a schedule's end takes the one for
+/// the other.
 /// </para>
 /// <para>
 /// A record that a request concerns which is not in force yet waits, so that a cancellation that is answered is final. A record that was

@@ -25,6 +25,9 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
         /// <summary>A clock that was ahead found nothing to follow a firing that was refused: such a one is that of a cancelled
         /// schedule.</summary>
         public bool IsTakenForCancelled { get; set; }
+        /// <summary>A clock that was ahead of the last firing found nothing to follow a firing that was refused, which had a next one: if
+        /// its schedule was cancelled meanwhile, it is taken for one that ends by itself, and is tried again.</summary>
+        public bool IsTakenForEnding { get; set; }
 
         public bool MayHaveEnded => Target.IsGone || Followers.Values.Any(followers => followers.Contains(null));
     }
@@ -65,6 +68,7 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
     {
         var known = _known[firing.Id];
         known.IsTakenForCancelled |= !isLast && known.Followers[firing.Due].Contains(null);
+        known.IsTakenForEnding |= isLast && known.Followers[firing.Due].Any(static next => next is not null);
     }
 
     /// <returns>Whether no other cancellation was tried.</returns>
@@ -98,7 +102,8 @@ internal sealed class RepetitionChecker(ScheduleSimulation simulation)
         var next = known.LastDelivered is { } last ? known.Followers[last] : [null];
         Verdict.Require(next.Contains(firing.Due) || next.Contains(null) && known.Firsts.Contains(firing.Due),
             $"1: {firing} is delivered behind {known.LastDelivered}, which it does not follow.");
-        Verdict.Require(known.Cancelled is not { } cancelled || firing.Due <= cancelled && !known.HasFiredSince,
+        Verdict.Require(known.Cancelled is not { } cancelled || known.IsTakenForEnding
+            || firing.Due <= cancelled && !known.HasFiredSince,
             $"4: {firing} is delivered, but the cancellation at {known.Cancelled} was answered.");
         Verdict.Require(known.Target == target, $"6: {firing} is delivered to another target.");
         (known.LastDelivered, known.HasFiredSince) = (firing.Due, known.Cancelled is not null);
