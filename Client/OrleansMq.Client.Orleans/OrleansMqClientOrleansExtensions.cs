@@ -18,6 +18,8 @@ public static class OrleansMqClientOrleansExtensions
 {
     // A poll waits for at most this fraction of the response timeout. The other two thirds remain for the transfer.
     private const int ResponseTimeoutShare = 3;
+    // The assembly of the brokers' grain classes, which this library does not refer to.
+    private const string BrokerGrains = "OrleansMq.Grains";
 
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
@@ -105,6 +107,12 @@ public static class OrleansMqClientOrleansExtensions
         silo.AddPlacementDirector<CoordinatorPlacement>(static _ => new BrokerPlacementDirector());
         silo.AddGrainDirectory(BrokerDirectories.Partitions, static (_, _) => new BrokerDirectory());
         silo.AddGrainDirectory(BrokerDirectories.Coordinators, static (_, _) => new BrokerDirectory());
+        // A program whose silos are brokers and others: the brokers' grains run on brokers, also those that Orleans may place anywhere.
+        services.AddOptions<GrainTypeOptions>().PostConfigure<IServiceProviderIsService>(static (types, registered) =>
+        {
+            if (!registered.IsService(typeof(BrokerAccess)))
+                types.Classes.RemoveWhere(static type => type.Assembly.GetName().Name == BrokerGrains);
+        });
         services.AddSingleton(new BrokerRoutes([.. services.Where(service => !before.Contains(service))]));
     }
 
