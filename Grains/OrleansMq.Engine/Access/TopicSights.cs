@@ -41,9 +41,11 @@ internal sealed class TopicSights(IAuthorizer authorizer, Func<bool>? areRulesRe
         {
             var session = new BrokerSession(subscriber.Principal, subscriber.ClientId, subscriber.Listener, subscriber.Host,
                 (SessionProtocol)subscriber.Protocol);
+            // Before the decision: rules that are read meanwhile may allow what was refused without them.
+            var isRead = areRulesRead is null || areRulesRead();
             return (!InternalTopics.IsInternal(topic) || InternalTopics.Allows(AccessOperation.Describe))
                 && authorizer.Allows(session, AccessOperation.Describe, ResourceType.Topic, topic) ? true
-                : areRulesRead is null || areRulesRead() ? false : null;
+                : isRead ? false : null;
         }
     }
 }

@@ -35,7 +35,8 @@ internal sealed class ConsumerSubscriptions(GroupTopics topics, ConsumerGroup gr
     }
 
     /// <summary>Whether a member's pattern is resolved to other topics than before, although the topics of the whole group may be the same.
-    /// Before the first resolution: whether the member's target has a topic that it may not describe.</summary>
+    /// Before the first resolution: whether the member's target has a topic that it may not describe, or the group lacks one that it
+    /// may.</summary>
     public bool IsChanged(ConsumerMember member)
     {
         if (topics.Sight is null || member.TopicRegex is not { Length: > 0 } pattern
@@ -43,8 +44,10 @@ internal sealed class ConsumerSubscriptions(GroupTopics topics, ConsumerGroup gr
             return false;
         if (resolved.Names is { } names)
             return !names.SequenceEqual(Resolve(member.MemberId, pattern));
-        var served = Of(member).Select(name => topics.Find(name)?.TopicId).ToHashSet();
-        return member.Target.Any(partition => !served.Contains(partition.TopicId));
+        var all = Of(member);
+        var served = all.Select(name => topics.Find(name)?.TopicId).ToHashSet();
+        return all.Any(name => !group.State.Topics.ContainsKey(name))
+            || member.Target.Any(partition => !served.Contains(partition.TopicId));
     }
 
     /// <summary>Returns the group with the resolution of a member's pattern.</summary>

@@ -174,6 +174,16 @@ public class ResolvedRegexTests
     }
 
     [Fact]
+    public void Topic_that_came_during_a_takeover_is_assigned_with_the_next_heartbeat()
+    {
+        Join("alice", ScriptedSight.As("alice"));
+        TakeOver();
+        _topics.Set("alice-3", 1);
+        Look();
+        Assert.Equal("alice-1 alice-2 alice-3", Beat("alice", ScriptedSight.As("alice")));
+    }
+
+    [Fact]
     public void Rules_that_changed_during_a_takeover_hold_with_the_next_heartbeat()
     {
         Join("alice", ScriptedSight.As("alice"));
