@@ -107,12 +107,9 @@ public static class OrleansMqClientOrleansExtensions
         silo.AddPlacementDirector<CoordinatorPlacement>(static _ => new BrokerPlacementDirector());
         silo.AddGrainDirectory(BrokerDirectories.Partitions, static (_, _) => new BrokerDirectory());
         silo.AddGrainDirectory(BrokerDirectories.Coordinators, static (_, _) => new BrokerDirectory());
-        // A program whose silos are brokers and others: the brokers' grains run on brokers, also those that Orleans may place anywhere.
-        services.AddOptions<GrainTypeOptions>().PostConfigure<IServiceProviderIsService>(static (types, registered) =>
-        {
-            if (!registered.IsService(typeof(BrokerAccess)))
-                types.Classes.RemoveWhere(static type => type.Assembly.GetName().Name == BrokerGrains);
-        });
+        // Brokers alone host their grains, also those that Orleans may place anywhere. A program may have brokers and other silos.
+        services.PostConfigure<GrainTypeOptions>(static types =>
+            types.Classes.RemoveWhere(static type => type.Assembly.GetName().Name == BrokerGrains));
         services.AddSingleton(new BrokerRoutes([.. services.Where(service => !before.Contains(service))]));
     }
 

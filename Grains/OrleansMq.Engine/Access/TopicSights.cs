@@ -1,6 +1,5 @@
 using OrleansMq.Api;
 using OrleansMq.Groups;
-using OrleansMq.Topics;
 
 namespace OrleansMq.Access;
 
@@ -43,9 +42,7 @@ internal sealed class TopicSights(IAuthorizer authorizer, Func<bool>? areRulesRe
                 (SessionProtocol)subscriber.Protocol);
             // Before the decision: rules that are read meanwhile may allow what was refused without them.
             var isRead = areRulesRead is null || areRulesRead();
-            return (!InternalTopics.IsInternal(topic) || InternalTopics.Allows(AccessOperation.Describe))
-                && authorizer.Allows(session, AccessOperation.Describe, ResourceType.Topic, topic) ? true
-                : isRead ? false : null;
+            return authorizer.Allows(session, AccessOperation.Describe, ResourceType.Topic, topic) ? true : isRead ? false : null;
         }
     }
 }

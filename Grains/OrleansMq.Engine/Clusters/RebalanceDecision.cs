@@ -52,11 +52,9 @@ internal static class RebalanceDecision
         for (var index = 0; index < steps.Count; index++)
         {
             if (steps[index].State == RebalanceStepState.Moving)
-            {
-                steps[index] = job.IsAutomatic && isSettled && WaitsForBroker(steps[index], image)
+                steps[index] = isSettled && job.IsAutomatic && WaitsForBroker(steps[index], image)
                     ? GiveUp(steps[index], image, actions)
                     : Watch(steps[index], image, job.State == RebalanceState.Cancelling, actions);
-            }
         }
         var free = job.MaxPartitions - steps.Count(step => step.State == RebalanceStepState.Moving);
         for (var index = 0; index < steps.Count; index++)
@@ -66,9 +64,7 @@ internal static class RebalanceDecision
             var waits = job.IsAutomatic && WaitsForBroker(steps[index], image);
             if (job.State == RebalanceState.Cancelling || (waits && isSettled))
                 steps[index] = steps[index] with { State = RebalanceStepState.Skipped };
-            else if (waits)
-                continue;
-            else if (free > 0)
+            else if (!waits && free > 0)
             {
                 steps[index] = Watch(steps[index] with { State = RebalanceStepState.Moving }, image, isCancelling: false, actions);
                 free -= steps[index].IsOver ? 0 : 1;

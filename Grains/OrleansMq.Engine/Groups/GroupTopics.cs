@@ -51,7 +51,7 @@ internal sealed class GroupTopics
     /// <param name="image">The image.</param>
     /// <param name="sight">Which topics members may describe; null: every member all of them.</param>
     public static GroupTopics Of(ClusterImage image, ITopicSight? sight = null) =>
-        image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)).SeenBy(sight) : Unknown;
+        image.Version > 0 ? AllOf(image).SeenBy(sight) : Unknown;
 
     /// <summary>Returns the topic of a name; null if none is served.</summary>
     public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving)
@@ -100,12 +100,14 @@ internal sealed class GroupTopics
     {
         if (ReferenceEquals(sight, Sight))
             return this;
-        var topics = OfImages.GetValue(_image, static known => new GroupTopics(known));
+        var topics = Sight is null ? this : AllOf(_image);
         // One for all groups of a broker.
         var seen = topics._lastSeen;
         return sight is null ? topics : seen is not null && ReferenceEquals(seen.Sight, sight) ? seen
             : topics._lastSeen = new GroupTopics(_image, sight);
     }
+
+    private static GroupTopics AllOf(ClusterImage image) => OfImages.GetValue(image, static known => new GroupTopics(known));
 
     // A weak reference, since each image would otherwise keep all earlier ones alive.
     private sealed record Comparison(WeakReference<ClusterImage> Other, bool IsSame)

@@ -21,7 +21,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     // The pause between two automatic rebalances, so that one that cannot complete is not started over and over.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
-    // The pause after one that was cancelled: somebody wants it to end.
+    // The pause after one that an operator has cancelled.
     private static readonly TimeSpan PatienceWhenCancelled = TimeSpan.FromMinutes(10);
     private const int ActionsAtATime = 16;
     // Leaderships returned to their preferred replica in one interval; each is briefly without a leader.

@@ -6,7 +6,7 @@ using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>One group's coordinator: a <see cref="GroupCore"/> in its shell, which follows the topics and who may describe them. Thread
+/// <summary>One group's coordinator: a <see cref="GroupCore"/> in its shell, which follows the topics and the rules on them. Thread
 /// safe.</summary>
 internal sealed class GroupCoordinator : ICoordinator
 {
