@@ -94,12 +94,16 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
             {
                 return await ClaimAsync(partition, topicId, cancellationToken).ConfigureAwait(false);
             }
-            catch (NpgsqlException e) when (e.IsTransient && attempt < Attempts)
+            catch (NpgsqlException e) when (MayPass(e) && attempt < Attempts)
             {
                 await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken).ConfigureAwait(false);
             }
         }
     }
+
+    // A primary that was demoted accepts connections and refuses writes, until clients are led to the new one.
+    private static bool MayPass(NpgsqlException failure) =>
+        failure.IsTransient || failure.SqlState == PostgresErrorCodes.ReadOnlySqlTransaction;
 
     /// <summary>Claims a partition. Waits for a transaction of its previous owner: what that stores is visible here, and no later one can
     /// store.</summary>

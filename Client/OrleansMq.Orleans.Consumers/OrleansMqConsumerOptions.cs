@@ -65,7 +65,8 @@ public sealed record OrleansMqConsumerOptions
     /// minutes.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>What the start does where a topic does not exist: it fails by default.</summary>
+    /// <summary>What the start does where a topic does not exist: it fails by default. Where silos are the brokers, their first start needs
+    /// <c>Wait</c> or <c>Create</c>: no topic exists yet.</summary>
     public MissingTopic MissingTopic { get; init; } = MissingTopic.Fail;
 
     /// <summary>How long the start waits for brokers that do not answer: 30 seconds by default, up to an hour. After it the silo starts,

@@ -20,7 +20,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamSubscriptionManag
             throw new ArgumentException($"{grainRef.GrainId} is no grain, and cannot be subscribed.", nameof(grainRef));
         var id = Guid.NewGuid();
         await WriteAsync(streamId, id, grainRef.GrainId, token: null, attach: static _ => { },
-            giveUp: key => _ = Subscriptions.RemoveEventuallyAsync(key)).ConfigureAwait(false);
+            giveUp: (key, write) => _ = Subscriptions.AbandonEventuallyAsync(key, write)).ConfigureAwait(false);
         return new StreamSubscription(id, Name, streamId, grainRef.GrainId);
     }
 

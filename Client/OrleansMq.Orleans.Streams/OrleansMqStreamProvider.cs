@@ -144,12 +144,15 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var id = Guid.NewGuid();
         // Attached first: the first event may come before the write's answer.
         var consumer = ConsumerOf(grain);
-        await WriteAsync(stream, id, grain.GrainId, token, replay => consumer.Attach(id, observer, replay), key =>
+        var written = await WriteAsync(stream, id, grain.GrainId, token, replay => consumer.Attach(id, observer, replay), (key, write) =>
         {
-            // The caller has no handle: what was written nevertheless is removed.
-            consumer.Remove(id);
-            _ = Subscriptions.RemoveEventuallyAsync(key);
+            // The caller has no handle: what was written nevertheless is removed, unless an activation finds and resumes it. A call of this
+            // one that interleaves may have.
+            var abandoning = Subscriptions.AbandonEventuallyAsync(key, write);
+            if (!consumer.Knows(id))
+                consumer.Remove(id, PlaceOf(stream, id, abandoning: abandoning));
         });
+        consumer.Know(id, PlaceOf(stream, id, () => Subscriptions.Position > written));
         return id;
     }
 
@@ -183,7 +186,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             var current = await FindForResumeAsync(grain, stream, subscription);
             // The class's own subscription has the events of one that another version of it has written.
             if (own is null)
+            {
                 consumer.Attach(subscription, observer, current.Replay);
+                consumer.Know(subscription, PlaceOf(stream, subscription));
+            }
             return;
         }
         // Where the grain's calls interleave: the later one begins when the earlier one is decided or given up, and so is in force.
@@ -200,7 +206,10 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             try
             {
                 if (await RewindAsync(stream, found, token, began, replay => consumer.Attach(subscription, observer, replay)))
+                {
+                    consumer.Know(subscription, PlaceOf(stream, subscription));
                     return;
+                }
             }
             catch
             {
@@ -209,7 +218,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
                 throw;
             }
         }
-        consumer.Remove(subscription);
+        consumer.Remove(subscription, PlaceOf(stream, subscription));
         throw new InvalidOperationException($"Subscription {subscription} to stream {stream} of provider '{Name}' was removed while it was "
             + "resumed. Call SubscribeAsync.");
     }
@@ -217,9 +226,32 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     private async Task<ExplicitSubscription> FindForResumeAsync(IGrainContext grain, StreamId stream, Guid subscription)
     {
         await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+        var consumer = ConsumerOf(grain);
+        consumer.Trim();
+        // An activation that has resumed or made it knows that it stays. Another one may have found what a call that has failed left.
+        if (FindOwn(grain, stream, subscription) is not null && !consumer.Knows(subscription)
+            && !Subscriptions.Table.IsResumed(subscription))
+            await ClaimAsync(stream, subscription);
         return FindOwn(grain, stream, subscription) ?? throw new InvalidOperationException($"Grain {grain.GrainId} has no subscription "
             + $"{subscription} to stream {stream} of provider '{Name}': it was removed, or belongs to another grain. Call SubscribeAsync.");
     }
+
+    private async Task ClaimAsync(StreamId stream, Guid subscription)
+    {
+        try
+        {
+            await Retries.RunAsync(() => Subscriptions.ClaimAsync(KeyOf(stream, subscription), CancellationToken.None))
+                .WaitAsync(SubscribeTimeout);
+        }
+        catch (TimeoutException unclear)
+        {
+            throw new BrokerException(ErrorCode.RequestTimedOut, $"Subscription {subscription} to stream {stream} of provider '{Name}' was "
+                + $"not resumed: that it stays was not written within {SubscribeTimeout}. Call again.", unclear);
+        }
+    }
+
+    private SubscriptionPlace PlaceOf(StreamId stream, Guid subscription, Func<bool>? isRead = null, Task? abandoning = null) =>
+        new(Subscriptions.Table, stream, subscription, isRead, abandoning);
 
     // The first replay of a generation in the topic's order is in force. One that comes later begins the next generation: of two calls at
     // once the last one counts. A record that a call has given up cannot come into force after a later call has returned. False: the
@@ -280,24 +312,25 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }
     }
 
-    private async Task WriteAsync(StreamId stream, Guid id, GrainId grain, StreamSequenceToken? token, Action<Replay?> attach,
-        Action<SubscriptionKey> giveUp)
+    private async Task<long> WriteAsync(StreamId stream, Guid id, GrainId grain, StreamSequenceToken? token, Action<Replay?> attach,
+        Action<SubscriptionKey, Task> giveUp)
     {
         var began = TimeProvider.System.GetTimestamp();
         var (queue, partition, end, replay) = await BeginAsync(stream, token,
             static (topicId, from) => new Replay(Guid.NewGuid(), 1, topicId, from));
         var key = KeyOf(stream, id);
         attach(replay);
+        var write = Subscriptions.WriteAsync(key, new SubscriptionValue(GrainText.Of(grain), partition, queue, end, replay),
+            CancellationToken.None);
         try
         {
             // The caller of the grain gives up at its timeout, and may subscribe again.
             var left = SubscribeTimeout - TimeProvider.System.GetElapsedTime(began);
-            await Subscriptions.WriteAsync(key, new SubscriptionValue(grain.ToString(), partition, queue, end, replay),
-                CancellationToken.None).WaitAsync(left > Least ? left : Least);
+            return await write.WaitAsync(left > Least ? left : Least);
         }
         catch (Exception failure) when (failure is OrleansMqException or TimeoutException)
         {
-            giveUp(key);
+            giveUp(key, write);
             throw;
         }
     }
@@ -444,7 +477,9 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         }
         var left = FindOwn(grain, stream, subscription);
         await Subscriptions.WriteAsync(KeyOf(stream, subscription), null, CancellationToken.None);
-        ConsumerOf(grain).Remove(subscription);
+        var consumer = ConsumerOf(grain);
+        consumer.Remove(subscription, PlaceOf(stream, subscription));
+        consumer.Trim();
         Leave(stream, left);
     }
 
@@ -467,6 +502,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         if (FindImplicit(grain, stream) is { } subscription)
             return [subscription, .. FindExplicit()];
         await Retries.RunAsync(() => Subscriptions.CatchUpAsync(CancellationToken.None));
+        ConsumerOf(grain).Trim();
         return [.. FindExplicit()];
 
         IEnumerable<Guid> FindExplicit() =>
@@ -492,6 +528,17 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     public bool IsImplicit(IGrainContext grain, StreamId stream, Guid subscription) => Topics.IsForImplicit(TopicOf(stream))
         && _implicit!.All.Any(subscriber => subscriber.GrainType == grain.GrainId.Type
             && subscriber.SubscriptionOf(Name, stream) == subscription && _implicit.Covers(subscriber, TopicOf(stream)));
+
+    /// <summary>Whether a subscription of which a delivery came is an explicit one that is removed.</summary>
+    /// <exception cref="BrokerException">That is not known now.</exception>
+    public async Task<bool> IsRemovedAsync(IGrainContext grain, StreamId stream, Guid subscription)
+    {
+        if (FindImplicit(grain, stream) is not null || IsImplicit(grain, stream, subscription)
+            || Subscriptions.Table.Find(stream, subscription) is not null)
+            return false;
+        await Subscriptions.CatchUpAsync(CancellationToken.None);
+        return Subscriptions.Table.Find(stream, subscription) is null;
+    }
 
     private IGrainContext CallingGrain() =>
         _services.GetService<IGrainContextAccessor>()?.GrainContext is { GrainInstance: not null } grain

@@ -27,7 +27,8 @@ public sealed record QueueOptions
     /// <summary>The longest wait after a failure: 10 minutes by default. At most 24 days.</summary>
     public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>Whether a record waits until every earlier one of its key is settled. Fixed at creation.</summary>
+    /// <summary>Whether a record waits until every earlier one of its key is settled. A record that the leader cannot read, as one
+    /// without its codec, may have any key: later ones wait for it. Fixed at creation.</summary>
     public bool IsOrderedByKey { get; init; }
 
     /// <summary>Whether one consumer at a time receives; the next one does when it detaches. Fixed at creation.</summary>

@@ -68,7 +68,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     {
         (_server, _socket, _access, RemoteEndPoint, _local) = (server, client.Socket, access, client.Remote, client.Local);
         (_alarms, _place) = (alarms, client.Place);
-        _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote), alarms?.Memory);
+        _machine = new ConnectionMachine(settings, new AmqpClient(client.Remote), alarms?.Memory, EndForMemory);
         _began = server.TimeProvider.GetTimestamp();
         _connectedAt = server.TimeProvider.GetUtcNow();
         _pace = quotas is null ? null : new AmqpPace(quotas, () => Guard(() => Run(Collect())));
@@ -175,6 +175,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             _pace?.Dispose();
             Disconnect();
             await _ended.Task.ConfigureAwait(false);
+            _machine.Unfinished.Dispose();
             await _timer.DisposeAsync().ConfigureAwait(false);
         }
     }
@@ -241,6 +242,13 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         Run(Collect());
     }
 
+    private void EndForMemory(AmqpException fault) => Guard(() =>
+    {
+        lock (_lock)
+            _machine.Fail(fault, Now);
+        Run(Collect());
+    });
+
     private void TickOrCut() => Guard(Tick);
 
     // Of timers, where a fault would end the process.
@@ -296,7 +304,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private async Task ReadAsync()
     {
         var buffer = ArrayPool<byte>.Shared.Rent(SmallBytes);
-        var filled = 0;
+        var (filled, isMoreLikely) = (0, false);
         try
         {
             while (true)
@@ -307,6 +315,15 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                 filled -= taken;
                 if (!isReading)
                     continue;
+                if (filled == 0 && !isMoreLikely)
+                {
+                    // Waits without a buffer: an idle connection holds no memory.
+                    var size = buffer.Length;
+                    ArrayPool<byte>.Shared.Return(buffer);
+                    buffer = [];
+                    await _socket.ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
+                    buffer = ArrayPool<byte>.Shared.Rent(size);
+                }
                 var count = await _socket.ReceiveAsync(buffer.AsMemory(filled)).ConfigureAwait(false);
                 if (count == 0)
                     return;
@@ -314,6 +331,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                 Volatile.Write(ref _received, _received + count);
                 if (_pace is not null)
                     TakeReceived(count);
+                // More waits in the system where the buffer is full.
+                isMoreLikely = filled == buffer.Length;
                 buffer = Resize(buffer, filled);
             }
         }

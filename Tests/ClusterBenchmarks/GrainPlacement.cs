@@ -31,6 +31,7 @@ internal static class GrainPlacement
         var records = arguments.Number("--records", 100);
         var partitions = arguments.Number("--partitions", 6);
         var rounds = arguments.Number("--rounds", 3);
+        var replicas = arguments.Number("--replicas", Silos);
         var delays = (arguments.Text("--delays") ?? "0,1").Split(',').Select(static text =>
             TimeSpan.FromMilliseconds(double.Parse(text, CultureInfo.InvariantCulture))).ToList();
         var directory = arguments.Directory("placement");
@@ -51,7 +52,7 @@ internal static class GrainPlacement
                     await using var cluster = await Cluster.StartAsync(server.ConnectionString(), $"placement-{run}-{prefersLeader}",
                         Path.Combine(directory, $"{run}-{prefersLeader}"), delay, prefersLeader);
                     foreach (var topic in prefersLeader ? (string[])[NearConsumer.Topic, RandomConsumer.Topic] : [NearConsumer.Topic])
-                        await MeasureAsync(cluster, topic, prefersLeader, grains, records, partitions, rounds);
+                        await MeasureAsync(cluster, topic, prefersLeader, grains, records, partitions, replicas, rounds);
                 }
             }
         }
@@ -65,13 +66,13 @@ internal static class GrainPlacement
     }
 
     private static async Task MeasureAsync(Cluster cluster, string topic, bool prefersLeader, int grains, int records, int partitions,
-        int rounds)
+        int replicas, int rounds)
     {
         var broker = cluster.Get<IBroker>(1);
         await UntilAsync(async () => (await broker.DescribeClusterAsync()).Brokers.Count == Silos, "all brokers are there");
-        await broker.CreateTopicAsync(new NewTopic(topic, partitions, Silos));
-        await UntilAsync(async () => (await broker.DescribeTopicAsync(topic)).Partitions.All(static partition =>
-            partition.InSyncReplicas.Count == Silos), "the replicas are in sync");
+        await broker.CreateTopicAsync(new NewTopic(topic, partitions, (short)replicas));
+        await UntilAsync(async () => (await broker.DescribeTopicAsync(topic)).Partitions.All(partition =>
+            partition.InSyncReplicas.Count == replicas), "the replicas are in sync");
         await UntilAsync(async () =>
         {
             for (var partition = 0; partition < partitions; partition++)
@@ -92,33 +93,43 @@ internal static class GrainPlacement
         {
             var began = Stopwatch.GetTimestamp();
             var first = 1 + (round * records);
+            var acknowledged = new double[grains * records];
             var took = (await Task.WhenAll(Enumerable.Range(0, grains).Select(key => Task.Run(async () =>
             {
                 var each = new double[records];
                 for (var number = 0; number < records; number++)
                 {
                     var sent = Stopwatch.GetTimestamp();
-                    await SendAsync($"{key}", first + number);
+                    var received = PlacedRecords.Expect(topic, $"{key}", first + number);
+                    await SendOnlyAsync($"{key}", first + number);
+                    acknowledged[(key * records) + number] = Stopwatch.GetElapsedTime(sent).TotalMilliseconds;
+                    await received.WaitAsync(s_patience);
                     each[number] = Stopwatch.GetElapsedTime(sent).TotalMilliseconds;
                 }
                 return each;
             })))).SelectMany(static each => each).Order().ToList();
+            Array.Sort(acknowledged);
             var seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
             var way = prefersLeader ? topic : $"{topic}, PreferLeader=false";
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {way,-25} "
-                + $"{near,3} of {grains} grains on their leader's silo; {took.Count / seconds,7:N0} records/s, from send to grain p50 "
+                + $"{near,3} of {grains} grains on their leader's silo; {took.Count / seconds,7:N0} records/s, acknowledged p50 "
+                + $"{acknowledged[took.Count / 2],5:N1} ms, from send to grain p50 "
                 + $"{took[took.Count / 2],5:N1} ms, p99 {took[took.Count - 1 - (took.Count / 100)],6:N1} ms"));
         }
 
         async Task<PlacedRecords.Place> SendAsync(string key, int number)
         {
             var received = PlacedRecords.Expect(topic, key, number);
-            await producer.SendAsync(new ProducerRecord<string, BenchmarkEvent>(topic, key, new BenchmarkEvent(number)));
+            await SendOnlyAsync(key, number);
             return await received.WaitAsync(s_patience);
         }
+
+        async Task SendOnlyAsync(string key, int number) =>
+            await producer.SendAsync(new ProducerRecord<string, BenchmarkEvent>(topic, key, new BenchmarkEvent(number)));
     }
 
-    private static async Task UntilAsync(Func<Task<bool>> condition, string what)
+    /// <summary>Waits for a condition, also while the cluster starts.</summary>
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
         var began = Stopwatch.GetTimestamp();
         while (true)

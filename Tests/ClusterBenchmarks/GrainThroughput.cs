@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection;
@@ -10,13 +11,15 @@ using Orleans.Streams.Core;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
+using OrleansMq.Grains.Hosting;
 using OrleansMq.Tests.Benchmarks;
+using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>Events into grains, on one silo in this process that also sends them: over topics to grain consumers and to observers of
-/// streams, over Orleans' memory streams, and by direct calls. The ways alternate.</summary>
+/// <summary>Events into grains, on one silo in this process that also sends them, or on three: over topics to grain consumers and to
+/// observers of streams, over Orleans' memory streams, and by direct calls. The ways alternate.</summary>
 internal static class GrainThroughput
 {
     private const string MemoryProvider = "memory";
@@ -30,52 +33,73 @@ internal static class GrainThroughput
         var memoryEvents = arguments.Number("--memory-events", 10_000);
         var together = arguments.Number("--together", 1);
         var senders = arguments.Number("--senders", 64);
-        var partitions = arguments.Number("--partitions", 4);
+        var topic = new Topic(arguments.Number("--partitions", 4), arguments.Number("--replicas", 1), arguments.Number("--flush", 0) != 0);
         var rounds = arguments.Number("--rounds", 3);
         var ways = arguments.Text("--ways")?.Split(',') ?? s_ways;
         int[] keys = arguments.Text("--keys") is { } given
             ? [.. given.Split(',').Select(static text => int.Parse(text, CultureInfo.InvariantCulture))] : [1, 1_000, 0];
         var directory = arguments.Directory("grains");
+        var database = topic.Replicas > 1 ? await RunningCluster.StartDatabaseAsync() : null;
+        if (topic.Replicas > 1 && database is null)
+        {
+            Console.Error.WriteLine("This needs PostgreSQL's server programs; on Debian and Ubuntu they are in the package 'postgresql'.");
+            return 1;
+        }
+        var hosts = new List<IHost>();
         try
         {
-            using var host = Silo(directory);
-            await host.StartAsync();
-            try
+            for (var broker = 1; broker <= topic.Replicas; broker++)
             {
-                for (var round = 0; round < rounds; round++)
+                hosts.Add(Silo(Path.Combine(directory, $"{broker}"), broker, database?.Server.ConnectionString()));
+                await hosts[^1].StartAsync();
+            }
+            for (var round = 0; round < rounds; round++)
+            {
+                foreach (var number in keys)
                 {
-                    foreach (var number in keys)
+                    foreach (var way in ways)
                     {
-                        foreach (var way in ways)
-                        {
-                            var count = way == MemoryProvider ? memoryEvents : events;
-                            await MeasureAsync(await SenderAsync(host.Services, way, partitions, round), way, count,
-                                number == 0 ? count : number, together, senders);
-                        }
+                        var count = way == MemoryProvider ? memoryEvents : events;
+                        // Grains with one event each are other ones in each round.
+                        await MeasureAsync(await SenderAsync(hosts[0].Services, way, topic, round), way, count,
+                            number == 0 ? count : number, number == 0 ? round * count : 0, together, senders);
                     }
                 }
-            }
-            finally
-            {
-                await host.StopAsync();
             }
         }
         finally
         {
+            foreach (var host in hosts)
+            {
+                await host.StopAsync();
+                await ((IAsyncDisposable)host).DisposeAsync();
+            }
+            if (database is var (server, files))
+            {
+                await server.DisposeAsync();
+                Directory.Delete(files, recursive: true);
+            }
             Directory.Delete(directory, recursive: true);
         }
         return 0;
     }
 
-    private static IHost Silo(string directory)
+    // A broker that is one of several finds the others in the database.
+    private static IHost Silo(string directory, int broker, string? database)
     {
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
         // Without configuration files: the default host watches all that is below the working directory, also the broker's logs.
         return new HostBuilder().ConfigureLogging(static logging => logging.AddConsole().SetMinimumLevel(LogLevel.Warning))
             .UseOrleans(host =>
             {
-                host.UseLocalhostClustering(silo, gateway)
-                    .AddOrleansMq(options => options with { DataDirectory = Path.Combine(directory, "data") });
+                if (database is null)
+                    host.UseLocalhostClustering(silo, gateway).AddOrleansMq(options => options with { DataDirectory = directory });
+                else
+                {
+                    host.ConfigureEndpoints(IPAddress.Loopback, silo, gateway);
+                    host.AddOrleansMq(options => options with { BrokerId = new BrokerId(broker), DataDirectory = directory },
+                        new BrokerClusterOptions { PostgreSql = database, ClusterId = "grains", WatchProcesses = false });
+                }
                 host.AddOrleansMqConsumers(static options => options with { MissingTopic = MissingTopic.Wait });
                 host.AddOrleansMqStreams(TopicProvider);
                 host.AddMemoryStreams(MemoryProvider).AddMemoryGrainStorage("PubSubStore");
@@ -83,14 +107,14 @@ internal static class GrainThroughput
     }
 
     // Sends events of a key that follow each other: the key, the first number, and how many.
-    private static async Task<Func<int, int, int, Task>> SenderAsync(IServiceProvider services, string way, int partitions, int round)
+    private static async Task<Func<int, int, int, Task>> SenderAsync(IServiceProvider services, string way, Topic made, int round)
     {
         switch (way)
         {
             case "consumers":
                 var client = new OrleansMqClient(services.GetRequiredService<IBroker>());
                 if (round == 0)
-                    await client.Broker.EnsureAsync(BenchmarkConsumer.Topic, partitions);
+                    await client.Broker.EnsureAsync(BenchmarkConsumer.Topic, made);
                 var producer = client.CreateProducer<string, BenchmarkEvent>(null, null, Serdes.Json(BenchmarkJson.Default.BenchmarkEvent));
                 return (key, first, count) => Task.WhenAll(Enumerable.Range(first, count).Select(number => producer.SendAsync(
                     new ProducerRecord<string, BenchmarkEvent>(BenchmarkConsumer.Topic, $"{key}", new BenchmarkEvent(number))).AsTask()));
@@ -98,7 +122,7 @@ internal static class GrainThroughput
                 var provider = services.GetRequiredKeyedService<IStreamProvider>(way == MemoryProvider ? MemoryProvider : TopicProvider);
                 var topic = $"benchmark-{way}";
                 if (way == "streams" && round == 0)
-                    await services.GetRequiredService<IBroker>().EnsureAsync(topic, partitions);
+                    await services.GetRequiredService<IBroker>().EnsureAsync(topic, made);
                 return (key, first, count) => provider.GetStream<BenchmarkEvent>(topic, $"{key}")
                     .OnNextBatchAsync(Enumerable.Range(first, count).Select(static number => new BenchmarkEvent(number)));
             case "calls":
@@ -114,13 +138,19 @@ internal static class GrainThroughput
         }
     }
 
-    private static async Task EnsureAsync(this IBroker broker, string topic, int partitions)
+    private static async Task EnsureAsync(this IBroker broker, string topic, Topic made)
     {
+        await GrainPlacement.UntilAsync(async () => (await broker.DescribeClusterAsync()).Brokers.Count >= made.Replicas,
+            "all brokers are there");
         try
         {
-            await broker.CreateTopicAsync(new NewTopic(topic, partitions, 1)
+            await broker.CreateTopicAsync(new NewTopic(topic, made.Partitions, (short)made.Replicas)
             {
-                Configs = new Dictionary<string, string> { ["retention.until.settled"] = "true" },
+                Configs = new Dictionary<string, string>
+                {
+                    ["retention.until.settled"] = "true",
+                    ["flush.messages"] = made.IsFlushed ? "1" : $"{long.MaxValue}",
+                },
             });
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
@@ -129,26 +159,30 @@ internal static class GrainThroughput
         }
     }
 
-    private static async Task MeasureAsync(Func<int, int, int, Task> send, string way, int events, int keys, int together, int senders)
+    private static async Task MeasureAsync(Func<int, int, int, Task> send, string way, int events, int keys, int firstKey, int together,
+        int senders)
     {
-        // Makes what is made at the first event, and activates the grains that are there.
-        await SendAsync(send, Math.Min(keys, events), keys, together, senders, null);
-        var cpu = Environment.CpuUsage.TotalTime;
+        // Makes what is made at the first event, and activates the grains that are not there.
+        var first = Math.Min(keys, events);
         var began = Stopwatch.GetTimestamp();
-        await SendAsync(send, events, keys, together, senders, null);
+        await SendAsync(send, first, keys, firstKey, together, senders, null);
+        var firstRate = first / Stopwatch.GetElapsedTime(began).TotalSeconds;
+        var cpu = Environment.CpuUsage.TotalTime;
+        began = Stopwatch.GetTimestamp();
+        await SendAsync(send, events, keys, firstKey, together, senders, null);
         var seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
         var cost = (Environment.CpuUsage.TotalTime - cpu).TotalMicroseconds / events;
         var rate = events / seconds;
-        var took = await SendAsync(send, events, keys, together, senders, rate / 2);
+        var took = await SendAsync(send, events, keys, firstKey, together, senders, rate / 2);
         Array.Sort(took);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{way,-9} {keys,7:N0} grains, {together,3} together: {rate,9:N0} "
             + $"events/s, {cost,6:N1} us of CPU each; at half of that p50 {took[events / 2],6:N1} ms, "
-            + $"p99 {took[events - 1 - events / 100],6:N1} ms"));
+            + $"p99 {took[events - 1 - events / 100],6:N1} ms; the first event of each: {firstRate,9:N0} events/s"));
     }
 
     // Returns how long each took, from the send to the grain, in milliseconds.
-    private static async Task<double[]> SendAsync(Func<int, int, int, Task> send, int events, int keys, int together, int senders,
-        double? rate)
+    private static async Task<double[]> SendAsync(Func<int, int, int, Task> send, int events, int keys, int firstKey, int together,
+        int senders, double? rate)
     {
         var all = BenchmarkEvents.Begin(events);
         var began = Stopwatch.GetTimestamp();
@@ -165,11 +199,13 @@ internal static class GrainThroughput
                 }
                 var count = Math.Min(together, events - first);
                 BenchmarkEvents.Sent(first, count);
-                await send(first / together % keys, first, count);
+                await send(firstKey + (first / together % keys), first, count);
             }
         })));
         return await all;
     }
+
+    private sealed record Topic(int Partitions, int Replicas, bool IsFlushed);
 }
 
 /// <summary>An event.</summary>

@@ -52,7 +52,8 @@ internal static class Program
                       failover     how long a partition has no leader after a kill of its silo, idle and loaded
                                    [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                       grains       events into grains that consume a topic, observe a stream, observe a memory stream, or are called;
-                                   one silo in this process, which also sends
+                                   one silo in this process, which also sends, or as many as there are replicas
+                                   [--replicas 1] [--flush 0, 1: before it is acknowledged]
                                    [--events 200000] [--memory-events 10000] [--keys 1,1000,0: a grain for each event]
                                    [--ways consumers,streams,memory,calls] [--together 1] [--senders 64] [--partitions 4]
                                    [--rounds 3] [--dir artifacts]
@@ -64,10 +65,12 @@ internal static class Program
                       placement    records into grains near their partition's leader, placed at random, and without preference for leaders;
                                    three silos in this process, which reach each other through proxies with a delay in milliseconds
                                    [--delays 0,1] [--grains 60] [--records 100: for each grain, one at a time] [--partitions 6]
+                                   [--replicas 3]
                                    [--rounds 3] [--dir artifacts]
-                      timers       memory of durable timers that wait, and how late those due within a second are handled by grains;
+                      timers       memory of durable timers that wait, and how late those due within some seconds are handled by grains;
                                    one silo in this process
-                                   [--waiting 1000000] [--due 20000] [--grains 2000] [--in-flight 1000] [--rounds 3] [--dir artifacts]
+                                   [--waiting 1000000] [--due 20000] [--over 1] [--grains 2000] [--in-flight 1000]
+                                   [--rounds 3] [--dir artifacts]
                     """);
                 return args is ["--help" or "-h" or "help"] ? 0 : 2;
         }

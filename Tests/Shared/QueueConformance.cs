@@ -63,6 +63,13 @@ public abstract class QueueConformance
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.ReceiveAsync(partition, consumer, 10_001, TimeSpan.Zero)));
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(() => queues.SettleAsync(partition, consumer,
             [new QueueSettlement(default, 0, 0, QueueAction.Unknown)])));
+        foreach (var action in (QueueAction[])[QueueAction.Accept, QueueAction.Fail, QueueAction.Reject, QueueAction.Renew])
+        {
+            var refused = await Assert.ThrowsAsync<BrokerException>(async () => await queues.SettleAsync(partition, consumer,
+                [new QueueSettlement(default, 0, 0, action) { IsUncounted = true }]));
+            Assert.Equal(ErrorCode.InvalidRequest, refused.Code);
+            Assert.Contains(nameof(QueueSettlement.IsUncounted), refused.Message, StringComparison.Ordinal);
+        }
         Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(() => queues.ReceiveAsync(partition, Guid.NewGuid(), 1, TimeSpan.Zero)));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, await ErrorOf(() => queues.ListAsync(partition with { Partition = 7 })));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition,
@@ -156,6 +163,22 @@ public abstract class QueueConformance
             [new QueueSettlement(delivery.Lock, offset, offset, QueueAction.Release) { Delay = TimeSpan.FromHours(1) }]));
         Assert.Equal("two", Text(Assert.Single((await ReceiveAsync(queues, partition, consumer, 2)).Records)));
         Assert.Equal(["one", "two"], (await queues.PeekAsync(partition, Name, 10)).Select(Text));
+    }
+
+    [SkippableFact]
+    public async Task Release_that_does_not_count_leaves_the_deliveries_as_they_were()
+    {
+        var (queues, partition) = await StartAsync("one");
+        var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
+        int[] deliveries = [1, 2, 3, 3, 3];
+        foreach (var expected in deliveries)
+        {
+            var delivery = await ReceiveAsync(queues, partition, consumer, 1);
+            var record = Assert.Single(delivery.Records);
+            Assert.Equal((expected, 0, expected > 1), (record.Deliveries, record.Failures, record.IsRedelivered));
+            Assert.Equal([ErrorCode.None], await queues.SettleAsync(partition, consumer,
+                [new QueueSettlement(delivery.Lock, record.Offset, record.Offset, QueueAction.Release) { IsUncounted = expected > 2 }]));
+        }
     }
 
     [SkippableFact]

@@ -23,7 +23,6 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(UnflushedCounts))]
     [InlineData(nameof(TruncateToHighWatermark))]
     [InlineData(nameof(NeverTruncate))]
-    [InlineData(nameof(AlignToAnyAnswer))]
     [InlineData(nameof(AcceptGaps))]
     [InlineData(nameof(EpochBeginsWithItsFirstBatch))]
     [InlineData(nameof(NeverBeginAgain))]
@@ -57,6 +56,7 @@ public sealed class MutantTests(ITestOutputHelper output)
     public void Checkers_find(string mutant) => Find(mutant, ReplicationFocus.None);
 
     [Theory]
+    [InlineData(nameof(AlignToAnyAnswer), ReplicationFocus.LateMessages)]
     [InlineData(nameof(EraseUnderAnExchange), ReplicationFocus.AwayWhileErasing)]
     [InlineData(nameof(JoinWithDeletedRecords), ReplicationFocus.JoinWhileDeleting)]
     [InlineData(nameof(UnalignedLogStartCounts), ReplicationFocus.JoinWhileDeleting)]

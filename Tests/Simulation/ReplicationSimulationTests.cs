@@ -35,6 +35,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     [InlineData(ReplicationFocus.AwayWhileErasing)]
     [InlineData(ReplicationFocus.JoinWhileDeleting)]
     [InlineData(ReplicationFocus.MessageIds)]
+    [InlineData(ReplicationFocus.LateMessages)]
     internal void Rare_faults_lose_no_record_and_bring_none_back(ReplicationFocus focus)
     {
         var runs = SeedRuns.OfReplication(focus: focus);

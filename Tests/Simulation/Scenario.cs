@@ -13,6 +13,8 @@ internal enum ReplicationFocus
     JoinWhileDeleting = 2,
     /// <summary>Producers repeat publishes by their message ids alone, through failovers and deletions.</summary>
     MessageIds = 3,
+    /// <summary>Messages are late, and come twice, while leaders change.</summary>
+    LateMessages = 4,
 }
 
 /// <summary>The parameters of a run, drawn from its seed unless a test sets them.</summary>
@@ -50,7 +52,7 @@ internal sealed class Scenario
     public int MinInsync { get; init; }
     public bool Sync { get; init; }
     public int DropPercent { get; init; }
-    public int DuplicatePercent { get; }
+    public int DuplicatePercent { get; init; }
     public int MaxDelayMs { get; init; }
     public int FaultEveryMs { get; init; }
     public int OperateEveryMs { get; init; }
@@ -134,6 +136,18 @@ internal sealed class Scenario
             MayCompact = false,
             MayDelete = true,
             MayElectUnclean = false,
+            RestoresStore = false,
+        },
+        ReplicationFocus.LateMessages => new Scenario(random)
+        {
+            Brokers = 3,
+            ReplicationFactor = 3,
+            DuplicatePercent = 20,
+            MaxDelayMs = 80,
+            FaultEveryMs = 100,
+            ProduceEveryMs = 25,
+            MayElectUnclean = false,
+            RecreatesTopic = false,
             RestoresStore = false,
         },
         _ => new Scenario(random),

@@ -228,6 +228,9 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                     relay._once.Do($"{batch.Target}", () => LogRetry(relay._logger, batch.Ids.Count, Options.Name, batch.Target, error,
                         reason));
                     OutboxMetrics.Retries.Add(1, tag);
+                    // The topic may be another one by now.
+                    if (error == ErrorCode.UnknownTopicOrPartition && _lookups.TryGetValue(batch.Target.Topic, out var lookup))
+                        lookup.FoundAt = null;
                     var attempt = _attempts[batch.Target] = _attempts.GetValueOrDefault(batch.Target) + 1;
                     _ = ResumeAsync(batch, attempt);
                     break;
@@ -280,6 +283,8 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 {
                     (lookup.IsRunning, lookup.FoundAt, lookup.Misses) = (false, began, 0);
                     core.Route(topic, partitions);
+                    if (core.HasLost(topic, partitions))
+                        _ = RebindAsync(topic);
                 });
                 return;
             }
@@ -298,6 +303,26 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
                 (lookup.IsRunning, lookup.FoundAt, lookup.HasMissed) = (false, null, true);
                 lookup.Misses++;
             });
+        }
+
+        // A broker that answers a lookup may not have heard yet of partitions that the topic has got. The topic's own document tells.
+        private async Task RebindAsync(string topic)
+        {
+            try
+            {
+                var partitions = (await relay._broker.GetCurrentTopicAsync(topic, _ending.Token).ConfigureAwait(false)).Partitions;
+                _events.Writer.TryWrite(() =>
+                {
+                    foreach (var partition in core.Rebind(topic, partitions))
+                        LogRebound(relay._logger, Options.Name, partition, partitions);
+                });
+            }
+            catch (Exception failure)
+            {
+                // Whatever the call was lost in: the next answer that there is no such partition begins anew.
+                if (!_ending.IsCancellationRequested)
+                    relay._once.Do(topic, () => LogNoTopic(relay._logger, Options.Name, topic, failure.Message));
+            }
         }
 
         // Messages to a topic that was never there are often discarded. Others leave when their batch is bound.
@@ -452,6 +477,10 @@ internal sealed partial class OutboxRelay(IBroker broker, NpgsqlDataSource datab
 
     [LoggerMessage(9, LogLevel.Warning, "The relay of outbox {Outbox} cannot listen for notifications, and polls: {Reason}")]
     private static partial void LogNotListening(ILogger logger, string outbox, string reason);
+
+    [LoggerMessage(11, LogLevel.Warning, "Messages of outbox {Outbox} for {Target} go to other partitions: the topic was made again, and "
+        + "has {Partitions}.")]
+    private static partial void LogRebound(ILogger logger, string outbox, TopicPartition target, int partitions);
 
     [LoggerMessage(10, LogLevel.Warning, "Outbox {Outbox} cannot be measured; its gauges are gone until it can: {Reason}")]
     private static partial void LogNotMeasured(ILogger logger, string outbox, string reason);

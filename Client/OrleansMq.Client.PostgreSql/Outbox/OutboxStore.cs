@@ -101,7 +101,7 @@ internal sealed class OutboxStore(NpgsqlDataSource database, PostgresOutboxOptio
         await using var transaction = await connection.BeginTransactionAsync(System.Data.IsolationLevel.ReadCommitted, cancellationToken)
             .ConfigureAwait(false);
         await BeginAsync(transaction, core, last, cancellationToken).ConfigureAwait(false);
-        foreach (var read in core.NextTopicReads())
+        foreach (var read in core.TopicReads())
             core.Add(read, await ReadAsync(transaction, read, cancellationToken).ConfigureAwait(false));
         var takes = core.Take();
         var messages = await LoadAsync(transaction, takes, cancellationToken).ConfigureAwait(false);

@@ -22,7 +22,9 @@ internal sealed record OutboxBatch(TopicPartition Target, long ProducerId, short
 /// <param name="Above">The id before the first.</param>
 /// <param name="UpTo">The last id.</param>
 /// <param name="Limit">The most messages.</param>
-internal sealed record OutboxRead(string? Topic, long Above, long UpTo, int Limit);
+/// <param name="Partition">The partition of the lane that reads; null: those of all lanes are placed. Keys choose partitions, so the
+/// messages of the others are read with its own.</param>
+internal sealed record OutboxRead(string? Topic, long Above, long UpTo, int Limit, int? Partition = null);
 
 /// <summary>A message that its topic refused for good.</summary>
 internal readonly record struct OutboxRefusal(long Id, string Cause);

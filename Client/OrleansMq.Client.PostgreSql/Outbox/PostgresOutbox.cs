@@ -141,6 +141,18 @@ public sealed class PostgresOutbox
             cancellationToken, Name, topic);
     }
 
+    /// <summary>Removes the messages that were added for a partition and are not delivered, once the transaction commits: those of a
+    /// partition that will never exist. Messages that have it by their key stay. One that is on its way may be delivered
+    /// nevertheless.</summary>
+    /// <returns>Their number.</returns>
+    public Task<int> DiscardPendingAsync(DbTransaction transaction, TopicPartition partition,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(partition.Topic);
+        return Require(transaction).ExecuteAsync("DELETE FROM omq_outbox WHERE outbox = $1 AND topic = $2 AND partition = $3 AND refusal "
+            + "IS NULL", cancellationToken, Name, partition.Topic, partition.Partition);
+    }
+
     /// <summary>Counts the messages. Reads all of them.</summary>
     public async Task<PostgresOutboxStatus> GetStatusAsync(NpgsqlDataSource database, CancellationToken cancellationToken = default)
     {

@@ -14,6 +14,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
     private Subscription _subscription = subscription;
     private HashSet<ClaimedPartition> _held = [];
     private bool _isFirst = true;
+    private bool _hasLooked;
     private Task _loop = Task.CompletedTask;
 
     public ConsumerGroupMetadata Metadata { get; } = new(options.GroupId, "", -1, null);
@@ -67,11 +68,12 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         {
             topics = await ConfirmAsync(await broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false)).ConfigureAwait(false);
         }
-        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry || (_hasLooked && !IsOfTheClient(e.Code)))
         {
             LogRetry(e.Message);
             return false;
         }
+        _hasLooked = true;
         var subscription = Volatile.Read(ref _subscription);
         TopicListing[] found = [.. SubscribedTopics.Of(subscription, topics)];
         _missing.Set(subscription.Topics.Except(found.Select(static topic => topic.Name), StringComparer.Ordinal),
@@ -86,6 +88,10 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         (_held, _isFirst) = (wanted, false);
         return true;
     }
+
+    // Once a broker has listed the topics, the request is a right one. Other refusals are those of something in between, such as a proxy.
+    private static bool IsOfTheClient(ErrorCode refusal) => refusal is ErrorCode.TopicAuthorizationFailed
+        or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed or ErrorCode.SaslAuthenticationFailed;
 
     /// <summary>Returns a list of topics with what it lacks and exists. A list may be older than the one before; what was revoked for it
     /// would be read again from its first record.</summary>

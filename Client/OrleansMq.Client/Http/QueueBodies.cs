@@ -220,18 +220,20 @@ internal sealed record SettleQueueBody(IReadOnlyList<QueueSettlementBody> Settle
 /// <param name="DelayMs">With <c>Release</c> and <c>Fail</c>, the milliseconds until the records are delivered again; null: as the queue's
 /// options say for a failure, else none.</param>
 /// <param name="Reason">With <c>Reject</c> and <c>Fail</c>, why, for the records' dead letters; null: not said.</param>
+/// <param name="IsUncounted">With <c>Release</c>, whether the delivery does not count. Not sent unless it is set.</param>
 internal sealed record QueueSettlementBody(QueueLock Lock, long First, long Last, QueueAction Action, long? DelayMs = null,
-    string? Reason = null)
+    string? Reason = null, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool IsUncounted = false)
 {
     /// <summary>Converts <paramref name="settlement"/> to a body.</summary>
     public static QueueSettlementBody Of(QueueSettlement settlement) => new(settlement.Lock, settlement.First, settlement.Last,
-        settlement.Action, settlement.Delay is { } delay ? Milliseconds.Of(delay) : null, settlement.Reason);
+        settlement.Action, settlement.Delay is { } delay ? Milliseconds.Of(delay) : null, settlement.Reason, settlement.IsUncounted);
 
     /// <summary>Converts the body to a settlement.</summary>
     public QueueSettlement ToSettlement() => new(Lock, First, Last, Action)
     {
         Delay = DelayMs is { } delay ? Milliseconds.ToTime(delay) : null,
         Reason = Reason,
+        IsUncounted = IsUncounted,
     };
 }
 

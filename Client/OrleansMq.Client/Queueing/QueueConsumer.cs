@@ -24,7 +24,10 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
     private readonly Channel<QueueMessage<TKey, TValue>> _messages = Channel.CreateUnbounded<QueueMessage<TKey, TValue>>();
     // Those whose locks are renewed, each with its last renewal.
     private readonly ConcurrentDictionary<QueueMessage<TKey, TValue>, Task> _renewed = new();
+    // The partitions that have no room for the queue.
+    private readonly ConcurrentDictionary<int, byte> _full = new();
     private readonly Task _running;
+    private int _partitions;
     private int _disposed;
 
     public QueueConsumer(IBroker broker, QueueConsumerOptions options, IDeserializer<TKey> keys, IDeserializer<TValue> values,
@@ -209,6 +212,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             try
             {
                 var topic = await _broker.GetTopicAsync(_options.Topic, stopping).ConfigureAwait(false);
+                _partitions = _options.Partition is null ? topic.Partitions : 1;
                 for (; next < topic.Partitions; next++)
                 {
                     if (_options.Partition is null || _options.Partition == next)
@@ -224,8 +228,9 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
                 LogRetry(_options.Topic, failure);
                 await BackOffAsync(++attempt).ConfigureAwait(false);
             }
-            catch (OperationCanceledException)
+            catch (Exception) when (stopping.IsCancellationRequested)
             {
+                // Whatever fails now, the consumer stops.
                 break;
             }
         }
@@ -244,6 +249,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             try
             {
                 attachment = await AttachAsync(partition, stopping).ConfigureAwait(false);
+                _full.TryRemove(partition.Partition, out _);
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping, attachment.Ended);
                 while (true)
                 {
@@ -269,7 +275,7 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             }
             catch (Exception failure) when (!stopping.IsCancellationRequested)
             {
-                if (!EndIfRefused(failure))
+                if (!EndIfRefused(partition, failure))
                     LogRetry(partition.ToString(), failure);
             }
             catch (Exception) when (stopping.IsCancellationRequested)
@@ -283,6 +289,16 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
                 await DetachAsync(attachment).ConfigureAwait(false);
             await BackOffAsync(attempt).ConfigureAwait(false);
         }
+    }
+
+    // A partition without room for the queue holds up none of the others.
+    private bool EndIfRefused(TopicPartition partition, Exception failure)
+    {
+        if (failure is not BrokerException { Code: ErrorCode.PolicyViolation } full)
+            return EndIfRefused(failure);
+        if (_full.TryAdd(partition.Partition, 0))
+            LogFull(partition, full);
+        return _full.Count >= _partitions && EndIfRefused(failure);
     }
 
     // What no retry mends is the caller's to know.
@@ -409,6 +425,10 @@ internal sealed partial class QueueConsumer<TKey, TValue> : IQueueConsumer<TKey,
             // The consumer stops.
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message =
+        "Partition {Partition} has no room for the queue or its consumer, and is not consumed now; retrying.")]
+    private partial void LogFull(TopicPartition partition, Exception reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The handler of the message at {Partition}, offset {Offset}, failed.")]
     private partial void LogFailed(TopicPartition partition, long offset, Exception failure);

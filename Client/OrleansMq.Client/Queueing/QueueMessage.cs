@@ -74,6 +74,11 @@ public sealed class QueueMessage<TKey, TValue>
     public Task ReleaseAsync(TimeSpan? delay = null, CancellationToken cancellationToken = default) =>
         SettleAsync(QueueAction.Release, delay, cancellationToken);
 
+    /// <summary>Gives it back after a delay, as if it had not been delivered: neither as failed, nor as one more of its
+    /// <see cref="Deliveries"/>, unless it is the first.</summary>
+    internal Task ReleaseUncountedAsync(TimeSpan? delay, CancellationToken cancellationToken) =>
+        SettleAsync(QueueAction.Release, delay, cancellationToken, isUncounted: true);
+
     /// <summary>Rejects it: it is never delivered again, and counted. With a <see cref="QueueOptions.DeadLetterTopic"/> it goes
     /// there.</summary>
     public Task RejectAsync(CancellationToken cancellationToken = default) => SettleAsync(QueueAction.Reject, null, cancellationToken);
@@ -88,14 +93,19 @@ public sealed class QueueMessage<TKey, TValue>
     public Task RenewAsync(CancellationToken cancellationToken = default) =>
         Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, QueueAction.Renew), cancellationToken);
 
-    private Task SettleAsync(QueueAction action, TimeSpan? delay, CancellationToken cancellationToken, string? reason = null)
+    private Task SettleAsync(QueueAction action, TimeSpan? delay, CancellationToken cancellationToken, string? reason = null,
+        bool isUncounted = false)
     {
         if (delay is { } time && (time < TimeSpan.Zero || time > MaxDelay))
             throw new ArgumentOutOfRangeException(nameof(delay), time, $"A delay is zero to {MaxDelay.TotalDays} days.");
         if (Interlocked.Exchange(ref _isSettled, 1) != 0)
             throw new InvalidOperationException($"The message at {TopicPartition}, offset {Offset}, is settled already: settle it once.");
-        return Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, action) { Delay = delay, Reason = reason },
-            cancellationToken);
+        return Attachment.SettleAsync(new QueueSettlement(Lock, Offset, Offset, action)
+        {
+            Delay = delay,
+            Reason = reason,
+            IsUncounted = isUncounted,
+        }, cancellationToken);
     }
 
     private T Deserialize<T>(IDeserializer<T> deserializer, ReadOnlyMemory<byte>? bytes, string part)

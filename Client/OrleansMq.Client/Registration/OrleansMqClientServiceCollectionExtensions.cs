@@ -108,7 +108,8 @@ public static partial class OrleansMqClientServiceCollectionExtensions
     /// producers and handlers of these types are added.
     /// </summary>
     /// <param name="builder">The client.</param>
-    /// <param name="context">Source-generated metadata, such as <c>MyJson.Default</c>.</param>
+    /// <param name="context">Source-generated metadata, such as <c>MyJson.Default</c>. Its own options count: a context without
+    /// <c>[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]</c> does not find the properties of camelCase JSON.</param>
     public static OrleansMqClientBuilder UseJson(this OrleansMqClientBuilder builder, JsonSerializerContext context)
     {
         ArgumentNullException.ThrowIfNull(builder);

@@ -47,6 +47,10 @@ internal sealed partial class TopicsAtStart(OrleansMqClient client, IEnumerable<
                 await Task.Delay(RetryBackoff.For(attempt, Backoff, MaxBackoff, Random.Shared.NextDouble()), cancellationToken)
                     .ConfigureAwait(false);
             }
+            catch (BrokerException e) when (!e.Message.Contains($"'{topic.Name}'", StringComparison.Ordinal))
+            {
+                throw new BrokerException(e.Code, $"AddTopic: topic '{topic.Name}' is refused. {e.Message}", e);
+            }
         }
     }
 

@@ -66,11 +66,19 @@ internal sealed class OffsetSending(TransactionCoordination coordination, Broker
                 item.Claim?.TopicId ?? Guid.Empty))],
         }, cancellationToken).ConfigureAwait(false);
         // All or nothing: offsets of partitions that are left out of a commit would be lost with their records' effects in force.
-        // An id that the group does not know belongs to a deleted topic, which is never read again.
-        var error = result.Partitions.Where((partition, i) => partition.Error != ErrorCode.UnknownTopicId || offsets[i].Claim is null)
-            .Select(static partition => partition.Error).FirstOrDefault(static error => error != ErrorCode.None);
-        return (error, result.Message);
+        for (var i = 0; i < result.Partitions.Count; i++)
+        {
+            var error = result.Partitions[i].Error;
+            if (error != ErrorCode.None && !(error == ErrorCode.UnknownTopicId && offsets[i].Claim is { } claim
+                && await IsDeletedAsync(offsets[i].Offset.Partition.Topic, claim.TopicId, cancellationToken).ConfigureAwait(false)))
+                return (error, result.Message);
+        }
+        return (ErrorCode.None, result.Message);
     }
+
+    // A deleted topic is never read again. Of one that is there, the coordinator's image is behind: it knows the id later.
+    private async Task<bool> IsDeletedAsync(string topic, Guid topicId, CancellationToken cancellationToken) =>
+        await coordination.Broker.FindByIdAsync(topic, topicId, cancellationToken).ConfigureAwait(false) is null;
 
     private void RequireClaims()
     {

@@ -25,6 +25,9 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     private readonly Dictionary<AssignedPartition, Progress> _progress = [];
     // Of the record that fails in each partition, until it is committed.
     private readonly Dictionary<TopicPartition, (long Offset, int Attempts)> _failing = [];
+    private readonly Lock _handlingGate = new();
+    // The record that the handler has, and what cancels it.
+    private (AssignedPartition Claim, CancellationTokenSource Moved)? _handling;
     private TransactionRun? _open;
     private Producer<TResultKey, TResultValue>? _results;
     private long _begunAt;
@@ -84,6 +87,12 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     async ValueTask IRebalanceListener.OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
         CancellationToken cancellationToken)
     {
+        // The consumer has waited for it already, for as long as its options say.
+        lock (_handlingGate)
+        {
+            if (_handling is var (claim, moved) && partitions.Contains(claim.Partition))
+                _ = moved.CancelAsync();
+        }
         await EndOpenAsync(partitions).ConfigureAwait(false);
         if (_listener is not null)
             await _listener.OnRevokedAsync(consumer, partitions, cancellationToken).ConfigureAwait(false);
@@ -122,7 +131,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
     {
         var session = record is null ? null : _consumer.HandedOut;
         var claim = session?.Owner as AssignedPartition;
-        var isHandled = false;
+        var (isHandled, hasMoved) = (false, false);
         await _turn.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
@@ -130,7 +139,25 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
             if (claim is null or { IsGone: true } || claim.Session != session)
                 (record, claim) = (null, null);
             if (record is { } read && claim is not null)
-                await HandleAsync(read, claim, cancellationToken).ConfigureAwait(false);
+            {
+                using var moved = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, claim.Gone);
+                try
+                {
+                    lock (_handlingGate)
+                        _handling = (claim, moved);
+                    await HandleAsync(read, claim, moved.Token, cancellationToken).ConfigureAwait(false);
+                }
+                catch (Exception) when (moved.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+                {
+                    hasMoved = true;
+                    throw;
+                }
+                finally
+                {
+                    lock (_handlingGate)
+                        _handling = null;
+                }
+            }
             isHandled = true;
             if (_open is not null && (_count >= _limit || UntilCommit == TimeSpan.Zero))
                 await CommitAsync(cancellationToken).ConfigureAwait(false);
@@ -149,7 +176,7 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
         catch (Exception e)
         {
             await AbortAsync(Returned(record, claim)).ConfigureAwait(false);
-            var isTransient = e is CommitFencedException || e is OrleansMqException { Action: ErrorAction.Retry };
+            var isTransient = hasMoved || e is CommitFencedException || e is OrleansMqException { Action: ErrorAction.Retry };
             var failures = isTransient ? 1 : Count(record, claim, isHandled);
             if (failures >= _options.MaxAttempts && !isTransient)
                 throw;
@@ -164,15 +191,17 @@ internal sealed partial class TransactionalProcessor<TKey, TValue, TResultKey, T
         }
     }
 
-    private async Task HandleAsync(ConsumeResult<TKey, TValue> record, AssignedPartition claim, CancellationToken cancellationToken)
+    // A handler that ends after its partition was asked for has its results committed before it moves.
+    private async Task HandleAsync(ConsumeResult<TKey, TValue> record, AssignedPartition claim, CancellationToken moved,
+        CancellationToken cancellationToken)
     {
         if (_open is null)
         {
-            _open = await _transactions.BeginAsync(cancellationToken).ConfigureAwait(false);
+            _open = await _transactions.BeginAsync(moved).ConfigureAwait(false);
             _results = new Producer<TResultKey, TResultValue>(_open.Core, _keys, _values);
             _begunAt = _reader.TimeProvider.GetTimestamp();
         }
-        foreach (var result in await _handle(record, cancellationToken).ConfigureAwait(false) ?? [])
+        foreach (var result in await _handle(record, moved).ConfigureAwait(false) ?? [])
             await _results!.EnqueueAsync(result, null, cancellationToken).ConfigureAwait(false);
         var first = _progress.TryGetValue(claim, out var before) ? before.First : record.Offset;
         _progress[claim] = new Progress(first, new TopicPartitionOffset(record.TopicPartition, record.Offset + 1, record.LeaderEpoch));

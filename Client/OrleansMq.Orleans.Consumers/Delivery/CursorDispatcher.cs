@@ -23,6 +23,8 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     private readonly DispatchMetrics _metrics;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _running;
+    private Task _keeping = Task.CompletedTask;
+    private bool _hasFailedToKeep;
 
     /// <summary>Starts.</summary>
     /// <param name="client">The broker.</param>
@@ -46,12 +48,41 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stopping.CancelAsync().ConfigureAwait(false);
-        await _running.ConfigureAwait(false);
+        await Task.WhenAll(_running, _keeping).ConfigureAwait(false);
         _stopping.Dispose();
     }
 
     /// <summary>The cursor's name.</summary>
     public string Queue => _queue;
+
+    /// <summary>Gives the cursor its options, beside the caller's rounds: a partition that does not answer holds back no other cursor. Does
+    /// nothing while that goes on. For one caller, which also disposes this object.</summary>
+    /// <param name="listed">The topics that exist, with their ids.</param>
+    public void KeepOptions(IReadOnlyDictionary<string, Guid> listed)
+    {
+        if (_keeping.IsCompleted)
+            _keeping = KeepOptionsAsync(listed);
+    }
+
+    private async Task KeepOptionsAsync(IReadOnlyDictionary<string, Guid> listed)
+    {
+        try
+        {
+            await _topics.KeepOptionsAsync(_topic, _queue, listed, _stopping.Token).ConfigureAwait(false);
+            _hasFailedToKeep = false;
+        }
+        catch (Exception) when (_stopping.IsCancellationRequested)
+        {
+            // The silo stops.
+        }
+        catch (Exception failure)
+        {
+            // Whatever it is, the next round may find it mended.
+            if (!_hasFailedToKeep)
+                LogOptions(_queue, _topic, failure);
+            _hasFailedToKeep = true;
+        }
+    }
 
     private async Task RunAsync()
     {
@@ -127,9 +158,9 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             return null;
         }
         var lane = lanes.Add(message.TopicPartition.Partition, new IdSpan(key),
-            (message.Attachment, message.Lock.Number), message, out var isBroken);
+            (message.Attachment, message.Lock.Number), message, out var isBroken, out var isUncounted);
         if (isBroken)
-            GiveBack(message);
+            GiveBack(message, isUncounted);
         return lane;
     }
 
@@ -144,8 +175,9 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         Settle(message, DeliveryAction.DeadLetter, message.DeadLetterAsync(cause, CancellationToken.None));
     }
 
-    private void GiveBack(Message message) =>
-        Settle(message, DeliveryAction.Release, message.ReleaseAsync(cancellationToken: CancellationToken.None));
+    private void GiveBack(Message message, bool isUncounted) => Settle(message, DeliveryAction.Release,
+        isUncounted ? message.ReleaseUncountedAsync(null, CancellationToken.None)
+            : message.ReleaseAsync(cancellationToken: CancellationToken.None));
 
     // Where it is cancelled, what the lane has goes back.
     private async Task ServeAsync(Lanes lanes, Lanes.Lane lane, SemaphoreSlim places, CancellationToken stopping)
@@ -154,13 +186,13 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         {
             if (await ServeAsync(lane.Key, run, places, stopping).ConfigureAwait(false) is not { } rest)
                 continue;
-            foreach (var message in rest.Concat(lanes.Break(lane)))
-                GiveBack(message);
+            foreach (var message in rest.Messages.Concat(lanes.Break(lane, rest.IsUncounted)))
+                GiveBack(message, rest.IsUncounted);
         }
     }
 
-    // Returns the records that go back because of one before them; null: none failed.
-    private async Task<List<Message>?> ServeAsync(IdSpan key, List<Message> run, SemaphoreSlim places,
+    // Returns the records that go back because of one before them, and whether their deliveries do not count; null: none failed.
+    private async Task<(List<Message> Messages, bool IsUncounted)?> ServeAsync(IdSpan key, List<Message> run, SemaphoreSlim places,
         CancellationToken stopping)
     {
         var progress = new RunProgress();
@@ -174,7 +206,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             if (answered is not { } answer)
             {
                 if (!run[0].Attachment.HasEnded)
-                    return run;
+                    return (run, false);
                 break;
             }
             foreach (var served in run.Take(answer.Count))
@@ -182,8 +214,7 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
             run = run[answer.Count..];
             if (answer.Unserved.Count == 0)
                 continue;
-            NotServed(run[0], answer.Unserved);
-            return run[1..];
+            return (run[1..], NotServed(run[0], answer.Unserved).IsUncounted);
         }
         _metrics.Ended(run.Count, DeliveryAction.Release);
         return null;
@@ -212,12 +243,13 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
         }
     }
 
-    private void NotServed(Message message, IReadOnlyList<DeliveryAnswer> unserved)
+    private DeliveryDecision NotServed(Message message, IReadOnlyList<DeliveryAnswer> unserved)
     {
         var failures = message.Failures + _deliveries.FailuresBefore(message.Offset);
         var decision = DeliveryDecision.Of(unserved, failures, message.Deliveries,
             TimeProvider.System.GetUtcNow() - message.Time, _options);
         Settle(message, decision.Action, NotServedAsync(message, failures + 1, decision));
+        return decision;
     }
 
     private Task NotServedAsync(Message message, int failures, in DeliveryDecision decision)
@@ -232,7 +264,8 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
                 LogReleased(decision.Cause is null ? LogLevel.Debug
                     : decision.Delay < _options.MaxRetryDelay ? LogLevel.Information : LogLevel.Warning,
                     message.TopicPartition, message.Offset, decision.Delay, decision.Cause);
-                return message.ReleaseAsync(decision.Delay, CancellationToken.None);
+                return decision.IsUncounted ? message.ReleaseUncountedAsync(decision.Delay, CancellationToken.None)
+                    : message.ReleaseAsync(decision.Delay, CancellationToken.None);
             default:
                 LogDeadLettered(message.TopicPartition, message.Offset, failures, decision.Cause);
                 return message.DeadLetterAsync(decision.Cause!, CancellationToken.None);
@@ -273,6 +306,10 @@ internal sealed partial class CursorDispatcher : IAsyncDisposable
     [LoggerMessage(4, LogLevel.Error, "The record at {Partition}, offset {Offset}, failed for time {Failures}, and is dead-lettered. "
         + "{Cause}")]
     private partial void LogDeadLettered(TopicPartition partition, long offset, int failures, string? cause);
+
+    [LoggerMessage(6, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
+        + "deployment; retrying.")]
+    private partial void LogOptions(string queue, string topic, Exception reason);
 
     [LoggerMessage(5, LogLevel.Warning, "The record at {Partition}, offset {Offset}, was not settled; it may be delivered again.")]
     private partial void LogNotSettled(TopicPartition partition, long offset, Exception failure);

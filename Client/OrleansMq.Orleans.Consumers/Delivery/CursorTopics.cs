@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Globalization;
 using OrleansMq.Client;
 
@@ -25,7 +26,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
 
     private readonly ConcurrentDictionary<string, Once> _known = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Once> _deadLetters = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<(string Topic, string Queue), Guid> _applied = new();
+    private readonly ConcurrentDictionary<(string Topic, string Queue), AppliedOptions> _applied = new();
     private readonly ConcurrentDictionary<(string Topic, string Queue), int> _rounds = new();
 
     /// <summary>The broker.</summary>
@@ -85,8 +86,9 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         _deadLetters.TryRemove(topic, out _);
     }
 
-    /// <summary>Gives a cursor the options and the dead-letter topic that exists now, if it was not done for that one: it was
-    /// deleted, or created again, or the options are those of an earlier deployment. Record times are turned off in every round.</summary>
+    /// <summary>Gives a cursor the options and the dead-letter topic that exists now, in the partitions where it was not done for that one:
+    /// it was deleted, or created again, or the options are those of an earlier deployment. A partition that is away holds no other back.
+    /// Record times are turned off in every round.</summary>
     /// <param name="topic">The topic.</param>
     /// <param name="queue">The cursor.</param>
     /// <param name="topics">The topics that exist, with their ids.</param>
@@ -95,25 +97,40 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
     public async Task KeepOptionsAsync(string topic, string queue, IReadOnlyDictionary<string, Guid> topics,
         CancellationToken cancellationToken)
     {
-        if (topics.TryGetValue(topic + DeadLetterSuffix, out var id) && _applied.TryGetValue((topic, queue), out var applied)
-            && applied == id && !await HasRecordTimesAsync(topic, queue, cancellationToken).ConfigureAwait(false))
+        var applied = _applied.GetValueOrDefault((topic, queue));
+        if (applied is not null && (!topics.TryGetValue(topic + DeadLetterSuffix, out var listed) || listed != applied.Letters
+            || await HasRecordTimesAsync(topic, queue, cancellationToken).ConfigureAwait(false)))
+            applied = null;
+        if (applied is { IsComplete: true })
             return;
         Forget(topic);
         var options = await QueueOptionsAsync(topic, cancellationToken).ConfigureAwait(false);
-        id = (await Client.Broker.GetTopicAsync(topic + DeadLetterSuffix, cancellationToken).ConfigureAwait(false)).TopicId;
+        var id = (await Client.Broker.GetTopicAsync(topic + DeadLetterSuffix, cancellationToken).ConfigureAwait(false)).TopicId;
         var partitions = (await Client.Broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
-        foreach (var partition in Enumerable.Range(0, partitions).Select(number => new TopicPartition(topic, number)))
+        if (applied?.Letters != id)
+            applied = new AppliedOptions(id, [], IsComplete: false);
+        BrokerException? away = null;
+        foreach (var number in Enumerable.Range(0, partitions).Except(applied.Partitions))
         {
             try
             {
-                await Client.Broker.Queues.AlterAsync(partition, queue, options, cancellationToken).ConfigureAwait(false);
+                await Client.Broker.Queues.AlterAsync(new TopicPartition(topic, number), queue, options, cancellationToken)
+                    .ConfigureAwait(false);
             }
             catch (BrokerException none) when (none.Code == ErrorCode.GroupIdNotFound)
             {
                 // It is created with these options.
             }
+            catch (BrokerException failure)
+            {
+                away ??= failure;
+                continue;
+            }
+            applied = applied with { Partitions = applied.Partitions.Add(number) };
         }
-        _applied[(topic, queue)] = id;
+        _applied[(topic, queue)] = applied with { IsComplete = away is null };
+        if (away is not null)
+            throw new BrokerException(away.Code, away.Message, away);
     }
 
     // A record that names its time lets later ones of its key go first, after which it counts as handled. An alteration concerns all
@@ -150,7 +167,8 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         }
     }
 
-    // One that keeps records less safely than its source would be refused.
+    // One that keeps records less safely than its source would be refused for every queue that is new, such as that of a replay. One that
+    // is there may be older than the source's settings.
     private async Task CreateDeadLettersAsync(string topic, string letters)
     {
         var like = await Client.Broker.DescribeTopicAsync(topic).ConfigureAwait(false);
@@ -159,7 +177,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         {
             if (config.Name == "max.message.bytes")
             {
-                configs[config.Name] = Math.Min(int.MaxValue, long.Parse(config.Value, CultureInfo.InvariantCulture) + HeaderRoom)
+                configs[config.Name] = Math.Min(int.MaxValue, NumberOf(config.Value) + HeaderRoom)
                     .ToString(CultureInfo.InvariantCulture);
             }
             else if (!config.IsDefault && config.Name is "flush.messages" or "flush.ms" or "min.insync.replicas")
@@ -168,5 +186,28 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         var replicas = like.IntendedReplicationFactor ?? like.Partitions.Max(static partition => partition.Replicas.Count);
         await EnsureTopicAsync(Client, letters, like.Partitions.Count, configs, replicas > 0 ? (short)replicas : null)
             .ConfigureAwait(false);
+        var existing = await Client.Broker.DescribeTopicAsync(letters).ConfigureAwait(false);
+        var weaker = configs.Where(wanted => existing.Configs.Any(config => config.Name == wanted.Key
+            && IsWeaker(config.Name, NumberOf(config.Value), NumberOf(wanted.Value))))
+            .ToDictionary(static wanted => wanted.Key, static wanted => (string?)wanted.Value);
+        if (weaker.Count == 0)
+            return;
+        try
+        {
+            await Client.Broker.AlterTopicAsync(letters, weaker).ConfigureAwait(false);
+        }
+        catch (BrokerException refused) when (TopicSettings.IsRefusal(refused))
+        {
+            // Queues that are there go on with it, and the refusal of a new one names the setting.
+        }
     }
+
+    // Flushes are counted by what is not flushed.
+    private static bool IsWeaker(string name, long value, long wanted) =>
+        name.StartsWith("flush.", StringComparison.Ordinal) ? value > wanted : value < wanted;
+
+    private static long NumberOf(string value) => long.Parse(value, CultureInfo.InvariantCulture);
+
+    // The partitions where a cursor has its options, with one dead-letter topic.
+    private sealed record AppliedOptions(Guid Letters, ImmutableHashSet<int> Partitions, bool IsComplete);
 }

@@ -21,6 +21,9 @@ internal enum DeliveryAction
 /// <param name="Cause">Why it is not settled.</param>
 internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan Delay, string? Cause)
 {
+    /// <summary>Whether a release does not count the delivery. It lengthens no later wait for a grain that is not reached.</summary>
+    public bool IsUncounted { get; init; }
+
     // More change nothing: the wait is above the longest one that options allow.
     private const int MaxDoublings = 30;
 
@@ -39,12 +42,18 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
         if (unserved.Count == 0)
             return new(DeliveryAction.Complete, TimeSpan.Zero, null);
         if (unserved.All(static answer => answer.Outcome == DeliveryOutcome.Waits))
-            return new(DeliveryAction.Release, options.RetryDelay < LongestChange ? options.RetryDelay : LongestChange, null);
+        {
+            return new(DeliveryAction.Release, options.RetryDelay < LongestChange ? options.RetryDelay : LongestChange, null)
+            {
+                IsUncounted = true,
+            };
+        }
         var cause = string.Join("\n", unserved.Select(static answer => answer.Cause));
         var canRetry = failures + 1 < options.MaxAttempts;
         if (canRetry && unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Failed or DeliveryOutcome.NotObserved))
             return new(DeliveryAction.Retry, DelayOf(failures, options), cause);
-        // A subscriber that was not reached is not skipped because another one fails for good.
+        // A subscriber that was not reached is not skipped because another one fails for good. These deliveries count, though no grain
+        // failed to answer: the wait grows with them, and the record waits each time.
         if (unserved.Any(static answer => answer.Outcome is DeliveryOutcome.Undecided or DeliveryOutcome.Waits))
             return new(DeliveryAction.Release, DelayOf(deliveries - 1, options), cause);
         if (unserved.Any(static answer => answer.Outcome == DeliveryOutcome.Unreachable))
@@ -56,7 +65,8 @@ internal readonly record struct DeliveryDecision(DeliveryAction Action, TimeSpan
         return new(DeliveryAction.DeadLetter, TimeSpan.Zero, cause);
     }
 
-    // The age alone says nothing of a backlog, and deliveries alone count also what came back without a wait. Both survive the silos.
+    // The age alone says nothing of a backlog, and deliveries alone count also what came back behind another record. Both survive the
+    // silos.
     private static bool HasWaited(int deliveries, TimeSpan age, DeliveryOptions options) =>
         options.UnreachableTimeout is { } longest && (age < TimeSpan.Zero || age >= longest)
         && TicksOf(deliveries - 1, options) >= longest.Ticks;

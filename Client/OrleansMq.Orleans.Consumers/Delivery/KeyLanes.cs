@@ -20,8 +20,9 @@ internal sealed class KeyLanes<T>(Func<T, long> sizeOf, long maxTaken)
     /// <param name="run">Its run: the consumer and its lock. Those of one partition come one after the other.</param>
     /// <param name="message">The record.</param>
     /// <param name="isBroken">Whether an earlier record of its run was not served: it is not added, and goes back.</param>
+    /// <param name="isUncounted">Whether its delivery does not count then.</param>
     /// <returns>The lane, if it needs a worker.</returns>
-    public Lane? Add(int partition, IdSpan key, (object Consumer, long Lock) run, T message, out bool isBroken)
+    public Lane? Add(int partition, IdSpan key, (object Consumer, long Lock) run, T message, out bool isBroken, out bool isUncounted)
     {
         lock (_lock)
         {
@@ -32,7 +33,7 @@ internal sealed class KeyLanes<T>(Func<T, long> sizeOf, long maxTaken)
                 latest.Run = run;
                 latest.Broken.Clear();
             }
-            isBroken = latest.Broken.Contains(key);
+            isBroken = latest.Broken.TryGetValue(key, out isUncounted);
             if (isBroken)
                 return null;
             if (_lanes.TryGetValue((partition, key), out var lane))
@@ -69,13 +70,15 @@ internal sealed class KeyLanes<T>(Func<T, long> sizeOf, long maxTaken)
     }
 
     /// <summary>A record that was taken was not served. Returns those after it in its run that wait.</summary>
-    public List<T> Break(Lane lane)
+    /// <param name="lane">Its lane.</param>
+    /// <param name="isUncounted">Whether its delivery does not count, and so neither do those of the records after it.</param>
+    public List<T> Break(Lane lane, bool isUncounted)
     {
         lock (_lock)
         {
             var latest = _latest[lane.Partition];
             if (latest.Run == lane.Run)
-                latest.Broken.Add(lane.Key);
+                latest.Broken[lane.Key] = isUncounted;
             var rest = new List<T>();
             while (lane.Waiting.TryPeek(out var next) && next.Run == lane.Run)
                 rest.Add(lane.Waiting.Dequeue().Message);
@@ -97,6 +100,7 @@ internal sealed class KeyLanes<T>(Func<T, long> sizeOf, long maxTaken)
     private sealed class Latest
     {
         public (object Consumer, long Lock) Run { get; set; }
-        public HashSet<IdSpan> Broken { get; } = [];
+        // The keys, and whether what comes back does not count.
+        public Dictionary<IdSpan, bool> Broken { get; } = [];
     }
 }

@@ -34,7 +34,7 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
 
     private readonly ILogger _logger = loggers.CreateLogger("OrleansMq.Consumers");
     private readonly CancellationTokenSource _stopping = new();
-    private readonly Dictionary<ConsumerClass, (CursorTopics Topics, CursorDispatcher Dispatcher)> _running = [];
+    private readonly Dictionary<ConsumerClass, CursorDispatcher> _running = [];
     private Task _refreshing = Task.CompletedTask;
 
     /// <summary>Is cancelled when the silo begins to stop.</summary>
@@ -65,9 +65,9 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
 
     private void Start(ConsumerClass consumer, CursorSources sources, GrainCaller caller)
     {
-        var topics = new CursorTopics(client, consumer.Delivery);
-        _running[consumer] = (topics, new CursorDispatcher(client, topics, consumer.Delivery, consumer.Topic, consumer.Queue,
-            new ConsumerDeliveries(consumer, sources, caller), options.PreferLeader && local is not null ? PriorityOf : null, _logger));
+        Func<TopicPartition, int>? priorityOf = options.PreferLeader && local is not null ? PriorityOf : null;
+        _running[consumer] = new CursorDispatcher(client, new CursorTopics(client, consumer.Delivery), consumer.Delivery, consumer.Topic,
+            consumer.Queue, new ConsumerDeliveries(consumer, sources, caller), priorityOf, _logger);
     }
 
     // The leader's silo comes first: the grain, which is activated there, and the record are then on one silo.
@@ -98,9 +98,9 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
                 if (TimeProvider.System.GetElapsedTime(unknownSince.Value) >= UnknownFor)
                 {
                     throw new OrleansConfigurationException($"Grain class {consumer.Class.FullName} consumes topic '{consumer.Topic}', "
-                        + $"which does not exist: create it, as with 'omq topic create {consumer.Topic}', or set "
-                        + $"{nameof(OrleansMqConsumerOptions)}.{nameof(OrleansMqConsumerOptions.MissingTopic)} to "
-                        + $"{nameof(MissingTopic.Create)} or {nameof(MissingTopic.Wait)}.", unknown);
+                        + $"which does not exist. Set {nameof(OrleansMqConsumerOptions)}.{nameof(OrleansMqConsumerOptions.MissingTopic)} "
+                        + $"to {nameof(MissingTopic.Wait)} to start without it, or to {nameof(MissingTopic.Create)}; or create it before, "
+                        + $"as with 'omq topic create {consumer.Topic}'.", unknown);
                 }
             }
             catch (BrokerException refused) when (refused.Code != ErrorCode.UnknownTopicOrPartition
@@ -147,7 +147,7 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
     private async Task EndAsync()
     {
         await _refreshing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await Task.WhenAll([.. _running.Values.Select(static running => running.Dispatcher.DisposeAsync().AsTask())]);
+        await Task.WhenAll([.. _running.Values.Select(static running => running.DisposeAsync().AsTask())]);
     }
 
     // Topics that did not exist, and dead-letter topics that are deleted.
@@ -185,30 +185,16 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
             later.Remove(consumer);
             Start(consumer, sources, caller);
         }
-        foreach (var (consumer, (topics, dispatcher)) in _running)
-        {
-            try
-            {
-                if (listed.ContainsKey(consumer.Topic))
-                    await topics.KeepOptionsAsync(consumer.Topic, dispatcher.Queue, listed, _stopping.Token).ConfigureAwait(false);
-            }
-            catch (BrokerException refused)
-            {
-                LogOptions(dispatcher.Queue, consumer.Topic, refused);
-            }
-        }
+        foreach (var (consumer, dispatcher) in _running.Where(running => listed.ContainsKey(running.Key.Topic)))
+            dispatcher.KeepOptions(listed);
     }
 
     [LoggerMessage(1, LogLevel.Warning, "Grain class {Class} consumes topic {Topic}, which does not exist. It is consumed when it does.")]
     private partial void LogWaiting(Type @class, string topic);
 
     [LoggerMessage(2, LogLevel.Warning, "Grain class {Class} consumes topic {Topic}, whose brokers do not answer. The silo starts without "
-        + "it, and consumes it when they do.")]
+        + "it, and consumes it when they do. At least one silo of the cluster must be a broker: AddOrleansMq().")]
     private partial void LogUnavailable(Type @class, string topic, Exception reason);
-
-    [LoggerMessage(3, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
-        + "deployment; retrying.")]
-    private partial void LogOptions(string queue, string topic, Exception reason);
 
     [LoggerMessage(4, LogLevel.Warning, "The topics of grain consumers cannot be looked for now; retrying.")]
     private partial void LogRetry(Exception reason);

@@ -78,7 +78,7 @@ internal sealed partial class OutboxDispatcher(OutboxServices services, IGrainFa
 
     private async ValueTask HandleAsync(Message message, CancellationToken cancellationToken)
     {
-        if (message.Value is not { } name || !GrainId.TryParse(name, null, out var grain)
+        if (!GrainText.TryParse(message.Value, out var grain)
             || !OutboxWakeUps.TryParseKey(message.Key, out var state, out var record))
         {
             LogUnreadable(message.TopicPartition, message.Offset);

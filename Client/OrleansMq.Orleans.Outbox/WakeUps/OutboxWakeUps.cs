@@ -6,7 +6,8 @@ namespace OrleansMq.Outboxes;
 
 /// <summary>
 /// The topic of wake-ups: a record for each outbox whose messages may not be delivered, stored before the grain's write. Its value is the
-/// grain, its key a random id and the name of the state. Thread-safe. See <see cref="WakeUpRecords"/> for when a record is settled.
+/// grain (<see cref="GrainText"/>), its key a random id and the name of the state. Thread-safe. See <see cref="WakeUpRecords"/> for when a
+/// record is settled.
 /// <para>What each failure does. The record is stored and the grain's write fails: the wake-up finds nothing, and is settled. The record
 /// cannot be stored: the grain's write fails before anything is written. The silo is lost after the write: the wake-up activates the grain,
 /// which sends what its state has. The state cannot be read then: the wake-up comes again.</para>
@@ -26,8 +27,8 @@ internal sealed class OutboxWakeUps : IAsyncDisposable
     private const int IdLength = 32;
     private static readonly TimeSpan AttemptTimeout = TimeSpan.FromSeconds(5);
 
-    // A wake-up stays until it is settled, however long that takes.
-    private static readonly Dictionary<string, string> UntilSettled = new() { ["retention.until.settled"] = "true" };
+    // A wake-up stays until it is settled, however long that takes, and survives what the grain's state survives.
+    private static readonly Dictionary<string, string> Configs = new() { ["retention.until.settled"] = "true", ["flush.messages"] = "1" };
 
     private readonly Lock _lock = new();
     private readonly Lazy<IProducer<string, string>> _producer;
@@ -56,7 +57,7 @@ internal sealed class OutboxWakeUps : IAsyncDisposable
             {
                 var partitions = await EnsureTopicAsync().ConfigureAwait(false);
                 // Any partition will do: another one where this one is not available.
-                await _producer.Value.SendAsync(new ProducerRecord<string, string>(Topic, KeyOf(state, record), grain.ToString())
+                await _producer.Value.SendAsync(new ProducerRecord<string, string>(Topic, KeyOf(state, record), GrainText.Of(grain))
                 {
                     Partition = Random.Shared.Next(partitions),
                 }).ConfigureAwait(false);
@@ -99,22 +100,15 @@ internal sealed class OutboxWakeUps : IAsyncDisposable
 
     private async Task<int> EnsureTopicOnceAsync()
     {
-        TopicDescription topic;
         try
         {
-            topic = await Client.Broker.DescribeTopicAsync(Topic).ConfigureAwait(false);
+            // A topic that was made otherwise would drop wake-ups that are not settled, or lose them in a power cut.
+            return (await TopicSettings.KeepAsync(Client.Broker, Topic, Configs).ConfigureAwait(false)).Partitions.Count;
         }
         catch (BrokerException unknown) when (unknown.Code == ErrorCode.UnknownTopicOrPartition)
         {
-            await Client.Admin.EnsureTopicAsync(Topic, Partitions, UntilSettled).ConfigureAwait(false);
+            await Client.Admin.EnsureTopicAsync(Topic, Partitions, Configs).ConfigureAwait(false);
             return (await Client.Broker.GetTopicAsync(Topic).ConfigureAwait(false)).Partitions;
         }
-        // A topic that was made otherwise would drop wake-ups that are not settled.
-        if (UntilSettled.Any(wanted => !topic.Configs.Any(config => config.Name == wanted.Key && config.Value == wanted.Value)))
-        {
-            await Client.Broker.AlterTopicAsync(Topic, UntilSettled.ToDictionary(static config => config.Key,
-                static config => (string?)config.Value)).ConfigureAwait(false);
-        }
-        return topic.Partitions.Count;
     }
 }

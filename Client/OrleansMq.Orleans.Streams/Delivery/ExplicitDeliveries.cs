@@ -10,7 +10,7 @@ namespace OrleansMq.Streams;
 /// <param name="splits">Splits subscriptions.</param>
 internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, GrainCaller caller, StreamSplits splits) : IDeliveries
 {
-    // Each release counts as a delivery, and lengthens the wait after a later call that does not reach its grain.
+    // Each release is stored.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WaitPause = TimeSpan.FromMilliseconds(50);
     // After a split that was not written.
@@ -65,13 +65,13 @@ internal sealed class ExplicitDeliveries(OrleansMqStreamProvider provider, Grain
         var answered = calls.Where(static call => !call.IsSplit).ToList();
         foreach (var call in answered.Where(static call => call.Answer.Result.Outcome == DeliveryOutcome.Removed))
         {
-            _ = subscriptions.RemoveEventuallyAsync(OrleansMqStreamProvider.KeyOf(run.Stream, call.Subscription.Id));
+            _ = subscriptions.AbandonEventuallyAsync(OrleansMqStreamProvider.KeyOf(run.Stream, call.Subscription.Id));
         }
         if (answered.TrueForAll(static call => call.Answer.Result.Outcome == DeliveryOutcome.Served))
             return RunAnswer.Of(run.Items.Length, [.. answered.Select(static call => call.Answer.Result)]);
         await subscriptions.CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        return RunAnswer.Of(run.Items.Length, [.. answered.Where(call => call.Answer.Result.Outcome != DeliveryOutcome.Removed
-            && subscriptions.Table.Find(run.Stream, call.Subscription.Id) is not null).Select(static call => call.Answer.Result)]);
+        return RunAnswer.Of(run.Items.Length, [.. answered.Where(call => subscriptions.Table.Find(run.Stream, call.Subscription.Id)
+            is not null).Select(static call => StreamSubscribers.AnswerOf(call.Answer.Result))]);
     }
 
     // Completes when every subscriber has answered or is split.

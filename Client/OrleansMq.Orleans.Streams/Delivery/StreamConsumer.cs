@@ -13,7 +13,10 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     // The last event of a call then has nearly all of the time that a call may take.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
 
-    private const string StillObserves = "The observer still has an event that was delivered before.";
+    // So many subscriptions of an activation are not looked at.
+    private const int FewSubscriptions = 16;
+
+    private const string StillObserves = "An observer of the grain still has an event that was delivered before.";
 
     private static readonly DeliveryAnswer Served = new(1, DeliveryOutcome.Served);
     private static readonly DeliveryAnswer Waits = new(0, DeliveryOutcome.Waits);
@@ -23,9 +26,17 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
 
     private readonly IGrainContext _grain = context.GrainContext;
     private readonly Dictionary<Guid, Attached> _attached = [];
-    private readonly HashSet<Guid> _removed = [];
-    // Of subscriptions that were resumed from a token. They need no disposal: nothing takes their wait handles.
-    private readonly Dictionary<Guid, SemaphoreSlim> _resuming = [];
+    // Until the topic of subscriptions has them no more.
+    private readonly Dictionary<Guid, SubscriptionPlace?> _removed = [];
+    // Of subscriptions that are being resumed from a token.
+    private readonly Dictionary<Guid, Resuming> _resuming = [];
+    // One observer of the grain has events at a time, also where calls interleave. It needs no disposal: nothing takes its wait handle.
+    private readonly SemaphoreSlim _turn = new(1);
+    private int _trimFrom = FewSubscriptions;
+
+    /// <summary>The number of subscriptions that it remembers: those with an observer, those that are removed, and those that are being
+    /// resumed from a token.</summary>
+    internal (int Attached, int Removed, int Resuming) Remembered => (_attached.Count, _removed.Count, _resuming.Count);
 
     /// <summary>Attaches an observer, in place of an earlier one of the subscription.</summary>
     /// <param name="subscription">The subscription.</param>
@@ -37,11 +48,37 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             attached.Observer = observer;
         else
             _attached[subscription] = attached = new Attached(observer);
+        _removed.Remove(subscription);
         var origin = attached.Served.Replay.Origin;
         attached.Served.Begin(KnownReplay.Of(replay));
         // What the observer has now says nothing of how far a replay from a new token is.
         if (attached.Served.Replay.Origin != origin)
             attached.Observed = null;
+    }
+
+    /// <summary>The call that subscribed or resumed has succeeded: the subscription stays until it is removed.</summary>
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="place">Where the activation sees that it is gone.</param>
+    public void Know(Guid subscription, SubscriptionPlace place)
+    {
+        if (_attached.TryGetValue(subscription, out var attached))
+            attached.Place = place;
+    }
+
+    /// <summary>Whether a call of this activation has subscribed or resumed.</summary>
+    /// <param name="subscription">The subscription.</param>
+    public bool Knows(Guid subscription) => _attached.GetValueOrDefault(subscription)?.Place is not null;
+
+    /// <summary>Forgets the subscriptions that are gone, when there are twice as many subscriptions as after the last time.</summary>
+    public void Trim()
+    {
+        if (_attached.Count + _removed.Count < _trimFrom)
+            return;
+        foreach (var (gone, _) in _attached.Where(static pair => pair.Value.Place?.IsGone == true).ToList())
+            _attached.Remove(gone);
+        foreach (var (gone, _) in _removed.Where(static pair => pair.Value?.IsGone == true).ToList())
+            _removed.Remove(gone);
+        _trimFrom = Math.Max(FewSubscriptions, 2 * (_attached.Count + _removed.Count));
     }
 
     /// <summary>
@@ -53,9 +90,19 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     /// <returns>What ends it; null: the earlier call has not ended.</returns>
     public async Task<IDisposable?> TryResumeAsync(Guid subscription, TimeSpan longest)
     {
-        if (!_resuming.TryGetValue(subscription, out var turn))
-            _resuming[subscription] = turn = new SemaphoreSlim(1);
-        return await turn.WaitAsync(longest) ? new Resuming(turn) : null;
+        if (!_resuming.TryGetValue(subscription, out var resuming))
+            _resuming[subscription] = resuming = new Resuming();
+        resuming.Calls++;
+        if (await resuming.Turn.WaitAsync(longest))
+            return new Resumption(this, subscription, resuming);
+        Leave(subscription, resuming);
+        return null;
+    }
+
+    private void Leave(Guid subscription, Resuming resuming)
+    {
+        if (--resuming.Calls == 0)
+            _resuming.Remove(subscription);
     }
 
     /// <summary>Returns what takes an attachment back to what it is now, for a call that resumes the subscription from a token and is given
@@ -104,7 +151,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     {
         if (Find(replay) is not { } attached)
             return Removed;
-        if (!await attached.Turn.WaitAsync(TurnTimeout))
+        if (!await _turn.WaitAsync(TurnTimeout))
             throw new TimeoutException(StillObserves);
         try
         {
@@ -118,7 +165,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         finally
         {
             replay.Observed = null;
-            attached.Turn.Release();
+            _turn.Release();
         }
     }
 
@@ -130,7 +177,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     {
         if (Find(replay) is not { } attached)
             return null;
-        if (!await attached.Turn.WaitAsync(TurnTimeout))
+        if (!await _turn.WaitAsync(TurnTimeout))
             throw new TimeoutException(StillObserves);
         try
         {
@@ -142,7 +189,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
         finally
         {
-            attached.Turn.Release();
+            _turn.Release();
         }
     }
 
@@ -171,7 +218,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         if (Find(replay) is not { } attached)
             return true;
         // Where calls interleave, one of the cursor may have an event from before the token.
-        if (!await attached.Turn.WaitAsync(TurnTimeout))
+        if (!await _turn.WaitAsync(TurnTimeout))
             throw new TimeoutException(StillObserves);
         try
         {
@@ -188,34 +235,47 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
         finally
         {
-            attached.Turn.Release();
+            _turn.Release();
         }
     }
 
     /// <summary>Detaches the observer of a subscription that is removed. A late event for it is not offered to the grain.</summary>
-    public void Remove(Guid subscription)
+    /// <param name="subscription">The subscription.</param>
+    /// <param name="place">Where the activation sees that it is gone; null: it does not look.</param>
+    public void Remove(Guid subscription, SubscriptionPlace? place = null)
     {
         _attached.Remove(subscription);
-        _removed.Add(subscription);
+        _removed[subscription] = place;
     }
 
     /// <inheritdoc/>
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
         DeliveredOffsets.Validate<StreamItem, StreamId>(delivery.Items, static item => item.Offset, delivery.Stream, delivery.Partition);
-        var began = TimeProvider.System.GetTimestamp();
+        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+        if (!await _turn.WaitAsync(TurnTimeout))
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, StillObserves);
+        try
+        {
+            return await DeliverInTurnAsync(delivery, TimeProvider.System.GetTimestamp());
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private async Task<DeliveryAnswer> DeliverInTurnAsync(StreamDelivery delivery, long began)
+    {
         if (!_attached.TryGetValue(delivery.Subscription, out var attached))
         {
-            if (_removed.Contains(delivery.Subscription))
-                return new DeliveryAnswer(0, DeliveryOutcome.Removed);
+            if (await AnswerIfRemovedAsync(delivery) is { } removed)
+                return removed;
             if (_grain.GrainInstance is IStreamSubscriptionObserver late && await OfferAsync(late, delivery) is { } refused)
                 return refused;
             if (!_attached.TryGetValue(delivery.Subscription, out attached))
                 return OfOtherVersion(delivery) ?? NotObserved(delivery, 0);
         }
-        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
-        if (!await attached.Turn.WaitAsync(TurnTimeout))
-            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, StillObserves);
         try
         {
             return await ObserveAsync(delivery, attached, began);
@@ -223,7 +283,23 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         finally
         {
             attached.Observed = null;
-            attached.Turn.Release();
+        }
+    }
+
+    // Null: the subscription is not known to be removed.
+    private async Task<DeliveryAnswer?> AnswerIfRemovedAsync(StreamDelivery delivery)
+    {
+        if (_removed.TryGetValue(delivery.Subscription, out var place) && place?.IsKept != true)
+            return Removed;
+        // A call of this activation has given it up, and another activation has resumed it.
+        _removed.Remove(delivery.Subscription);
+        try
+        {
+            return await Provider(delivery).IsRemovedAsync(_grain, delivery.Stream, delivery.Subscription) ? Removed : null;
+        }
+        catch (BrokerException unknown)
+        {
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unknown));
         }
     }
 
@@ -360,16 +436,28 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         }
     }
 
-    private sealed class Resuming(SemaphoreSlim turn) : IDisposable
+    // The calls that resume a subscription from a token, or wait for that. The turn needs no disposal: nothing takes its wait handle.
+    private sealed class Resuming
     {
-        public void Dispose() => turn.Release();
+        public SemaphoreSlim Turn { get; } = new(1);
+        public int Calls { get; set; }
+    }
+
+    private sealed class Resumption(StreamConsumer consumer, Guid subscription, Resuming resuming) : IDisposable
+    {
+        public void Dispose()
+        {
+            resuming.Turn.Release();
+            consumer.Leave(subscription, resuming);
+        }
     }
 
     private sealed class Attached(IStreamObserver observer)
     {
         public IStreamObserver Observer { get; set; } = observer;
         public ServedEvents Served { get; } = new();
-        public SemaphoreSlim Turn { get; } = new(1);
+        // Null: it is not known that the subscription stays, or the grain has it by its class.
+        public SubscriptionPlace? Place { get; set; }
         // The first event that the observer has now from a cursor.
         public (Guid Queue, int Partition, long Offset)? Observed { get; set; }
         // Of a subscription that the grain has by its class.

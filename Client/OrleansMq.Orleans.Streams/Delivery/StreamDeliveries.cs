@@ -38,7 +38,7 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
 internal sealed class ImplicitDeliveries(OrleansMqStreamProvider provider, ImplicitSubscriber subscriber, GrainCaller caller) : IDeliveries
 {
-    // While an activation is replayed from a token. Each release is stored, and counts as a delivery.
+    // While an activation is replayed from a token. Each release is stored.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
@@ -101,13 +101,11 @@ internal sealed class ReplayDeliveries(OrleansMqStreamProvider provider, Replay 
             new StreamGrainDelivery(run.To(provider.Name, subscription, skipped: 0, subscription.Queue), records), places,
             cancellationToken).ConfigureAwait(false);
         if (answer.Outcome == DeliveryOutcome.Removed)
-        {
-            _ = subscriptions.RemoveEventuallyAsync(new SubscriptionKey(run.Stream.GetNamespace()!, run.Stream.Key.ToArray(),
-                subscription.Id));
-            return new RunAnswer(run.Items.Length, []);
-        }
-        return answer.Outcome == DeliveryOutcome.Served || await FindAsync().ConfigureAwait(false) is not null
-            ? RunAnswer.Of(run.Items.Length, [answer]) : new RunAnswer(run.Items.Length, []);
+            _ = subscriptions.AbandonEventuallyAsync(OrleansMqStreamProvider.KeyOf(run.Stream, subscription.Id));
+        if (answer.Outcome == DeliveryOutcome.Served)
+            return RunAnswer.Of(run.Items.Length, [answer]);
+        return await FindAsync().ConfigureAwait(false) is null ? new RunAnswer(run.Items.Length, [])
+            : RunAnswer.Of(run.Items.Length, [StreamSubscribers.AnswerOf(answer)]);
 
         // Null: it is over. The shared cursor delivers what it has not, or a later replay, or no subscription wants it.
         async Task<ExplicitSubscription?> FindAsync()

@@ -153,17 +153,8 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
         if (provider.Subscriptions.IsRead)
             _replays!.Refresh(listed, _stopping.Token);
 
-        foreach (var (key, dispatcher) in _dispatchers)
-        {
-            try
-            {
-                await provider.Topics.KeepOptionsAsync(key.Topic, dispatcher.Queue, listed, _stopping.Token);
-            }
-            catch (BrokerException refused)
-            {
-                LogOptions(dispatcher.Queue, key.Topic, refused);
-            }
-        }
+        foreach (var dispatcher in _dispatchers.Values)
+            dispatcher.KeepOptions(listed);
 
         if (provider.Subscriptions.IsRead)
         {
@@ -229,10 +220,6 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
 
     [LoggerMessage(1, LogLevel.Warning, "Stream provider {Name} cannot look for topics and subscriptions now; retrying.")]
     private partial void LogRetry(string name, Exception reason);
-
-    [LoggerMessage(2, LogLevel.Warning, "Cursor {Queue} of topic {Topic} may have no dead-letter topic, or options of an earlier "
-        + "deployment; retrying.")]
-    private partial void LogOptions(string queue, string topic, Exception reason);
 
     [LoggerMessage(4, LogLevel.Warning, "Stream provider {Name} has not settled all events by the time that its stop may take: they are "
         + "delivered again when the silo's sessions have ended.")]

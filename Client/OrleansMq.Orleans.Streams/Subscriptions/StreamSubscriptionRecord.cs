@@ -86,6 +86,34 @@ internal sealed record NextReplayValue(Guid Queue, Replay Replay, int? Partition
         : throw new JsonException("A further replay of a subscription is a JSON object with a replay.");
 }
 
+/// <summary>What a claim says of a subscription.</summary>
+internal enum SubscriptionClaim
+{
+    /// <summary>Never used.</summary>
+    Unknown = 0,
+    /// <summary>An activation has resumed it: it stays.</summary>
+    Resumed = 1,
+    /// <summary>The call that wrote it has failed: it is removed, unless an activation has resumed it before.</summary>
+    Abandoned = 2,
+}
+
+/// <summary>The key of a claim on a subscription in the topic of subscriptions. Each claim has a record of its own, since a copy would lose
+/// its place, by which it counts: see <see cref="SubscriptionTable"/>.</summary>
+/// <param name="Id">The claim; empty: the key is none of a claim.</param>
+/// <param name="Kind">What it says.</param>
+/// <param name="Of">The subscription. Its parts would make an earlier version take the record for a subscription.</param>
+internal sealed record ClaimKey([property: JsonPropertyName("claim")] Guid Id, SubscriptionClaim Kind, SubscriptionKey Of)
+{
+    /// <summary>The value of every claim.</summary>
+    public static ReadOnlySpan<byte> Value => "{}"u8;
+
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, SubscriptionJson.Default.ClaimKey);
+
+    /// <summary>Returns null for another key.</summary>
+    public static ClaimKey? TryParse(ReadOnlySpan<byte> bytes) =>
+        JsonSerializer.Deserialize(bytes, SubscriptionJson.Default.ClaimKey) is { Of: not null } key && key.Id != Guid.Empty ? key : null;
+}
+
 /// <summary>The key of a replay's progress.</summary>
 /// <param name="Replay">The replay; empty: the key is none of a replay.</param>
 /// <param name="Step">The step.</param>
@@ -127,6 +155,7 @@ internal enum ReplayStep
 [JsonSerializable(typeof(SubscriptionValue))]
 [JsonSerializable(typeof(NextReplayKey))]
 [JsonSerializable(typeof(NextReplayValue))]
+[JsonSerializable(typeof(ClaimKey))]
 [JsonSerializable(typeof(ReplayKey))]
 [JsonSerializable(typeof(ReplayValue))]
 internal sealed partial class SubscriptionJson : JsonSerializerContext;

@@ -20,6 +20,10 @@ internal sealed partial class SubscriptionLog
     private const string Cleanup = "cleanup.policy";
     private const string Compact = "compact";
 
+    // What passes events over for a subscription is durable before the events count as delivered, also in topics that are flushed.
+    private const string Flush = "flush.messages";
+    private const string Each = "1";
+
     private static readonly TimeSpan RemovalPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxWait = TimeSpan.FromMilliseconds(500);
 
@@ -36,7 +40,7 @@ internal sealed partial class SubscriptionLog
     private readonly Once _created;
     // One permit: replays have begun that the silo has not been told of.
     private readonly SemaphoreSlim _begun = new(0, 1);
-    private readonly ConcurrentDictionary<Guid, byte> _removing = new();
+    private readonly ConcurrentDictionary<Guid, byte> _abandoning = new();
     private volatile bool _isRead;
     private Guid? _topicId;
     private long _position;
@@ -51,14 +55,20 @@ internal sealed partial class SubscriptionLog
         _catchingUp = new SharedRound(CatchUpOnceAsync);
         _created = new Once(async () =>
         {
-            await StreamTopics.EnsureTopicAsync(client, _partition.Topic, 1, new Dictionary<string, string> { [Cleanup] = Compact })
-                .ConfigureAwait(false);
+            await StreamTopics.EnsureTopicAsync(client, _partition.Topic, 1, new Dictionary<string, string>
+            {
+                [Cleanup] = Compact,
+                [Flush] = Each,
+            }).ConfigureAwait(false);
             await CheckAsync(CancellationToken.None).ConfigureAwait(false);
         });
     }
 
     /// <summary>The table as of the last catch up.</summary>
     public SubscriptionTable Table { get; } = new();
+
+    /// <summary>The offset below which the table has everything.</summary>
+    public long Position => Volatile.Read(ref _position);
 
     /// <summary>The topic's name.</summary>
     public string Topic => _partition.Topic;
@@ -67,7 +77,8 @@ internal sealed partial class SubscriptionLog
     public bool IsRead => _isRead;
 
     /// <summary>Refuses a topic that does not keep the last record of every subscription. One that another program has created deletes
-    /// records by their age, unless it says otherwise. A caller that may not see the configuration is not refused.</summary>
+    /// records by their age, unless it says otherwise. A caller that may not see the configuration is not refused. A topic that is not
+    /// flushed with each record is altered; where that fails, it is used as it is, and a warning is logged.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>: it is such a topic. Others: it does not exist, or cannot be
     /// looked up now.</exception>
     public async Task CheckAsync(CancellationToken cancellationToken)
@@ -78,6 +89,18 @@ internal sealed partial class SubscriptionLog
             throw new BrokerException(ErrorCode.InvalidConfig, $"Topic '{Topic}' holds explicit subscriptions, and has "
                 + $"{Cleanup}={config.Value}, by which old ones are deleted. Set {Cleanup}={Compact}, as with "
                 + $"'omq topic alter {Topic} --config {Cleanup}={Compact}', and start again.");
+        }
+        if (!described.Configs.Any(static config => config.Name == Flush && config.Value != Each))
+            return;
+        try
+        {
+            await _broker.AlterTopicAsync(Topic, new Dictionary<string, string?> { [Flush] = Each }, cancellationToken)
+                .ConfigureAwait(false);
+        }
+        catch (OrleansMqException failure)
+        {
+            // Deliveries do not wait for it: the database may be away.
+            LogNotFlushed(_logger, Topic, failure);
         }
     }
 
@@ -93,7 +116,8 @@ internal sealed partial class SubscriptionLog
     /// could tell the dispatcher of its own silo an older end. This takes a leader lease after a failover, and no time otherwise.
     /// </summary>
     /// <exception cref="OrleansMqException">It was not written, or the outcome is unknown.</exception>
-    public Task WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken) =>
+    /// <returns>The offset of the record.</returns>
+    public Task<long> WriteAsync(SubscriptionKey key, SubscriptionValue? value, CancellationToken cancellationToken) =>
         WriteAsync(key.ToBytes(), value?.ToBytes(), cancellationToken);
 
     /// <summary>Writes a further replay of a subscription. Completes when it is in the topic, as <see cref="WriteAsync(SubscriptionKey,
@@ -163,7 +187,7 @@ internal sealed partial class SubscriptionLog
         }
     }
 
-    private async Task WriteAsync(byte[] key, byte[]? value, CancellationToken cancellationToken)
+    private async Task<long> WriteAsync(byte[] key, byte[]? value, CancellationToken cancellationToken)
     {
         await _created.EnsureAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         var written = await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(_partition.Topic, key, value)
@@ -178,6 +202,7 @@ internal sealed partial class SubscriptionLog
                     + $"written, and the leader shows an end of {end}: it was replaced, or the topic was created again.");
             }
         }).ConfigureAwait(false);
+        return written.Offset;
     }
 
     /// <summary>Returns what the log says of the topic's replicas, where brokers could hold more of them; otherwise null.</summary>
@@ -197,18 +222,33 @@ internal sealed partial class SubscriptionLog
         return replicas.Count > 0 && replicas.Count < wanted.Count ? (replicas.Count, string.Join(',', wanted)) : null;
     }
 
-    /// <summary>Removes a subscription, however long that takes. What was sent before for it is written before, or never.</summary>
-    public async Task RemoveEventuallyAsync(SubscriptionKey key)
+    /// <summary>Writes that an activation has resumed a subscription: a call that wrote it and has failed does not remove it any more. When
+    /// it completes, the table says whether the subscription is there.</summary>
+    /// <exception cref="OrleansMqException">It is not written, or that is not known.</exception>
+    public async Task ClaimAsync(SubscriptionKey key, CancellationToken cancellationToken)
     {
-        if (!_removing.TryAdd(key.Id, default))
+        await WriteAsync(SubscriptionClaim.Resumed, key, cancellationToken).ConfigureAwait(false);
+        await CatchUpAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Removes a subscription that is of no activation, however long that takes, unless an activation has resumed it
+    /// before.</summary>
+    /// <param name="key">The subscription.</param>
+    /// <param name="write">The write of its record, in a call that has failed; null: the record is in the topic.</param>
+    public async Task AbandonEventuallyAsync(SubscriptionKey key, Task? write = null)
+    {
+        if (!_abandoning.TryAdd(key.Id, default))
             return;
         try
         {
+            // The record is sent by then, or never. One that was sent is in the topic before the claim, or never.
+            if (write is not null)
+                await write.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             while (true)
             {
                 try
                 {
-                    await WriteAsync(key, null, CancellationToken.None).ConfigureAwait(false);
+                    await AbandonAsync(key).ConfigureAwait(false);
                     return;
                 }
                 catch (OrleansMqException failure)
@@ -220,9 +260,27 @@ internal sealed partial class SubscriptionLog
         }
         finally
         {
-            _removing.TryRemove(key.Id, out _);
+            _abandoning.TryRemove(key.Id, out _);
         }
     }
+
+    // The sweep removes the claim.
+    private async Task AbandonAsync(SubscriptionKey key)
+    {
+        if (!Table.IsAbandoned(key.Id))
+        {
+            await WriteAsync(SubscriptionClaim.Abandoned, key, CancellationToken.None).ConfigureAwait(false);
+            await CatchUpAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        if (Table.IsAbandoned(key.Id))
+            await WriteAsync(key, null, CancellationToken.None).ConfigureAwait(false);
+        else if (Table.IsResumed(key.Id))
+            LogKept(_logger, key.Id, key.Topic);
+    }
+
+    // A claim is not written again where its outcome is unknown: each has its own key.
+    private Task WriteAsync(SubscriptionClaim claim, SubscriptionKey key, CancellationToken cancellationToken) =>
+        WriteAsync(new ClaimKey(Guid.NewGuid(), claim, key).ToBytes(), ClaimKey.Value.ToArray(), cancellationToken);
 
     // One that no other leader contradicts with a lower one later.
     private async Task<long> FindEndAsync()
@@ -302,7 +360,7 @@ internal sealed partial class SubscriptionLog
                     continue;
                 if (!reader.Batch.IsControl && reader.Current.Key is { } key)
                     Apply(reader.Current.Offset, key, reader.Current.Value);
-                _position = reader.Current.Offset + 1;
+                Volatile.Write(ref _position, reader.Current.Offset + 1);
             }
         }
         catch (RecordBatchException unreadable)
@@ -331,9 +389,18 @@ internal sealed partial class SubscriptionLog
             throw new BrokerException(error, message ?? $"{_partition} cannot be read: {error}. Explicit subscriptions wait.");
     }
 
+    [LoggerMessage(5, LogLevel.Warning, "Topic {Topic} with explicit subscriptions is not flushed with each record, and could not be "
+        + "altered: a loss of power of its brokers may undo subscriptions. A silo tries again when it starts. Or: omq topic alter {Topic} "
+        + "--config flush.messages=1.")]
+    private static partial void LogNotFlushed(ILogger logger, string topic, Exception reason);
+
     [LoggerMessage(2, LogLevel.Warning, "Subscription {Subscription} to topic {Topic}, whose outcome was unknown to its grain, is not "
         + "removed yet; retrying.")]
     private static partial void LogNotRemoved(ILogger logger, Guid subscription, string topic, Exception reason);
+
+    [LoggerMessage(4, LogLevel.Information, "Subscription {Subscription} to topic {Topic}, whose outcome was unknown to the call that made "
+        + "it, stays: an activation has resumed it.")]
+    private static partial void LogKept(ILogger logger, Guid subscription, string topic);
 
     [LoggerMessage(3, LogLevel.Information, "A record of {Topic}, of a replay that is over, was not removed; retrying later.")]
     private static partial void LogLeft(ILogger logger, string topic, Exception reason);

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Text.Json;
+using OrleansMq.Client;
 
 namespace OrleansMq.Streams;
 
@@ -55,6 +56,8 @@ internal readonly record struct SharedPart(ReplayStep Step, long First)
 /// token whose subscription was removed, or resumed from another token since. That does not depend on what compaction has removed: a
 /// subscription's own record comes before its replays, a split is removed only after a newer one is written, and the replay from a token
 /// only after one of a later generation is. Each record is in the topic once, since a copy would lose its place.</para>
+/// <para>A subscription is abandoned where its call has failed, unless an activation has resumed it: of the two claims the first one in the
+/// topic's order counts. A claim that counts is removed only after the subscription's own record is.</para>
 /// </summary>
 internal sealed class SubscriptionTable
 {
@@ -64,6 +67,12 @@ internal sealed class SubscriptionTable
     private readonly ConcurrentDictionary<Guid, SharedPart> _progress = new();
     // The records of further replays, whose step is null, and of steps: what the topic has, in force or not.
     private readonly ConcurrentDictionary<(Guid Replay, ReplayStep? Step), StoredRecord> _stored = new();
+    // What the topic has of claims, whether they count or not.
+    private readonly ConcurrentDictionary<Guid, StoredClaim> _claims = new();
+    // The subscriptions that activations have resumed, and the claims that say so first.
+    private readonly ConcurrentDictionary<Guid, Guid> _resumed = new();
+    // The subscriptions that are abandoned, and the keys of their own records, which the topic still has.
+    private readonly ConcurrentDictionary<Guid, byte[]> _abandoned = new();
     private int _begun;
 
     /// <summary>How many replays have begun since the table was made.</summary>
@@ -95,9 +104,16 @@ internal sealed class SubscriptionTable
     /// <summary>Whether the topic has the record of a further replay, in force or not.</summary>
     public bool HasRecord(Guid replay) => _stored.ContainsKey((replay, null));
 
-    /// <summary>Returns the keys of records that are not in force, and never will be again: of replays that are over or came too late, and
-    /// of their steps.</summary>
+    /// <summary>Whether an activation has resumed a subscription: it is not abandoned any more.</summary>
+    public bool IsResumed(Guid subscription) => _resumed.ContainsKey(subscription);
+
+    /// <summary>Whether a subscription is abandoned, and its own record is still to be removed.</summary>
+    public bool IsAbandoned(Guid subscription) => _abandoned.ContainsKey(subscription);
+
+    /// <summary>Returns the keys of records that are not in force, and never will be again: of replays that are over or came too late, of
+    /// their steps, of abandoned subscriptions, and of claims that decide nothing.</summary>
     public IReadOnlyList<byte[]> FindLeft() => [.. _stored.Where(pair => !IsNeeded(pair.Key.Replay, pair.Key.Step, pair.Value))
+        .Select(static pair => pair.Value.Key), .. _abandoned.Values, .. _claims.Where(pair => !IsNeeded(pair.Key, pair.Value))
         .Select(static pair => pair.Value.Key)];
 
     /// <summary>Returns what the shared cursor delivers to a subscription.</summary>
@@ -123,8 +139,23 @@ internal sealed class SubscriptionTable
             Store((next.Id, null), value is null ? null : new StoredRecord(key.ToArray(), StreamOf(next.Of), next.Of.Id));
             return;
         }
+        if (ClaimKey.TryParse(key) is { } claim)
+        {
+            Apply(claim, key, value);
+            return;
+        }
         var subscription = SubscriptionKey.Parse(key);
         var stream = StreamOf(subscription);
+        if (value is null)
+            _abandoned.TryRemove(subscription.Id, out _);
+        // A copy of its record does not bring an abandoned subscription back.
+        else if (_abandoned.ContainsKey(subscription.Id))
+            return;
+        Replace(stream, subscription, value);
+    }
+
+    private void Replace(StreamId stream, SubscriptionKey subscription, ReadOnlyMemory<byte>? value)
+    {
         var before = Find(stream);
         var others = before.RemoveAll(other => other.Id == subscription.Id);
         var newest = value is { } bytes ? Parse(subscription.Id, bytes.Span) : null;
@@ -137,7 +168,36 @@ internal sealed class SubscriptionTable
             _streams[stream] = after;
         foreach (var replaced in before.Where(other => other.Id == subscription.Id && other.Replay?.Id != newest?.Replay?.Id))
             Forget(replaced.Replay);
+        if (newest is null)
+            _resumed.TryRemove(subscription.Id, out _);
         Count(subscription.Topic, after.Length - before.Length);
+    }
+
+    // A claim on a subscription that is not there decides nothing: the subscription's own record would come before it.
+    private void Apply(ClaimKey claim, ReadOnlySpan<byte> key, ReadOnlyMemory<byte>? value)
+    {
+        if (value is null)
+        {
+            _claims.TryRemove(claim.Id, out _);
+            return;
+        }
+        Decide(claim);
+        // Last: a sweep that looks meanwhile would take one that decides for one that does not.
+        _claims[claim.Id] = new StoredClaim(key.ToArray(), claim.Kind, claim.Of.Id);
+    }
+
+    private void Decide(ClaimKey claim)
+    {
+        var stream = StreamOf(claim.Of);
+        if (Find(stream, claim.Of.Id) is null)
+            return;
+        if (claim.Kind == SubscriptionClaim.Resumed)
+            _resumed.TryAdd(claim.Of.Id, claim.Id);
+        else if (claim.Kind == SubscriptionClaim.Abandoned && !_resumed.ContainsKey(claim.Of.Id))
+        {
+            _abandoned[claim.Of.Id] = claim.Of.ToBytes();
+            Replace(stream, claim.Of, null);
+        }
     }
 
     private static StreamId StreamOf(SubscriptionKey key) =>
@@ -181,6 +241,9 @@ internal sealed class SubscriptionTable
     private bool IsNeeded(Guid replay, ReplayStep? step, StoredRecord record) => step is not null ? _replays.ContainsKey(replay)
         : Find(record.Stream, record.Subscription)?.Replay is { } current && (current.Id == replay || current.Origin == replay);
 
+    private bool IsNeeded(Guid claim, StoredClaim record) => record.Kind == SubscriptionClaim.Abandoned
+        ? _abandoned.ContainsKey(record.Subscription) : _resumed.TryGetValue(record.Subscription, out var first) && first == claim;
+
     private void Begin(Replay replay, StreamId stream, ExplicitSubscription subscription)
     {
         if (!_replays.ContainsKey(replay.Id))
@@ -201,8 +264,9 @@ internal sealed class SubscriptionTable
     private static ExplicitSubscription Parse(Guid id, ReadOnlySpan<byte> bytes)
     {
         var value = SubscriptionValue.Parse(bytes);
-        return new ExplicitSubscription(id, GrainId.Parse(value.Grain), value.Partition, value.Queue, value.First,
-            value.Replay);
+        return GrainText.TryParse(value.Grain, out var grain)
+            ? new ExplicitSubscription(id, grain, value.Partition, value.Queue, value.First, value.Replay)
+            : throw new FormatException($"Subscription {id} is of '{value.Grain}', which is no grain.");
     }
 
     private static ImmutableArray<ExplicitSubscription> Sorted(ImmutableArray<ExplicitSubscription> subscriptions) =>
@@ -216,4 +280,6 @@ internal sealed class SubscriptionTable
 
     // A record with its key; of a further replay also its subscription.
     private sealed record StoredRecord(byte[] Key, StreamId Stream = default, Guid Subscription = default);
+
+    private sealed record StoredClaim(byte[] Key, SubscriptionClaim Kind, Guid Subscription);
 }

@@ -56,7 +56,8 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
     // The first timer creates the topic. While a cluster starts, it would have the replicas of the first broker alone.
     private async Task RunAsync()
     {
-        var topics = new CursorTopics(client, options.Delivery);
+        var topics = new TimerTopics(client, options);
+        var kept = Guid.Empty;
         CursorDispatcher? dispatcher = null;
         var hasFailed = false;
         while (!_stopping.IsCancellationRequested)
@@ -65,8 +66,11 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
             {
                 var listed = (await client.Broker.ListTopicsAsync(_stopping.Token).ConfigureAwait(false))
                     .ToDictionary(static topic => topic.Name, static topic => topic.TopicId, StringComparer.Ordinal);
-                if (listed.ContainsKey(options.Topic))
+                if (listed.TryGetValue(options.Topic, out var id))
                 {
+                    if (id != kept)
+                        await KeepSettingsAsync(topics).ConfigureAwait(false);
+                    kept = id;
                     dispatcher ??= Start(topics);
                     await topics.KeepOptionsAsync(options.Topic, Queue, listed, _stopping.Token).ConfigureAwait(false);
                 }
@@ -89,6 +93,18 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
             await dispatcher.DisposeAsync().ConfigureAwait(false);
     }
 
+    private async Task KeepSettingsAsync(TimerTopics topics)
+    {
+        try
+        {
+            await topics.KeepSettingsAsync(_stopping.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException refused) when (TopicSettings.IsRefusal(refused))
+        {
+            LogNotAltered(options.Topic, refused.Message);
+        }
+    }
+
     private CursorDispatcher Start(CursorTopics topics)
     {
         var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), options.MissingClassTimeout,
@@ -102,6 +118,11 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
 
     [LoggerMessage(1, LogLevel.Warning, "Timers of topic {Topic} may not be delivered now; retrying.")]
     private partial void LogRetry(string topic, Exception reason);
+
+    [LoggerMessage(3, LogLevel.Warning, "The settings of topic {Topic} cannot be looked up and altered: where they are others, timers that "
+        + "have fired may be lost. Run 'omq topic alter {Topic} --config retention.until.settled=true --config flush.messages=1', and "
+        + "give its dead-letter topic flush.messages=1 before. {Reason}")]
+    private partial void LogNotAltered(string topic, string reason);
 
     [LoggerMessage(2, LogLevel.Warning, "Timers have not been settled by the time that the stop may take: they are delivered again when "
         + "the silo's sessions have ended.")]

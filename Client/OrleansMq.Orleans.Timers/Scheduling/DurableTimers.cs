@@ -21,9 +21,6 @@ internal sealed class DurableTimers(OrleansMqClient client, OrleansMqTimerOption
     private static readonly TimeSpan FirstDelay = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(1);
 
-    // A message that is due stays until it is settled, and is as durable as the schedule was.
-    private static readonly Dictionary<string, string> Configs = new() { ["retention.until.settled"] = "true", ["flush.messages"] = "1" };
-
     private readonly MessageFormats _formats = new(options);
     private volatile Once _topic = OnceOf(client, options);
 
@@ -150,5 +147,5 @@ internal sealed class DurableTimers(OrleansMqClient client, OrleansMqTimerOption
     }
 
     private static Once OnceOf(OrleansMqClient client, OrleansMqTimerOptions options) =>
-        new(() => CursorTopics.EnsureTopicAsync(client, options.Topic, options.Partitions, Configs));
+        new(new TimerTopics(client, options).CreateAsync);
 }

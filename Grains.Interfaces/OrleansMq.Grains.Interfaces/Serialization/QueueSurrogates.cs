@@ -328,13 +328,19 @@ internal struct QueueSettlementSurrogate
     [Id(3)] public int Action;
     [Id(4)] public TimeSpan? Delay;
     [Id(5)] public string? Reason;
+    [Id(6)] public bool IsUncounted;
 }
 
 [RegisterConverter]
 internal sealed class QueueSettlementConverter : IConverter<QueueSettlement, QueueSettlementSurrogate>
 {
     public QueueSettlement ConvertFromSurrogate(in QueueSettlementSurrogate surrogate) => new(surrogate.Lock, surrogate.First,
-        surrogate.Last, (QueueAction)surrogate.Action) { Delay = surrogate.Delay, Reason = surrogate.Reason };
+        surrogate.Last, (QueueAction)surrogate.Action)
+    {
+        Delay = surrogate.Delay,
+        Reason = surrogate.Reason,
+        IsUncounted = surrogate.IsUncounted,
+    };
 
     public QueueSettlementSurrogate ConvertToSurrogate(in QueueSettlement value) => new()
     {
@@ -344,5 +350,6 @@ internal sealed class QueueSettlementConverter : IConverter<QueueSettlement, Que
         Action = (int)value.Action,
         Delay = value.Delay,
         Reason = value.Reason,
+        IsUncounted = value.IsUncounted,
     };
 }

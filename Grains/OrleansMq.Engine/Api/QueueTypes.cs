@@ -150,4 +150,9 @@ public readonly record struct QueueSettlement(QueueLock Lock, long First, long L
     /// <summary>With <see cref="QueueAction.Reject"/> and <see cref="QueueAction.Fail"/>, why, for the records' dead letters; null: not
     /// said. Of more than 1,024 bytes in UTF-8, the beginning is kept.</summary>
     public string? Reason { get; init; }
+
+    /// <summary>With <see cref="QueueAction.Release"/>, whether this delivery leaves <see cref="QueueRecord.Deliveries"/> as it was before:
+    /// nothing was tried with the records. The first delivery of a record counts nevertheless. A broker of an earlier version counts every
+    /// delivery, and refuses the settlement where it comes over HTTP: update brokers first.</summary>
+    public bool IsUncounted { get; init; }
 }

@@ -31,6 +31,9 @@ internal sealed class DataDirectory : IDisposable
     private const string LockFile = ".lock";
     private const string ProcessIdFile = "broker.pid";
 
+    /// <summary>The end of every refusal: how another directory is chosen.</summary>
+    private const string AnotherDirectory = "choose another --data (in code: BrokerOptions.DataDirectory).";
+
     private readonly IFileSystem _files;
     private readonly IDisposable _lock;
     private DataDirectoryMeta _meta;
@@ -84,7 +87,7 @@ internal sealed class DataDirectory : IDisposable
         try
         {
             if (files.FileExists(path))
-                throw new DataDirectoryException($"'{path}' is a file. Choose a directory with --data.");
+                throw new DataDirectoryException($"'{path}' is a file: " + AnotherDirectory);
             DurableDirectory.Create(files, path);
             var held = files.TryLock(System.IO.Path.Combine(path, LockFile)) ?? throw InUse(files, path);
             try
@@ -104,8 +107,8 @@ internal sealed class DataDirectory : IDisposable
         {
             throw new DataDirectoryException(exception is DiskFullException
                 ? exception.Message
-                : $"The data directory '{path}' cannot be used: {exception.Message} Let this user read and write it, or choose "
-                    + "another --data.", exception);
+                : $"The data directory '{path}' cannot be used: {exception.Message} Let this user read and write it, or "
+                    + AnotherDirectory, exception);
         }
     }
 
@@ -160,7 +163,7 @@ internal sealed class DataDirectory : IDisposable
         var holder = AtomicFile.TryRead(files, System.IO.Path.Combine(path, ProcessIdFile));
         var pid = holder is null ? "" : $" (pid {Encoding.ASCII.GetString(holder).Trim()})";
         return new DataDirectoryException($"The data directory '{path}' is in use: another broker{pid} is using it. Stop it, or "
-            + "choose another --data.");
+            + AnotherDirectory);
     }
 
     // Also shows that the directory can be written. A disk without room does not keep a broker from reading what it has.
@@ -184,7 +187,7 @@ internal sealed class DataDirectory : IDisposable
             return CheckCluster(Check(Parse(bytes, metaPath), path, metaPath, brokerId), path, clusterId);
         if (files.DirectoryExists(LogsPathOf(path)) && files.ListDirectories(LogsPathOf(path)).Count > 0)
             throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a "
-                + "backup, or choose another --data.");
+                + "backup, or " + AnotherDirectory);
         var meta = new DataDirectoryMeta(FormatWithoutJournal, clusterId ?? NewClusterId(), brokerId.Value,
             Replicated: clusterId is not null);
         Write(files, path, meta);
@@ -202,8 +205,8 @@ internal sealed class DataDirectory : IDisposable
         }
         catch (JsonException exception)
         {
-            throw new DataDirectoryException($"'{metaPath}' is damaged: {exception.Message} Restore it from a backup, or choose "
-                + "another --data.", exception);
+            throw new DataDirectoryException($"'{metaPath}' is damaged: {exception.Message} Restore it from a backup, or "
+                + AnotherDirectory, exception);
         }
     }
 
@@ -212,14 +215,14 @@ internal sealed class DataDirectory : IDisposable
         if (meta.FormatVersion > FormatVersion)
             throw new DataDirectoryException(
                 $"The data directory '{path}' has format version {meta.FormatVersion}, this program reads up to {FormatVersion}. "
-                    + "Start the newer version that wrote it, or choose another --data.");
+                    + "Start the newer version that wrote it, or " + AnotherDirectory);
         if (meta.FormatVersion < 1 || string.IsNullOrEmpty(meta.ClusterId))
             throw new DataDirectoryException($"'{metaPath}' is damaged: it has no format version or no cluster id. Restore it from a "
-                + "backup, or choose another --data.");
+                + "backup, or " + AnotherDirectory);
         if (meta.BrokerId != brokerId.Value)
             throw new DataDirectoryException(
                 $"The data directory '{path}' belongs to broker {meta.BrokerId}, and this is broker {brokerId}. Start with "
-                    + $"--broker-id {meta.BrokerId}, or choose another --data.");
+                    + $"--broker-id {meta.BrokerId} (in code: BrokerOptions.BrokerId), or " + AnotherDirectory);
         return meta;
     }
 
@@ -228,15 +231,15 @@ internal sealed class DataDirectory : IDisposable
         if (meta.Replicated && clusterId is null)
             throw new DataDirectoryException($"The data directory '{path}' belongs to a broker of the replicated cluster "
                 + $"'{meta.ClusterId}', and this broker is "
-                + $"in none. Start with --postgres \"Host=...\" --cluster-id {meta.ClusterId}, or choose another --data.");
+                + $"in none. Start with --postgres \"Host=...\" --cluster-id {meta.ClusterId}, or " + AnotherDirectory);
         if (!meta.Replicated && clusterId is not null)
             throw new DataDirectoryException($"The data directory '{path}' holds the topics of a broker without replication, and this "
                 + "broker is a member of "
-                + $"cluster '{clusterId}'. Start without --postgres, or choose another --data.");
+                + $"cluster '{clusterId}'. Start without --postgres, or " + AnotherDirectory);
         if (clusterId is not null && meta.ClusterId != clusterId)
             throw new DataDirectoryException($"The data directory '{path}' belongs to cluster '{meta.ClusterId}', and this is cluster "
                 + $"'{clusterId}'. Start with "
-                + $"--cluster-id {meta.ClusterId}, or choose another --data.");
+                + $"--cluster-id {meta.ClusterId}, or " + AnotherDirectory);
         return meta;
     }
 

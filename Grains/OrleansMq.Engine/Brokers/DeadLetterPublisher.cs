@@ -68,6 +68,7 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
         IReadOnlyList<DeadLetter> letters, CancellationToken cancellationToken)
     {
         var topic = target.Topic;
+        await _topics.CheckAsync(source.Partition.Topic, topic, cancellationToken).ConfigureAwait(false);
         var dropped = letters.Where(letter => Letters.IsCycle(letter, topic)).Select(letter => letter.Intent.Sequence).ToHashSet();
         var to = (target.Target.TopicId, new TopicPartition(topic, target.Target.Partition));
         var sent = letters.Where(letter => !dropped.Contains(letter.Intent.Sequence)).ToList();
@@ -82,7 +83,6 @@ internal sealed class DeadLetterPublisher(Func<IBroker> broker, CompressionCodec
             }
             next += run.Count;
         }
-        await _topics.WarnIfWeakerAsync(source.Partition.Topic, topic, cancellationToken).ConfigureAwait(false);
         return new DeadLetterResult(DeadLetterOutcome.Published, dropped);
     }
 

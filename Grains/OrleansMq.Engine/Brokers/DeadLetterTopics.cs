@@ -21,10 +21,15 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     // How long the letters of a deleted topic wait for one of its name, which may be created for the queue.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
+    // How long letters wait for a target that is given its replicas: brokers that are away may not come.
+    private static readonly TimeSpan GrowthPatience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan GrowthCheckInterval = TimeSpan.FromSeconds(5);
+
     private readonly ConcurrentDictionary<Guid, string> _names = new();
     private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
     private readonly ConcurrentDictionary<Guid, long> _goneSince = new();
     private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
+    private readonly ConcurrentDictionary<(string Source, string Target), (long Since, long CheckedAt, string Why)> _growing = new();
 
     /// <inheritdoc cref="IDeadLetterPort.FindTargetAsync"/>
     public async Task<DeadLetterTarget> FindForAsync(TopicPartition source, string topic, DeadLetterTarget? current,
@@ -44,11 +49,8 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         if (current is { } kept && kept.TopicId == target.TopicId)
             return kept;
         var from = await broker().DescribeTopicAsync(source.Topic, cancellationToken).ConfigureAwait(false);
-        if (WhyWeaker(ConfigOf(from), ConfigOf(target)) is { } weaker)
-            throw Refused(topic, weaker);
-        var needed = ConfigOf(target).MinInsyncReplicas;
-        if (target.Partitions.Any(partition => partition.Replicas.Count > 0 && partition.Replicas.Count < needed))
-            throw Refused(topic, $"has fewer replicas than its min.insync.replicas, {needed}: it takes no letter");
+        if (WhyRefused(from, target) is { } refused)
+            throw Refused(topic, refused);
         return new DeadLetterTarget(target.TopicId, source.Partition % target.Partitions.Count);
     }
 
@@ -96,24 +98,55 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     public async Task<bool> IsGoneAsync(Guid topicId, string name, CancellationToken cancellationToken) =>
         await broker().FindByIdAsync(name, topicId, cancellationToken).ConfigureAwait(false) is null;
 
-    /// <summary>Warns where a target keeps records less safely than a source: its configuration was changed later.</summary>
-    public async Task WarnIfWeakerAsync(string source, string target, CancellationToken cancellationToken)
+    /// <summary>Has letters wait for a target that is still given its replicas, for some minutes, and warns where one keeps records less
+    /// safely than a source for longer: its configuration was changed later, or brokers are missing.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotEnoughReplicas"/>: it is waited for.</exception>
+    public async Task CheckAsync(string source, string target, CancellationToken cancellationToken)
     {
-        var now = time.GetTimestamp();
-        if (_checkedAt.TryGetValue((source, target), out var last) && time.GetElapsedTime(last, now) < CheckInterval)
+        var (now, key) = (time.GetTimestamp(), (source, target));
+        if (_checkedAt.TryGetValue(key, out var last) && time.GetElapsedTime(last, now) < CheckInterval)
             return;
-        _checkedAt[(source, target)] = now;
+        if (_growing.TryGetValue(key, out var growing) && time.GetElapsedTime(growing.CheckedAt, now) < GrowthCheckInterval)
+            throw new BrokerException(ErrorCode.NotEnoughReplicas, growing.Why);
+        TopicDescription from, to;
         try
         {
-            var from = await broker().DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
-            var to = await broker().DescribeTopicAsync(target, cancellationToken).ConfigureAwait(false);
-            if (WhyWeaker(ConfigOf(from), ConfigOf(to)) is { } weaker)
-                log.Write(EngineLogLevel.Warning, $"Dead letters of topic '{source}' may be lost: their topic '{target}' {weaker}.");
+            from = await broker().DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
+            to = await broker().DescribeTopicAsync(target, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException)
         {
             // The next check tells.
+            return;
         }
+        var weaker = WhyWeaker(ConfigOf(from), ConfigOf(to));
+        if (weaker is not null && WhyRefused(from, to) is null)
+        {
+            var why = $"Dead letters of topic '{source}' wait some minutes until their topic '{target}' has the "
+                + $"{to.IntendedReplicationFactor} replicas that it is to have. If brokers are missing for good, set its "
+                + "min.insync.replicas.";
+            growing = _growing.AddOrUpdate(key, (now, now, why), (_, before) => (before.Since, now, why));
+            if (time.GetElapsedTime(growing.Since, now) < GrowthPatience)
+                throw new BrokerException(ErrorCode.NotEnoughReplicas, why);
+        }
+        _checkedAt[key] = now;
+        if (weaker is null)
+            _growing.TryRemove(key, out _);
+        else
+            log.Write(EngineLogLevel.Warning, $"Dead letters of topic '{source}' may be lost: their topic '{target}' {weaker}.");
+    }
+
+    /// <summary>Returns why a topic is refused as a target; null if it is not. One that is still given its replicas is judged by what it is
+    /// to have: letters wait until then. Pure.</summary>
+    internal static string? WhyRefused(TopicDescription source, TopicDescription target)
+    {
+        var needed = ConfigOf(target).MinInsyncReplicas;
+        return WhyWeaker(ConfigOf(source), IsSet(source) ? ConfigOf(target) : GrownConfigOf(target)) is { } weaker ? weaker
+            : target.Partitions.Any(IsTooFew)
+                ? $"has fewer replicas than its min.insync.replicas, {needed}: it takes no letter" : null;
+
+        bool IsTooFew(PartitionDescription partition) => partition.Replicas.Count > 0
+            && Math.Max(partition.Replicas.Count, target.IntendedReplicationFactor ?? 0) < needed;
     }
 
     /// <summary>Returns why dead letters would be less safe than their records; null if they are not. Pure.</summary>
@@ -151,6 +184,13 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
 
     private static TopicConfig ConfigOf(TopicDescription topic) => TopicConfigRules.Parse(topic.Configs.Where(config =>
         Compared.Contains(config.Name)).ToDictionary(config => config.Name, config => config.Value), TopicConfig.Default).Next;
+
+    // What was not set explicitly is raised with the replication factor.
+    private static TopicConfig GrownConfigOf(TopicDescription topic) => topic.IntendedReplicationFactor is { } intended && !IsSet(topic)
+        ? ConfigOf(topic).ForReplicas(intended) : ConfigOf(topic);
+
+    private static bool IsSet(TopicDescription topic) =>
+        topic.Configs.Any(static config => config is { Name: "min.insync.replicas", IsDefault: false });
 
     private static BrokerException Refused(string topic, string why) =>
         new(ErrorCode.InvalidRequest, $"Dead-letter topic '{topic}' {why}.");

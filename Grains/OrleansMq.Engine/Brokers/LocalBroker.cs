@@ -117,6 +117,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     public static async Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default)
     {
+        options.Validate();
         var files = options.FileSystem ?? DiskFileSystem.Instance;
         options = options with { FileSystem = files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
         var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId),

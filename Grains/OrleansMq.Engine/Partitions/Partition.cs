@@ -47,6 +47,7 @@ internal sealed class Partition
     private PartitionCursors? _cursors;
     private PartitionSchedules? _schedules;
     private RareLine? _passedOver;
+    private RareLine? _heldBack;
 
     private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config,
         PartitionAvailability availability, SegmentedLog? log, LeaderEpochCache? epochs)
@@ -405,6 +406,10 @@ internal sealed class Partition
     /// <summary>Lines about offsets that queues pass over: a producer can append unreadable batches at will.</summary>
     internal RareLine PassedOver =>
         LazyInitializer.EnsureInitialized(ref _passedOver, () => new RareLine(Ports.EngineLog, Ports.Log.Time));
+
+    /// <summary>Lines about records that cursors hold back, since keys before them cannot be read.</summary>
+    internal RareLine HeldBack =>
+        LazyInitializer.EnsureInitialized(ref _heldBack, () => new RareLine(Ports.EngineLog, Ports.Log.Time));
 
     /// <summary>Learns that records could not be read: the partition goes offline, unless the fault passes.</summary>
     internal void NoteUnreadable(Exception fault)

@@ -9,11 +9,8 @@ internal sealed partial class Cursor
     private long _unreserved = -1;
     // The highest record that was handed out, or is settled or dead-lettered: another one below it frees memory sooner than it takes some.
     private long _frontier = -1;
-    private long _keysRead = NoRead;
     // The last hand-out ended before its records did.
     private bool _isHandOutCut;
-    // Where the read of keys that were forgotten begins; null: it reads on.
-    private long? _keysReadAgain;
 
     private DispatchOrder NewOrder()
     {
@@ -40,6 +37,7 @@ internal sealed partial class Cursor
         _unlogged.RemoveBelow(long.MaxValue);
         _purging.RemoveBelow(long.MaxValue);
         (_keysRead, _headsRead, _levelsRead, _search) = (NoRead, NoRead, NoRead, NoRead);
+        (_unreadKey, _retryUnreadAt) = (-1, 0);
         (_countedEnd, _bytes, _dropFrom) = (0, 0, 0);
         (_frontier, _unreserved) = (-1, -1);
         _bounded.Clear();
@@ -229,57 +227,5 @@ internal sealed partial class Cursor
         var isNear = next < _readableEnd && next + (ReservationAhead / 2) >= reserved;
         if (isNear || _unreserved >= reserved)
             _draft.DeliveredUpTo = Math.Max(_unreserved, next) + ReservationAhead;
-    }
-
-    private void WantKeys(CursorState state)
-    {
-        if (_keysRead != NoRead || !MayRead || _order is not KeyOrder order || (NextConsumer(state) is null && !HasTimeToLive(state)))
-            return;
-        order.MakeRoom();
-        _keysReadAgain = order.Forgotten;
-        if (_keysReadAgain is { } forgotten)
-            _effects.Add(new ReadKeys(_keysRead = ++_lastRead, Math.Max(forgotten, state.Floor), order.WantedAgain));
-        else if (order is { Wanted: > 0 and var wanted } && order.Next < _readableEnd)
-            _effects.Add(new ReadKeys(_keysRead = ++_lastRead, order.Next, wanted));
-    }
-
-    private void On(KeysRead read)
-    {
-        if (read.Number != _keysRead || _state is null || _order is not KeyOrder order)
-            return;
-        _keysRead = NoRead;
-        if (_keysReadAgain is { } forgotten)
-        {
-            order.BeginAgain(forgotten);
-            foreach (var (offset, key) in read.Keys)
-            {
-                if (!order.IsForgotten(offset, key) || !IsUnsettled(offset) || _purging.Contains(offset))
-                    continue;
-                order.AddAgain(offset, key!.Value, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
-                PostponeIfScheduled(offset);
-            }
-            order.EndAgain(read.End);
-            return;
-        }
-        var next = order.Next;
-        foreach (var (offset, key) in read.Keys)
-        {
-            if (offset < next)
-                continue;
-            SettleByNature(new OffsetRange(next, offset - 1));
-            next = offset + 1;
-            if (!IsUnsettled(offset) || _purging.Contains(offset))
-                continue;
-            order.Add(offset, key, isAvailable: !_held.ContainsKey(offset) && !IsDeferred(offset));
-            PostponeIfScheduled(offset);
-        }
-        SettleByNature(new OffsetRange(next, read.End - 1));
-        order.ReadUpTo(read.End);
-
-        void PostponeIfScheduled(long offset)
-        {
-            if (IsDeferred(offset) && _state.CountsOf(offset).Deliveries == 0)
-                order.Postpone(offset);
-        }
     }
 }

@@ -107,6 +107,12 @@ internal sealed partial class Cursor
         }
         if (!state.Configuration.HasSchedules || !_rules.IsScheduled(head.DeliverAt, _now))
             return HeadVerdict.GoesOut;
+        // Its batch can be read by now. One that is postponed holds none back, but needs its key when its time comes.
+        if (_order is KeyOrder order && order.TryForgetUnread(offset))
+        {
+            _heads.Remove(offset);
+            return HeadVerdict.Waits;
+        }
         _order.Postpone(offset);
         _frontier = Math.Max(_frontier, offset);
         _draft.Return(new ReturnedRecord(offset, state.CountsOf(offset), head.DeliverAt));

@@ -56,7 +56,7 @@ internal sealed partial class Cursor
             else if (request is Settle)
                 Accept(offset);
             else if (request is Release release)
-                Return(offset, state, release.IsFailure, release.DelayMs, release.Reason);
+                Return(offset, state, release.IsFailure, release.DelayMs, release.Reason, release.IsUncounted);
             else
                 Discard(offset, state, SettlementCause.Rejected, _held[offset].Counts, request.Reason);
         }
@@ -180,10 +180,10 @@ internal sealed partial class Cursor
             _order.Remove(OffsetRange.Of(offset));
     }
 
-    private void Return(long offset, CursorState state, bool isFailure, long? delayMs, string? reason = null)
+    private void Return(long offset, CursorState state, bool isFailure, long? delayMs, string? reason = null, bool isUncounted = false)
     {
         var held = _held[offset];
-        var counts = _rules.Returned(held, isFailure);
+        var counts = _rules.Returned(held, isFailure, isUncounted);
         if (_rules.IsAtLimit(counts, state.Configuration))
         {
             Discard(offset, state, SettlementCause.DeliveryLimit, counts, reason);

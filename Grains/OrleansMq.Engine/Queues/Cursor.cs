@@ -348,6 +348,8 @@ internal sealed partial class Cursor
             other = Math.Min(other, _retryPublishAt);
         if (_retryReadsAt > _now)
             other = Math.Min(other, _retryReadsAt);
+        if (_retryUnreadAt > _now)
+            other = Math.Min(other, _retryUnreadAt);
         other = Math.Min(other, Math.Min(_headExpiresAt, _removesUntil));
         var lockEnds = _deadlines.TryPeek(out _, out var deadline) ? _locks.WhenAt(deadline) : long.MaxValue;
         var deferredUntil = _deferred.TryPeek(out _, out var availableAt) ? availableAt : long.MaxValue;

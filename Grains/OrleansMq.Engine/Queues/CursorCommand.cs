@@ -41,10 +41,16 @@ internal sealed record Resign : CursorCommand;
 
 /// <summary>The answer to <see cref="ReadKeys"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
-/// <param name="End">The keys of the records below it are known; at least one further than before.</param>
+/// <param name="End">The keys of the records below it are known; at least one further than where the read began, unless those from there
+/// on cannot be read.</param>
 /// <param name="Keys">The records from where the read began, in order, each with a hash of its key; null for a record without key. What is
 /// missing between them settles by nature.</param>
-internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offset, long? Key)> Keys) : CursorCommand;
+internal sealed record KeysRead(long Number, long End, IReadOnlyList<(long Offset, long? Key)> Keys) : CursorCommand
+{
+    /// <summary>The offsets from <see cref="End"/> on of a batch that cannot be read here, or not now; null: there are more, or there is no
+    /// such batch.</summary>
+    public OffsetRange? Unread { get; init; }
+}
 
 /// <summary>The answer to <see cref="FindNaturals"/>.</summary>
 /// <param name="Number">As given with the effect.</param>
@@ -184,7 +190,11 @@ internal sealed record Settle(long RequestId, LockToken Lock, OffsetRange Record
 /// <param name="IsFailure">Whether it counts as a failure.</param>
 /// <param name="DelayMs">How long they are deferred; null: as the backoff schedule says after a failure, else not.</param>
 internal sealed record Release(long RequestId, LockToken Lock, OffsetRange Records, bool IsFailure, long? DelayMs = null)
-    : LockRequest(RequestId, Lock, Records);
+    : LockRequest(RequestId, Lock, Records)
+{
+    /// <summary>Whether the delivery does not count, unless it is the record's first. A failure counts.</summary>
+    public bool IsUncounted { get; init; }
+}
 
 /// <summary>The consumer refuses the records for ever: they are dead-lettered, or dropped without a target. Answered when that is in
 /// force.</summary>

@@ -39,10 +39,16 @@ internal class CursorRules
     public virtual bool IsCurrent(LockToken token, Guid incarnation, int leaderEpoch) =>
         token.Incarnation == incarnation && token.LeaderEpoch == leaderEpoch;
 
-    /// <summary>Returns the counts of a record that comes back.</summary>
-    public virtual DeliveryCounts Returned(in HeldRecord held, bool isFailure) => isFailure
+    /// <summary>Returns the counts of a record that comes back. Its first delivery counts once its consumer took it: without deliveries, a
+    /// record was delivered to none, and if it is deferred then by its publisher, which holds back none of its key.</summary>
+    /// <param name="held">The record.</param>
+    /// <param name="isFailure">Whether it failed.</param>
+    /// <param name="isUncounted">Whether its consumer says that a delivery without failure does not count.</param>
+    public virtual DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) => isFailure
         ? held.Counts with { Failures = held.Counts.Failures + 1 }
-        : held.Counts with { Deliveries = held.Counts.Deliveries - (held.IsWaiting ? 1 : 0) };
+        : held.IsWaiting ? held.Counts with { Deliveries = held.Counts.Deliveries - 1 }
+        : isUncounted ? held.Counts with { Deliveries = Math.Max(1, held.Counts.Deliveries - 1) }
+        : held.Counts;
 
     /// <summary>Whether a record fails whose lock ends, or whose consumer is gone.</summary>
     public virtual bool IsFailed(in HeldRecord held, bool isFailure) => isFailure && !held.IsWaiting;

@@ -1,11 +1,13 @@
+using OrleansMq.Diagnostics;
+
 namespace OrleansMq.Queues;
 
 /// <summary>
 /// Order by key: a record is handed out only if it is the lowest unsettled one of its key, and no other one of it is out, or as a run with
 /// those that are: together, in order, under one lock. Keys come from reads of the log, a window of bounded size ahead. A record without
-/// key waits for none, and one that is postponed holds none back. When the window is full of records that wait for their keys, the longest
-/// lines forget their ends, so that reading goes on for other keys. A line that knows no record any more is read again from where it
-/// forgot.
+/// key waits for none, and one that is postponed holds none back. One with a key that cannot be read is handed out alone. When the window
+/// is full of records that wait for their keys, the longest lines forget their ends, so that reading goes on for other keys. A line that
+/// knows no record any more is read again from where it forgot.
 /// </summary>
 /// <param name="from">Where reading begins: the floor.</param>
 /// <param name="lookAhead">The number of records that are known and not handed out; up to twice as many after lines are read
@@ -40,13 +42,15 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
     private long _readEnd = from;
     // No line forgot a record below it.
     private long _forgottenFrom = Nothing;
+    // While it is known, it is the only one.
+    private long _unread = NotReady;
 
     /// <summary>The keys of the records below it are known.</summary>
     public override long Next => _readEnd;
 
     /// <summary>The number of records that may be read now; 0 while enough are known.</summary>
-    public int Wanted => _ready.Count > 0 || _readEnd - _forgottenFrom >= MostReadOn * (long)lookAhead ? 0
-        : Math.Clamp(lookAhead - _available.Count, 0, MostPerRead);
+    public int Wanted => _ready.Count > 0 || HasUnread || _readEnd - _forgottenFrom >= MostReadOn * (long)lookAhead
+        ? 0 : Math.Clamp(lookAhead - _available.Count, 0, MostPerRead);
 
     /// <summary>The records that wait for their key.</summary>
     public int Waiting => _available.Count - _ready.Count;
@@ -56,6 +60,33 @@ internal sealed class KeyOrder(long from, int lookAhead) : DispatchOrder
 
     /// <summary>The number of records that may be read again now.</summary>
     public int WantedAgain => Math.Clamp(lookAhead / 2, 1, MostPerRead);
+
+    /// <summary>Whether the record that is known is one with a key that cannot be read.</summary>
+    public bool HasUnread => _keys.ContainsKey(_unread);
+
+    /// <summary>Whether every record below <see cref="Next"/> is over.</summary>
+    public bool IsEmpty => _keys.Count == 0 && _postponed.Count == 0 && _lines.Count == 0;
+
+    /// <summary>Adds a record that is not settled, with a key that cannot be read. Every record before it is over, and reading goes on
+    /// when it is.</summary>
+    public void AddUnread(long offset, bool isAvailable)
+    {
+        Invariant.Check(IsEmpty, "A record whose key is not known is the only one of its order.");
+        _unread = offset;
+        Add(offset, key: null, isAvailable);
+        ReadUpTo(offset + 1);
+    }
+
+    /// <summary>Forgets a record with a key that could not be read: reading goes on with it. Returns false if it is not such a
+    /// one.</summary>
+    public bool TryForgetUnread(long offset)
+    {
+        if (offset != _unread || !HasUnread)
+            return false;
+        Remove(offset);
+        (_unread, _readEnd) = (NotReady, offset);
+        return true;
+    }
 
     /// <summary>The keys below an offset are known, or forgotten.</summary>
     public void ReadUpTo(long end) => _readEnd = Math.Max(_readEnd, end);

@@ -8,7 +8,7 @@ internal static class CatchUpDecision
 {
     /// <summary>
     /// Whether the follower would never catch up: over an interval its log grew by less than 5/4 of the leader's growth. A follower without
-    /// any progress is down or has only begun, which proves nothing.
+    /// any progress is down, has only begun or waits for its turn, which proves nothing.
     /// </summary>
     /// <param name="taken">The growth of its log, in records.</param>
     /// <param name="grown">The growth of the leader's log, in records.</param>

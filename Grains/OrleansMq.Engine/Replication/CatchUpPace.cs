@@ -20,9 +20,9 @@ internal sealed class CatchUpPace(TimeProvider time)
     /// leader's resend timeout.</summary>
     public static readonly TimeSpan LongestRest = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>The most bytes read for a push while there is live traffic. It takes a few milliseconds of disk and processor, which others
-    /// may have to wait for, and is enough to outweigh the round trip.</summary>
-    public const int LivePushBytes = 256 << 10;
+    /// <summary>The bytes read for a bundle while there is live traffic. They take a few milliseconds of disk and processor, which others
+    /// may have to wait for, and are enough to outweigh the round trip.</summary>
+    public const int LiveBundleBytes = 256 << 10;
 
     private readonly Lock _lock = new();
     private readonly long _started = time.GetTimestamp();

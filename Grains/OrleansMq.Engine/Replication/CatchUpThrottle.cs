@@ -40,11 +40,11 @@ internal sealed class CatchUpThrottle(TimeProvider time)
     }
 
     /// <summary>Returns the most bytes to read at a time, so that a low limit does not cause pushes many seconds apart.</summary>
-    /// <param name="most">The most bytes without a limit.</param>
+    /// <param name="most">The most bytes without a limit, unless that is less than the smallest read.</param>
     public int Portion(int most)
     {
         lock (_lock)
-            return MaxBytesPerSecond > 0 ? (int)Math.Clamp(MaxBytesPerSecond / 4, LeastBytes, most) : most;
+            return (int)Math.Max(LeastBytes, MaxBytesPerSecond > 0 ? Math.Min(MaxBytesPerSecond / 4, most) : most);
     }
 
     /// <summary>Counts bytes that were read for sending.</summary>

@@ -6,13 +6,16 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     /// <summary>A time before every lease.</summary>
     public const long Never = long.MinValue / 2;
 
+    // A follower that was silent for longer, in intervals of Watch, is down: it gets a heartbeat in each.
+    private const int SilentIntervals = 2;
+
     private readonly Queue<long> _unanswered = [];
     private long _rewoundAt;
     private long _startStatedAt;
     // An unanswered push, with the leader's log end when it was sent: a follower that reaches that end had caught up at that time.
     private (long SentAt, long LeaderEnd)? _mark;
-    // The last check of its progress: when, its log end, and the leader's. Then the growth of the leader's log over the interval before,
-    // and whether the follower was too slow.
+    // The check of its progress with which the current interval began: when, its log end, and the leader's. Then the growth of the leader's
+    // log over the interval before, and whether the follower was too slow.
     private (long At, long Stated, long LeaderEnd)? _watched;
     private long _grown = -1;
     private bool _isTooSlow;
@@ -53,7 +56,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     /// <summary>Whether it must be served like an in-sync follower, since it would not catch up otherwise.</summary>
     public bool MustHurry(long leaderEnd) => _isTooSlow || (_grown >= 0 && CatchUpDecision.IsNear(leaderEnd - StatedEnd, _grown));
 
-    /// <summary>Checks its progress from time to time. A follower that was too slow once is hurried until it is in sync.</summary>
+    /// <summary>Checks its progress from time to time. A follower that was too slow once is hurried until it is in sync. While it answers
+    /// without progress, the interval goes on: its turn may come less often than the checks, and then it takes much at once.</summary>
     public void Watch(long leaderEnd, bool isInSync, long interval, long now)
     {
         if (!IsAligned || isInSync)
@@ -63,7 +67,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         }
         if (_watched is { } before)
         {
-            if (now - before.At < interval)
+            var isWaiting = StatedEnd == before.Stated && now - AcknowledgedSentAt <= SilentIntervals * interval;
+            if (now - before.At < interval || isWaiting)
                 return;
             _grown = leaderEnd - before.LeaderEnd;
             _isTooSlow |= CatchUpDecision.IsTooSlow(StatedEnd - before.Stated, _grown);

@@ -46,6 +46,7 @@ internal sealed partial class LeaderReplica
             || !progress.Belongs(answer.Follower, answer.Session, ref _sessions))
             return;
         progress.Answered(answer, _rules.StatedStart(answer.Outcome, answer.LogStart));
+        Watch(progress, now);
         Fill(progress);
         Advance();
     }
@@ -96,6 +97,9 @@ internal sealed partial class LeaderReplica
         : follower.MustHurry(_log.LogEndOffset) ? PushLane.Hurried
         : PushLane.CatchUp;
 
+    private void Watch(FollowerProgress follower, long now) => follower.Watch(_log.LogEndOffset, IsInSync(follower),
+        Math.Max(_options.WatchCatchUpMs, _options.EffectiveHeartbeatMs), now);
+
     private bool IsInSync(FollowerProgress follower)
     {
         foreach (var member in _committed!.Isr)
@@ -112,7 +116,7 @@ internal sealed partial class LeaderReplica
         var resend = LaneOf(follower) == PushLane.CatchUp ? CatchUpPatience * _options.ResendMs : _options.ResendMs;
         if (follower.IsAligned && follower.NextOffset > follower.StatedEnd && now - follower.BatchesPushedAt > resend)
             follower.Rewind();
-        follower.Watch(_log.LogEndOffset, IsInSync(follower), _options.WatchCatchUpMs, now);
+        Watch(follower, now);
         Fill(follower);
         // A follower that is not aligned owes a lookup; if that was lost, it must be triggered again soon.
         var interval = follower.IsAligned ? _options.EffectiveHeartbeatMs : Math.Min(_options.EffectiveHeartbeatMs, _options.ResendMs);

@@ -11,20 +11,21 @@ public sealed record ReplicationOptions
     /// <summary>The default of <see cref="CatchUpLiveShare"/>.</summary>
     public const int DefaultCatchUpLiveShare = 25;
 
-    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR. Default 10 seconds; that of Kafka's
-    /// <c>replica.lag.time.max.ms</c> is 30.</summary>
+    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR: 1 to 2,147,483,647 milliseconds. Default 10
+    /// seconds; that of Kafka's <c>replica.lag.time.max.ms</c> is 30.</summary>
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
-    /// <summary>The leader lease: how long acknowledgements of the in-sync followers prove leadership. Default 2 seconds.</summary>
+    /// <summary>The leader lease: how long acknowledgements of the in-sync followers prove leadership: 1 to 2,147,483,647 milliseconds.
+    /// Default 2 seconds.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
     /// <summary>The most bytes per second that this broker sends to catching-up replicas that no append waits for. Those are not in sync,
-    /// and their partitions have <c>min.insync.replicas</c> without them. 0: no limit.</summary>
+    /// and their partitions have <c>min.insync.replicas</c> without them. 0, the default: no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
     /// <summary>The most of its time, in percent from 1 to 100, that a broker spends on such replicas while client records are appended on
     /// it. It counts as leader and again as follower. Without such appends there is no limit. 100: catch-up never gives way to
-    /// appends.</summary>
+    /// appends. Default 25.</summary>
     public int CatchUpLiveShare { get; init; } = DefaultCatchUpLiveShare;
-    /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome counts as unknown. Default 30
-    /// seconds.</summary>
+    /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome counts as unknown: 1 to 2,147,483,647
+    /// milliseconds. Default 30 seconds.</summary>
     public TimeSpan AppendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
 

@@ -110,6 +110,10 @@ internal sealed record TopicCatalogue
         if (request.Partitions is 0 or < -1 or > TopicState.MaxPartitions)
             return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions (-1 for the default), "
                 + $"not {request.Partitions}.");
+        var partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions;
+        if (partitions is < 1 or > TopicState.MaxPartitions)
+            return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions by default, "
+                + $"not {partitions}. Correct BrokerOptions.DefaultPartitions, or give the topic a number.");
         if (limits.Brokers == 0)
             return Refuse(ErrorCode.LeaderNotAvailable, "No broker has joined the cluster yet. Retry.");
         var isDefault = request.ReplicationFactor == -1;
@@ -134,7 +138,7 @@ internal sealed record TopicCatalogue
         {
             Name = request.Name,
             TopicId = newId,
-            Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
+            Partitions = partitions,
             ReplicationFactor = replicationFactor,
             IntendedReplicationFactor = limits.CanGrow && intended > replicationFactor ? intended : null,
             Configs = configs,

@@ -71,7 +71,10 @@ internal sealed class TopicConfigKey
     internal static TopicConfigKey Choice<T>(string name, (string Text, T Value)[] choices,
         Func<TopicConfig, T> get, Func<TopicConfig, T, TopicConfig> set, string documentation) =>
         new(name, "", "one of " + string.Join(", ", choices.Select(choice => choice.Text)), documentation, true,
-            config => choices.First(choice => EqualityComparer<T>.Default.Equals(choice.Value, get(config))).Text,
+            config => get(config) is var value
+                && choices.FirstOrDefault(choice => EqualityComparer<T>.Default.Equals(choice.Value, value)).Text is { } known
+                ? known
+                : $"{value}",
             (config, text) =>
             {
                 foreach (var choice in choices)

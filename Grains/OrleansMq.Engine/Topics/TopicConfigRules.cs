@@ -30,6 +30,17 @@ internal static class TopicConfigRules
             : TopicDecision<TopicConfig>.Refuse(ErrorCode.InvalidConfig, string.Join(' ', faults));
     }
 
+    /// <summary>Describes the first value that is not allowed of a configuration made in code; null if there is none.</summary>
+    public static string? FaultOf(TopicConfig config)
+    {
+        foreach (var key in TopicConfigKeys.All)
+        {
+            if (key.Format(config) is var value && key.TrySet(config, value) is null)
+                return BadValue(key, value);
+        }
+        return Contradiction(config);
+    }
+
     /// <summary>Describes the codec that a topic's batches are stored in and the broker lacks; null if it has it.</summary>
     public static string? MissingCodec(TopicConfig config, CompressionCodecs? codecs) =>
         config.CompressionType is { } type && codecs?.WhyMissing(type) is { } missing

@@ -30,6 +30,9 @@ internal abstract record FieldValue
     /// <summary>The type's name in the texts of refusals, as RabbitMQ prints it.</summary>
     public abstract string TypeName { get; }
 
+    /// <summary>How many tables and arrays it has in each other, itself with them.</summary>
+    public virtual int Depth => 0;
+
     /// <summary>Whether another value is the same but for the width of an integer.</summary>
     public virtual bool IsEquivalent(FieldValue? other) => Equals(other);
 
@@ -151,6 +154,9 @@ internal sealed record ArrayValue(ImmutableArray<FieldValue> Items) : FieldValue
     public override string TypeName => "array";
 
     /// <inheritdoc/>
+    public override int Depth => 1 + Items.Select(static item => item.Depth).DefaultIfEmpty().Max();
+
+    /// <inheritdoc/>
     public bool Equals(ArrayValue? other) => other is not null && Items.AsSpan().SequenceEqual(other.Items.AsSpan());
 
     /// <inheritdoc/>
@@ -167,6 +173,9 @@ internal sealed record TableValue(FieldTable Table) : FieldValue
     public override string TypeName => "table";
 
     /// <inheritdoc/>
+    public override int Depth => Table.Depth;
+
+    /// <inheritdoc/>
     public override string ToString() => Table.ToString();
 }
 
@@ -174,6 +183,10 @@ internal sealed record TableValue(FieldTable Table) : FieldValue
 [JsonConverter(typeof(FieldTableConverter))]
 internal sealed class FieldTable : IEquatable<FieldTable>
 {
+    /// <summary>How deep new arguments may be: more than any client needs, and little to what <see cref="VirtualHostJson"/> can write. A
+    /// table costs two levels there where a name needs a mark.</summary>
+    public const int MaxDepth = 16;
+
     private readonly ImmutableSortedDictionary<string, FieldValue> _fields;
     private readonly int _hash;
 
@@ -193,6 +206,9 @@ internal sealed class FieldTable : IEquatable<FieldTable>
     /// <summary>Whether it has no fields.</summary>
     public bool IsEmpty => _fields.IsEmpty;
 
+    /// <summary>How many tables and arrays it has in each other, itself with them.</summary>
+    public int Depth => 1 + _fields.Values.Select(static value => value.Depth).DefaultIfEmpty().Max();
+
     /// <summary>The value of a field; null if there is none.</summary>
     public FieldValue? this[string name] => _fields.GetValueOrDefault(name);
 
@@ -206,6 +222,15 @@ internal sealed class FieldTable : IEquatable<FieldTable>
     /// <summary>Creates a table from fields.</summary>
     public static FieldTable Of(params (string Name, FieldValue Value)[] fields) =>
         Of(fields.Select(field => KeyValuePair.Create(field.Name, field.Value)));
+
+    /// <summary>Returns why these cannot be the arguments of something new; null if they can.</summary>
+    /// <param name="resource">What they are for, in the refusal.</param>
+    public AmqpRefusal? FaultOf(string resource) =>
+        FaultOf(Depth) is { } fault ? AmqpRefusal.Precondition($"the arguments of {resource} are {fault}") : null;
+
+    /// <summary>Returns what is wrong with a depth; null if nothing is.</summary>
+    public static string? FaultOf(int depth) => depth <= MaxDepth ? null
+        : $"nested {depth} deep; {MaxDepth} are allowed: have fewer tables and arrays in each other";
 
     /// <summary>Returns the table with a field.</summary>
     public FieldTable With(string name, FieldValue value) => new(_fields.SetItem(name, value));

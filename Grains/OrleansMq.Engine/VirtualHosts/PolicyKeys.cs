@@ -57,7 +57,9 @@ internal static class PolicyKeys
             value is TextValue ? null : $"must be a text, not {value}",
         MaxAge => value is TextValue text && QueueArguments.ParseAge(text.Value) is not null ? null
             : $"must be a number and a unit of Y, M, D, h, m, s, such as 7D, not {value}",
-        _ => WithoutEffect.Contains(key) ? null : "is not a setting of policies",
+        _ => !WithoutEffect.Contains(key) ? "is not a setting of policies"
+            // The definition is a level of its own.
+            : FieldTable.FaultOf(1 + value.Depth) is { } fault ? $"is {fault}" : null,
     };
 
     private static string? TimeFault(long milliseconds) => milliseconds <= QueueArguments.MaxExpiry ? null

@@ -100,8 +100,9 @@ internal sealed record VirtualHostShardDocument
         JsonSerializer.Deserialize(json, VirtualHostJson.Default.VirtualHostShardDocument) ?? throw new JsonException("It is null.");
 }
 
-/// <summary>The JSON of the state documents, the same in both flavours.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+/// <summary>The JSON of the state documents, the same in both flavours. Arguments that a client sends have up to 64 levels, of which each
+/// may take two here: a command that has them gets to the owner, which refuses it.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, MaxDepth = 256)]
 [JsonSerializable(typeof(VirtualHostShardDocument))]
 [JsonSerializable(typeof(VirtualHostSettings))]
 [JsonSerializable(typeof(UserState))]

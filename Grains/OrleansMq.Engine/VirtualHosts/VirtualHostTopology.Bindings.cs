@@ -24,6 +24,8 @@ internal sealed partial class VirtualHostTopology
             return Refuse(fault);
         if (ResourceNames.FaultOf("the routing key of a binding", request.RoutingKey) is { } tooLong)
             return Refuse(tooLong);
+        if (request.Arguments?.FaultOf("a binding") is { } tooDeep)
+            return Refuse(tooDeep);
         if (FindExchange(request.Source) is not { } source)
             return Refuse(NoExchange(request.Source));
         if (IdOf(request.Kind, request.Destination) is not { } destination)

@@ -167,6 +167,8 @@ internal sealed partial class VirtualHostTopology
 
     private AmqpRefusal? ArgumentFault(string name, ExchangeDeclaration request)
     {
+        if (request.Arguments.FaultOf(ExchangeName(name)) is { } tooDeep)
+            return tooDeep;
         if (request.Arguments[ExchangeTypes.Alternate] is { } alternate and not TextValue)
             return AmqpRefusal.Precondition(
                 $"invalid type '{alternate.TypeName}' for arg '{ExchangeTypes.Alternate}' in {ExchangeName(name)}");

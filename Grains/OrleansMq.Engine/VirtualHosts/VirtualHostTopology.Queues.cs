@@ -67,6 +67,8 @@ internal sealed partial class VirtualHostTopology
             return Refuse(Reserved("queue", name));
         if (ResourceNames.FaultOf("the name of a queue", name) is { } tooLong)
             return Refuse(tooLong);
+        if (arguments.FaultOf(QueueName(name)) is { } tooDeep)
+            return Refuse(tooDeep);
         if (QueueArguments.Check(QueueName(name), arguments) is { } fault)
             return Refuse(fault);
         var queue = new QueueState

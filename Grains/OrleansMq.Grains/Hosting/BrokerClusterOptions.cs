@@ -1,5 +1,7 @@
 using System.Net;
+using OrleansMq.Brokers;
 using OrleansMq.Replication;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -7,14 +9,15 @@ namespace OrleansMq.Grains.Hosting;
 public sealed record BrokerClusterOptions
 {
     /// <summary>The Npgsql connection string of the database through which brokers find each other and which stores the cluster's state.
-    /// Null: the silo has its own clustering, and its own grain storage named <c>omq</c> with compare-and-swap.</summary>
+    /// Null, the default: the silo has its own clustering, and its own grain storage named <c>omq</c> with compare-and-swap.</summary>
     public string? PostgreSql { get; init; }
 
     /// <summary>The cluster's name, the same for all its brokers: Orleans' cluster id and service id. One database may hold several
-    /// clusters.</summary>
+    /// clusters. Orleans' ADO.NET storage finds grain state by the service id: an application that has such state gives that one. 1 to 150
+    /// characters. Default <c>orleansmq</c>.</summary>
     public string ClusterId { get; init; } = "orleansmq";
 
-    /// <summary>The broker's failure domain; null if unknown. Replicas are spread over racks.</summary>
+    /// <summary>The broker's failure domain; null, the default, if unknown. Replicas are spread over racks.</summary>
     public string? Rack { get; init; }
 
     /// <summary>Where other brokers reach this silo. Null: as the silo's own <c>EndpointOptions</c> say.</summary>
@@ -30,8 +33,8 @@ public sealed record BrokerClusterOptions
     /// the same name. Empty where there is one listener, at <see cref="Kafka"/>.</summary>
     public IReadOnlyDictionary<string, string> KafkaListeners { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>The replication factor of a topic that is created without one; 0 for three. While fewer brokers are alive, such a topic
-    /// begins with fewer replicas; the others are added when brokers have joined.</summary>
+    /// <summary>The replication factor of a topic that is created without one: 0 to 32; 0, the default, for three. While fewer brokers are
+    /// alive, such a topic begins with fewer replicas; the others are added when brokers have joined.</summary>
     public int DefaultReplicationFactor { get; init; }
 
     /// <summary>Whether a new broker automatically gets its share of partitions.</summary>
@@ -43,16 +46,18 @@ public sealed record BrokerClusterOptions
     public bool AutoLeaderRebalance { get; init; } = true;
 
     /// <summary>How long membership must be unchanged before partitions move automatically, and before topics get the replicas that there
-    /// were no brokers for. Default 30 seconds, so that a restart moves nothing.</summary>
+    /// were no brokers for: 0 to 2,147,483,647 milliseconds. Default 30 seconds, so that a restart moves nothing.</summary>
     public TimeSpan RebalanceSettleTime { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Options of replication.</summary>
     public ReplicationOptions Replication { get; init; } = new();
 
-    /// <summary>How long a start waits for the database, and for the other brokers. Default 2 minutes.</summary>
+    /// <summary>How long a start waits for the database, and for the other brokers: 1 to 2,147,483,647 milliseconds. Default 2
+    /// minutes.</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>The time limit for handing leaderships over at a graceful stop. Default 10 seconds.</summary>
+    /// <summary>The time limit for handing leaderships over at a graceful stop: 0 to 2,147,483,647 milliseconds. Default 10
+    /// seconds.</summary>
     public TimeSpan HandoverTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
@@ -70,6 +75,34 @@ public sealed record BrokerClusterOptions
 
     /// <summary>Ends this process after the cluster declared it dead: gets the exit code and the reason. For tests.</summary>
     internal Action<int, string>? Exit { get; init; }
+
+    /// <summary>Validates ranges.</summary>
+    /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
+    internal void Validate()
+    {
+        const string owner = nameof(BrokerClusterOptions);
+        // The columns of Orleans' tables take no more.
+        BrokerOptionRules.Require(ClusterId is { Length: >= 1 and <= 150 }, owner, nameof(ClusterId), "is 1 to 150 characters");
+        BrokerOptionRules.Require(KafkaListeners is not null, owner, nameof(KafkaListeners), "is not null");
+        BrokerOptionRules.Require(DefaultReplicationFactor is >= 0 and <= TopicState.MaxReplicationFactor, owner,
+            nameof(DefaultReplicationFactor), "is 0 to 32");
+        BrokerOptionRules.RequireInterval(RebalanceSettleTime, 0, owner, nameof(RebalanceSettleTime));
+        BrokerOptionRules.RequireInterval(StartTimeout, 1, owner, nameof(StartTimeout));
+        BrokerOptionRules.RequireInterval(HandoverTimeout, 0, owner, nameof(HandoverTimeout));
+        BrokerOptionRules.Require(Replication is not null, owner, nameof(Replication), "is not null");
+        Check(Replication!, $"{owner}.{nameof(Replication)}");
+    }
+
+    private static void Check(ReplicationOptions replication, string owner)
+    {
+        BrokerOptionRules.RequireInterval(replication.ReplicaLagTimeMax, 1, owner, nameof(replication.ReplicaLagTimeMax));
+        BrokerOptionRules.RequireInterval(replication.LeaderLease, 1, owner, nameof(replication.LeaderLease));
+        BrokerOptionRules.Require(replication.CatchUpMaxBytesPerSecond >= 0, owner, nameof(replication.CatchUpMaxBytesPerSecond),
+            "is 0 or more");
+        BrokerOptionRules.Require(replication.CatchUpLiveShare is >= 1 and <= 100, owner, nameof(replication.CatchUpLiveShare),
+            "is 1 to 100");
+        BrokerOptionRules.RequireInterval(replication.AppendTimeout, 1, owner, nameof(replication.AppendTimeout));
+    }
 
     /// <summary>Omits the values, since one of them holds a password.</summary>
     public override string ToString() => nameof(BrokerClusterOptions);

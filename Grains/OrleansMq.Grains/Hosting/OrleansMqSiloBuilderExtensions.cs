@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime.Hosting;
 using Orleans.Serialization.Serializers;
+using Orleans.Storage;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
@@ -39,7 +40,9 @@ public static class OrleansMqSiloBuilderExtensions
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, every codec, the engine's lines in the silo's log under
     /// <c>OrleansMq</c>.</param>
-    /// <remarks>If the directory is locked, unwritable or of a newer format, the silo's start fails with a
+    /// <exception cref="InvalidOperationException">It was called already.</exception>
+    /// <remarks>If an option is out of its range, the silo's start fails with an <see cref="ArgumentException"/> that names it and the
+    /// range. If the directory is locked, unwritable or of a newer format, the silo's start fails with a
     /// <see cref="DataDirectoryException"/>. If another silo of the cluster is a broker, it fails with a
     /// <see cref="SecondBrokerException"/>: several brokers share topics only by <see cref="BrokerClusterOptions"/>.</remarks>
     public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
@@ -70,12 +73,17 @@ public static class OrleansMqSiloBuilderExtensions
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults, as without a cluster.</param>
     /// <param name="cluster">The cluster, and this broker in it.</param>
-    /// <remarks>The silo's start fails with a <see cref="DataDirectoryException"/> (also if the directory belongs to another broker or
-    /// cluster), a <see cref="ClusterDatabaseException"/>, or a <see cref="BrokerIdTakenException"/>.</remarks>
+    /// <exception cref="ArgumentException">An option of the cluster is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">It was called already.</exception>
+    /// <remarks>The silo's start fails with an <see cref="ArgumentException"/> (an option of the broker is out of its range), an
+    /// <see cref="InvalidOperationException"/> (there is neither a database nor a grain storage), a <see cref="DataDirectoryException"/>
+    /// (also if the directory belongs to another broker or cluster), a <see cref="ClusterDatabaseException"/>, or a
+    /// <see cref="BrokerIdTakenException"/>.</remarks>
     public static OrleansMqSiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure,
         BrokerClusterOptions cluster)
     {
         ArgumentNullException.ThrowIfNull(cluster);
+        cluster.Validate();
         silo.AddBroker(configure, cluster);
         silo.AddReplication(cluster);
         return new OrleansMqSiloBuilder(silo);
@@ -83,9 +91,13 @@ public static class OrleansMqSiloBuilderExtensions
 
     private static void AddBroker(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure, BrokerClusterOptions? cluster)
     {
-        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster)
+        if (silo.Services.Any(static service => service.ServiceType == typeof(SiloBroker)))
+            throw new InvalidOperationException("AddOrleansMq was called already: call it once, with all options.");
+        silo.Services.AddSingleton(services =>
         {
-            Outgoing = services.GetRequiredService<GrainBroker>,
+            if (cluster is not null)
+                CheckStorage(services);
+            return new SiloBroker(Configured(services, configure), cluster) { Outgoing = services.GetRequiredService<GrainBroker> };
         });
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
         silo.Services.TryAddSingleton(static services => services.GetRequiredService<SiloBroker>().Options.Log);
@@ -141,6 +153,18 @@ public static class OrleansMqSiloBuilderExtensions
             Codecs = StandardCodecs.All,
             Log = new EngineLogAdapter(services.GetRequiredService<ILoggerFactory>()),
         };
-        return configure?.Invoke(defaults) ?? defaults;
+        var options = configure?.Invoke(defaults) ?? defaults;
+        options.Validate();
+        return options;
+    }
+
+    // When the silo starts, since the application may register its storage after the broker.
+    private static void CheckStorage(IServiceProvider services)
+    {
+        if (!services.GetRequiredService<IServiceProviderIsKeyedService>().IsKeyedService(typeof(IGrainStorage),
+            FileGrainStorage.ProviderName))
+            throw new InvalidOperationException("The brokers of a cluster have no store for its state. Set "
+                + $"BrokerClusterOptions.PostgreSql, or register a grain storage named '{FileGrainStorage.ProviderName}', with "
+                + "compare-and-swap, that all of them share.");
     }
 }

@@ -22,10 +22,19 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
 
+    // After the database is prepared, and before Orleans listens on the silo's port.
+    private const int BeforeListening = ServiceLifecycleStage.First + 1;
+
     /// <inheritdoc/>
-    public void Participate(ISiloLifecycle lifecycle) =>
+    public void Participate(ISiloLifecycle lifecycle)
+    {
+        // The port of a predecessor refuses connections only until this silo listens on it. Where the whole cluster starts again, the
+        // others would take the predecessors for live silos until they missed heartbeats.
+        if (options.WatchProcesses && options.PostgreSql is not null)
+            lifecycle.Subscribe(nameof(BrokerIdCheck), BeforeListening, BuryAsync);
         // Before Orleans reads the table and joins.
         lifecycle.Subscribe(nameof(BrokerIdCheck), ServiceLifecycleStage.RuntimeGrainServices - 1, CheckAsync);
+    }
 
     /// <summary>Returns when no other silo has this broker's id.</summary>
     /// <exception cref="BrokerIdTakenException">Another live silo has it.</exception>
@@ -33,16 +42,16 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
     {
         if (!options.WatchProcesses)
             return;
-        var table = services.GetRequiredService<IMembershipTable>();
-        await table.InitializeAsync();
-        await BuryAsync(table, cancellationToken);
-        await BeTheOnlyOneAsync(table, cancellationToken);
+        await BuryAsync(cancellationToken);
+        await BeTheOnlyOneAsync(services.GetRequiredService<IMembershipTable>(), cancellationToken);
     }
 
     /// <summary>Declares silos dead that are provably gone: those on this machine, and this broker's former silo anywhere. Refusals over
     /// the network prove nothing about other brokers: a new machine behind a wrong firewall must not bury a whole cluster.</summary>
-    private async Task BuryAsync(IMembershipTable table, CancellationToken cancellationToken)
+    private async Task BuryAsync(CancellationToken cancellationToken)
     {
+        var table = services.GetRequiredService<IMembershipTable>();
+        await table.InitializeAsync();
         var answers = new Dictionary<SiloAddress, PortAnswer>();
         while (true)
         {

@@ -122,12 +122,10 @@ internal sealed class ImagePublisher<TImage>(IImageTransport<TImage> transport, 
             {
                 return;
             }
+            // Whatever it is: a send that ended here would leave the broker with an old image for good.
             catch (Exception unanswered)
-                when (unanswered is TimeoutException or OrleansException or BrokerException or InvalidDataException)
             {
-                log.Write(EngineLogLevel.Debug,
-                    $"Broker {recipient.Broker} did not confirm version {VersionOf(next.Newest)} of the {transport.Noun}; retrying.",
-                    unanswered);
+                Report(recipient, next.Newest, unanswered);
                 // The outcome is unknown; the answer to the next push tells.
                 pause = await PauseAsync(pause).ConfigureAwait(false);
             }
@@ -165,6 +163,18 @@ internal sealed class ImagePublisher<TImage>(IImageTransport<TImage> transport, 
         return version == sentVersion;
     }
 
+    // A fault that no network and no broker explains is reported once for each image.
+    private void Report(Recipient recipient, TImage image, Exception fault)
+    {
+        var version = VersionOf(image);
+        var isExpected = fault is TimeoutException or OrleansException or BrokerException or InvalidDataException
+            || version == recipient.Reported;
+        if (!isExpected)
+            recipient.Reported = version;
+        log.Write(isExpected ? EngineLogLevel.Debug : EngineLogLevel.Error,
+            $"Broker {recipient.Broker} did not confirm version {version} of the {transport.Noun}; retrying. {fault.Message}", fault);
+    }
+
     private static async Task<TimeSpan> PauseAsync(TimeSpan pause)
     {
         await Task.Delay(pause, CancellationToken.None).ConfigureAwait(false);
@@ -187,5 +197,7 @@ internal sealed class ImagePublisher<TImage>(IImageTransport<TImage> transport, 
         // The broker's image; null if not known.
         public TImage? Has { get; set; }
         public Task Sending { get; set; } = Task.CompletedTask;
+        // The version with which a fault was reported; 0 for none. Of the send in progress alone.
+        public long Reported { get; set; }
     }
 }

@@ -126,5 +126,10 @@ internal sealed class VirtualHostsFollower(SiloBroker broker, ClusterVirtualHost
         {
             broker.Log(EngineLogLevel.Warning, $"This broker's virtual hosts may be old: {unreachable.Message}");
         }
+        // The next question may be answered: without questions a broker would miss what pushes lose until it is restarted.
+        catch (Exception fault) when (fault is not OperationCanceledException || !_stopped.IsCancellationRequested)
+        {
+            broker.Log(EngineLogLevel.Error, $"This broker's virtual hosts may be old: {fault.Message}", fault);
+        }
     }
 }

@@ -6,7 +6,8 @@ namespace OrleansMq.Gateways.Amqp.Alarms;
 /// The memory of messages: in queues in memory, on their way to the log, and not complete yet. Over its limit publishers are blocked, until
 /// a fifth of it is free again: they are not blocked and unblocked with every message.
 /// <para>What only its client can finish, a content in part or an open transaction, has at most half of the limit: blocked clients cannot
-/// finish, so it alone must not block them. Thread safe.</para>
+/// finish, so it alone must not block them. Beyond that the connection ends that has the most of it, see <see cref="UnfinishedBytes"/>:
+/// one client must not have others refused. Thread safe.</para>
 /// </summary>
 /// <param name="limit">The limit in bytes.</param>
 internal sealed class MemoryBudget(long limit)
@@ -20,12 +21,14 @@ internal sealed class MemoryBudget(long limit)
     // Publishers go on below it.
     private readonly long _resumeAt = limit / 5 * 4;
     private readonly Lock _lock = new();
+    // Those that have had bytes that only their clients can finish.
+    private readonly HashSet<UnfinishedBytes> _connections = [];
     private long _used;
     private long _unfinished;
     private long _times;
     private volatile bool _isOver;
 
-    /// <summary>Occurs after <see cref="IsOver"/> has changed, on a thread of the pool: callers of <see cref="Add"/> may hold
+    /// <summary>Occurs after <see cref="IsOver"/> has changed, on a thread of the pool: callers of <see cref="Add(long)"/> may hold
     /// locks.</summary>
     [SuppressMessage("Design", "CA1003:Use generic event handler instances", Justification = "Internal, without data.")]
     public event Action? Changed;
@@ -36,7 +39,7 @@ internal sealed class MemoryBudget(long limit)
     /// <summary>The bytes in use.</summary>
     public long Used => Interlocked.Read(ref _used);
 
-    /// <summary>Those of them that only their clients can finish.</summary>
+    /// <summary>Those of them that only their clients can finish, without those of connections that have to end.</summary>
     public long Unfinished => Interlocked.Read(ref _unfinished);
 
     /// <summary>How often it was over its limit.</summary>
@@ -56,13 +59,68 @@ internal sealed class MemoryBudget(long limit)
             Change();
     }
 
-    /// <summary>Counts bytes that only their client can finish; those that are given back are below 0.</summary>
-    /// <returns>Whether there is room for them. If not, they are counted, and their connection has to end.</returns>
-    public bool AddUnfinished(long bytes)
+    /// <summary>Counts bytes among those that only their clients can finish, apart from <see cref="Add(long)"/>.</summary>
+    public void AddUnfinished(long bytes) => Interlocked.Add(ref _unfinished, bytes);
+
+    /// <summary>Adds a connection that may have bytes that only its client can finish.</summary>
+    public void Add(UnfinishedBytes connection)
     {
-        var unfinished = Interlocked.Add(ref _unfinished, bytes);
-        Add(bytes);
-        return bytes <= 0 || unfinished <= limit / 2;
+        lock (_connections)
+            _connections.Add(connection);
+    }
+
+    /// <summary>Removes a connection.</summary>
+    public void Remove(UnfinishedBytes connection)
+    {
+        lock (_connections)
+            _connections.Remove(connection);
+    }
+
+    /// <summary>Whether what only clients can finish has room, at the cost of connections that have more than this one.</summary>
+    /// <returns>Whether it has. If not, the connection has to end.</returns>
+    public bool HasRoomFor(UnfinishedBytes connection)
+    {
+        if (Unfinished <= limit / 2)
+            return true;
+        lock (_connections)
+        {
+            while (Unfinished > limit / 2)
+            {
+                var most = MostOf(connection);
+                most.Leave();
+                if (most == connection)
+                    return false;
+                most.End();
+            }
+        }
+        return true;
+    }
+
+    // Under the lock of the connections. Of equal ones the one that asks.
+    private UnfinishedBytes MostOf(UnfinishedBytes asking)
+    {
+        var users = new Dictionary<string, (long Bytes, UnfinishedBytes Most, long MostBytes)>();
+        Take(asking);
+        foreach (var other in _connections)
+        {
+            if (other != asking)
+                Take(other);
+        }
+        var (most, mostBytes) = (asking, users[asking.User].Bytes);
+        foreach (var (bytes, connection, _) in users.Values)
+        {
+            if (bytes > mostBytes)
+                (most, mostBytes) = (connection, bytes);
+        }
+        return most == asking ? users[asking.User].Most : most;
+
+        void Take(UnfinishedBytes connection)
+        {
+            var bytes = connection.Counted;
+            users[connection.User] = users.TryGetValue(connection.User, out var user)
+                ? (user.Bytes + bytes, bytes > user.MostBytes ? connection : user.Most, Math.Max(bytes, user.MostBytes))
+                : (bytes, connection, bytes);
+        }
     }
 
     private bool IsOverAt(long used, bool isOver) => used > limit || (isOver && used > _resumeAt);

@@ -206,7 +206,7 @@ internal sealed class AmqpSession : IAmqpSession
             await Registry.EndAsync(VirtualHost, queue).ConfigureAwait(false);
     }
 
-    /// <summary>Takes a queue or exchange that is created or deleted from the user's quota.</summary>
+    /// <summary>Takes a queue, exchange or binding that is created or deleted from the user's quota.</summary>
     /// <exception cref="AmqpException">It is used up.</exception>
     public void Mutate(bool isDurable)
     {

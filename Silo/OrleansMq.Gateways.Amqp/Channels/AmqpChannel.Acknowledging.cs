@@ -43,9 +43,11 @@ internal sealed partial class AmqpChannel
             return tag;
         // Only dead letters need it.
         var kept = entry.Settings.DeadLetterExchange is not null ? held.Message : null;
-        _unacknowledged.Add(tag, new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp()));
+        var delivery = new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp());
+        _unacknowledged.Add(tag, delivery);
         if (consumer is not null)
         {
+            Hold(consumer, delivery);
             consumer.Unacknowledged++;
             _sharedUnacknowledged++;
         }
@@ -74,7 +76,10 @@ internal sealed partial class AmqpChannel
         for (var next = isMultiple ? _lowestTag : tag; next <= tag; next++)
         {
             if (_unacknowledged.Remove(next, out var delivery))
+            {
+                delivery.Consumer?.Held.Remove(delivery);
                 taken.Add(delivery);
+            }
             else if (_timedOut.Count > 0)
                 _timedOut.Remove(next);
         }
@@ -219,7 +224,4 @@ internal sealed partial class AmqpChannel
         }
         return Task.WhenAll(deliveries.Select(FailAsync).ToArray());
     }
-
-    private sealed record Delivery(ulong Tag, MessageHold Hold, AmqpMessage? Message, QueueEntry Entry, IQueueReader Reader,
-        ChannelConsumer? Consumer, long Since);
 }

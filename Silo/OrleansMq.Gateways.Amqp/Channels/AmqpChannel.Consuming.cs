@@ -13,6 +13,9 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel
 {
     private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
+    // More than a program has queues to consume. Each has a reader, and the owner of the virtual hosts has them all in memory.
+    private const int MaxConsumers = 1000;
+
     // How many queues basic.get reads before the readers that hold nothing are closed.
     internal const int MaxGetters = 64;
 
@@ -132,7 +135,10 @@ internal sealed partial class AmqpChannel
         {
             if (_consumers.ContainsKey(tag) || _replyConsumer == tag)
                 throw new AmqpException(ReplyCode.NotAllowed, $"attempt to reuse consumer tag '{tag}'");
+            if (_consumers.Count >= MaxConsumers)
+                throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({MaxConsumers}) of consumers per channel");
         }
+        Check(Publication.ToEngine(consume.Arguments).FaultOf($"consumer '{tag}'"));
         if (consume.Queue == DirectReplies.Name)
         {
             ConsumeReplies(consume, tag);
@@ -163,8 +169,6 @@ internal sealed partial class AmqpChannel
             throw;
         }
         Reply(!consume.NoWait, new BasicConsumeOk(tag));
-        if (!consume.NoAck && consumer.Timeout > TimeSpan.Zero)
-            WatchTimeouts(consumer.Timeout);
         consumer.Start();
     }
 

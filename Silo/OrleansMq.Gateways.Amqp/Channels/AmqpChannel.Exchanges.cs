@@ -60,9 +60,13 @@ internal sealed partial class AmqpChannel
     private async ValueTask BindAsync(BindingRequest request, bool isBound)
     {
         // The source decides whether its keys are limited. The image may be older than it.
-        var source = session.Image.Topology.FindExchange(request.Source)
-            ?? (await session.RefreshAsync().ConfigureAwait(false)).Topology.FindExchange(request.Source);
-        Check(session.Access.CheckBinding(request, source));
+        var image = session.Image;
+        if (image.Topology.FindExchange(request.Source) is null)
+            image = await session.RefreshAsync().ConfigureAwait(false);
+        Check(session.Access.CheckBinding(request, image.Topology.FindExchange(request.Source)));
+        var decision = isBound ? image.Topology.Bind(request, session.Id) : image.Topology.Unbind(request, session.Id);
+        if (!decision.Edits.IsEmpty)
+            session.Mutate(isDurable: !decision.WritesBefore.IsEmpty);
         await session.SendAsync(isBound ? new Bind(request, session.Id) : new Unbind(request, session.Id)).ConfigureAwait(false);
     }
 }

@@ -6,16 +6,16 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Channels;
 
 // Consumers that hold a delivery for too long. They are cancelled, and what they hold returns without counting as failed. A client that
-// does not know cancellations by the server loses its channel instead.
+// does not know cancellations by the server loses its channel instead. Only the oldest delivery of each consumer is looked at.
 internal sealed partial class AmqpChannel
 {
     private static readonly TimeSpan DefaultTimeout = TimeSpan.FromMinutes(30);
-    private static readonly TimeSpan MinPeriod = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan MaxPeriod = TimeSpan.FromMinutes(1);
+    // Between two looks, whatever timeout a client asks for.
+    private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
 
     private readonly TimedOutTags _timedOut = new();
-    private TimeSpan _period = TimeSpan.MaxValue;
-    private ITimer? _timeouts;
+    // Of the first delivery that a consumer holds.
+    private DueTimer? _timeouts;
 
     private static TimeSpan TimeoutOf(QueueEntry entry, BasicConsume consume)
     {
@@ -31,31 +31,34 @@ internal sealed partial class AmqpChannel
         };
     }
 
-    private void WatchTimeouts(TimeSpan timeout)
+    // Under the lock.
+    private void Hold(ChannelConsumer consumer, Delivery delivery)
     {
-        var period = TimeSpan.FromTicks(Math.Clamp(timeout.Ticks / 4, MinPeriod.Ticks, MaxPeriod.Ticks));
-        lock (Gate)
-        {
-            if (period >= _period || _hasEnded)
-                return;
-            _period = period;
-            if (_timeouts is null)
-                _timeouts = session.Time.CreateTimer(static channel => ((AmqpChannel)channel!).EndLate(), this, period, period);
-            else
-                _timeouts.Change(period, period);
-        }
+        if (!consumer.Held.Add(delivery) || consumer.Timeout <= TimeSpan.Zero)
+            return;
+        _timeouts ??= new DueTimer(session.Time, EndLate);
+        _timeouts.Arm(delivery.Since, consumer.Timeout > MinPause ? consumer.Timeout : MinPause);
     }
 
     private void EndLate()
     {
-        ChannelConsumer[] late;
+        List<ChannelConsumer> late = [];
         List<Delivery> returned = [];
         lock (Gate)
         {
             if (_hasEnded)
                 return;
-            late = [.. _unacknowledged.Values.Where(IsLate).Select(static delivery => delivery.Consumer!).Distinct()];
-            if (late.Length == 0)
+            foreach (var consumer in _consumers.Values.Concat(_cancelled))
+            {
+                if (consumer.Timeout <= TimeSpan.Zero || consumer.Held.Oldest is not { } oldest)
+                    continue;
+                var left = consumer.Timeout - session.Time.GetElapsedTime(oldest.Since);
+                if (left <= TimeSpan.Zero)
+                    late.Add(consumer);
+                else
+                    _timeouts!.Arm(session.Time.GetTimestamp(), left > MinPause ? left : MinPause);
+            }
+            if (late.Count == 0)
                 return;
             if (client.Client.WantsConsumerCancel)
                 returned = Cancel(late);
@@ -73,11 +76,8 @@ internal sealed partial class AmqpChannel
             _ = RemoveAsync(consumer);
     }
 
-    private bool IsLate(Delivery delivery) => delivery.Consumer is { } consumer && consumer.Timeout > TimeSpan.Zero
-        && session.Time.GetElapsedTime(delivery.Since) >= consumer.Timeout;
-
     // Under the lock.
-    private List<Delivery> Cancel(ChannelConsumer[] late)
+    private List<Delivery> Cancel(List<ChannelConsumer> late)
     {
         foreach (var consumer in late.Where(consumer => _consumers.Remove(consumer.Tag)))
         {
@@ -87,13 +87,19 @@ internal sealed partial class AmqpChannel
             session.Log.Write(Diagnostics.EngineLogLevel.Warning, $"A consumer of queue '{consumer.Entry.State.Name}' was cancelled: it "
                 + $"held a message for {consumer.Timeout.TotalMilliseconds:0} ms.");
         }
-        var returned = _unacknowledged.Values.Where(delivery => late.Contains(delivery.Consumer)).OrderBy(static delivery => delivery.Tag)
-            .ToList();
-        foreach (var delivery in returned)
+        var returned = new List<Delivery>();
+        foreach (var consumer in late)
         {
-            _unacknowledged.Remove(delivery.Tag);
-            _timedOut.Add(delivery.Tag);
+            while (consumer.Held.Oldest is { } delivery)
+            {
+                consumer.Held.Remove(delivery);
+                _unacknowledged.Remove(delivery.Tag);
+                returned.Add(delivery);
+            }
         }
+        returned.Sort(static (one, other) => one.Tag.CompareTo(other.Tag));
+        foreach (var delivery in returned)
+            _timedOut.Add(delivery.Tag);
         return returned;
     }
 

@@ -14,7 +14,7 @@ internal sealed partial class AmqpChannel
     {
         if (_confirms is not null)
             throw new AmqpException(ReplyCode.PreconditionFailed, "cannot switch from confirm to tx mode");
-        _transaction ??= new Transaction(session.Registry.Memory);
+        _transaction ??= new Transaction(client.Client.Unfinished ?? new UnfinishedBytes(session.Registry.Memory, client.Client, null));
         _output.Send(default(TxSelectOk));
         return default;
     }
@@ -75,16 +75,20 @@ internal sealed partial class AmqpChannel
 
     private Transaction Current() => _transaction ?? throw new AmqpException(ReplyCode.PreconditionFailed, "channel is not transactional");
 
+    // The client holds them anew: the newest comes last.
     private void Restore(List<(List<Delivery> Deliveries, Outcome Outcome)> settlements)
     {
         foreach (var delivery in settlements.SelectMany(static item => item.Deliveries))
         {
             _unacknowledged.Add(delivery.Tag, delivery);
+            delivery.Since = session.Time.GetTimestamp();
+            if (delivery.Consumer is { } consumer)
+                Hold(consumer, delivery);
             _lowestTag = Math.Min(_lowestTag, delivery.Tag);
         }
     }
 
-    private sealed class Transaction(MemoryBudget memory)
+    private sealed class Transaction(UnfinishedBytes unfinished)
     {
         // What one transaction may hold in memory.
         private const long MaxBytes = 64L << 20;
@@ -104,9 +108,8 @@ internal sealed partial class AmqpChannel
             if (_bytes + message.Bytes > MaxBytes)
                 throw new AmqpException(ReplyCode.ResourceError, $"a transaction has at most {MaxBytes} bytes: commit more often");
             _bytes += message.Bytes;
-            if (!memory.AddUnfinished(message.Bytes))
-                throw new AmqpException(ReplyCode.ResourceError, "transactions and incomplete messages of all connections have "
-                    + $"{memory.Unfinished} bytes, at most {memory.Limit / 2} are allowed: commit more often, or raise --amqp-memory");
+            if (!unfinished.Add(message.Bytes))
+                throw unfinished.Fault();
             _publishes.Add((isMandatory, message));
         }
 
@@ -126,7 +129,7 @@ internal sealed partial class AmqpChannel
             Take()
         {
             var taken = (_publishes, _settlements);
-            memory.AddUnfinished(-_bytes);
+            unfinished.Add(-_bytes);
             (_publishes, _settlements, _bytes, Acknowledgements) = ([], [], 0, 0);
             return taken;
         }

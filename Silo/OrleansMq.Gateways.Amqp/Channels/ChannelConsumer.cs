@@ -51,6 +51,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
     /// <summary>Its deliveries that are not acknowledged. Under the channel's lock.</summary>
     public int Unacknowledged { get; set; }
 
+    /// <summary>These deliveries, without those that an open transaction settles. Under the channel's lock.</summary>
+    public HeldDeliveries Held { get; } = new();
+
     /// <summary>Whether nothing more is delivered. Under the channel's lock.</summary>
     public bool IsStopped { get; private set; }
 

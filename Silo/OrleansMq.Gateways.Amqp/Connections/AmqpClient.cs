@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Connections;
@@ -45,6 +46,9 @@ internal sealed class AmqpClient(IPEndPoint remote)
 
     /// <summary>The heartbeat; zero for none.</summary>
     public TimeSpan Heartbeat { get; set; }
+
+    /// <summary>What only the client can finish; null for an operator's client, which has no connection.</summary>
+    public UnfinishedBytes? Unfinished { get; set; }
 
     /// <summary>Takes the properties that the client gave.</summary>
     public void Introduce(FieldTable properties)

@@ -77,4 +77,7 @@ internal sealed class ChannelState(ushort number)
 
     /// <summary>The content that arrives; null before its header.</summary>
     public AmqpContent? Content { get; set; }
+
+    /// <summary>When a part of the content came last.</summary>
+    public TimeSpan ContentAt { get; set; }
 }

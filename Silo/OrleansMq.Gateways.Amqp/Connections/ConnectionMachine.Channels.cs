@@ -10,6 +10,10 @@ internal sealed partial class ConnectionMachine
     // Those whose numbers are in use.
     private readonly Dictionary<ushort, ChannelState> _channels = [];
     private long _incompleteBytes;
+    // When contents are looked at that do not go on; null: there was none since the last look.
+    private TimeSpan? _stallsAt;
+    // Before it the client was not read from.
+    private TimeSpan _readSince;
     // Why the server takes no messages; null: it takes them.
     private string? _alarm;
     private bool _hasPublished;
@@ -34,7 +38,7 @@ internal sealed partial class ConnectionMachine
         _memory.Add(-bytes);
         // The time in which nothing was read is not the client's silence.
         if (!wasReading)
-            _lastReceived = now;
+            _lastReceived = _readSince = now;
     }
 
     /// <summary>A command of a channel met an error, or the channel itself. Later commands are dropped.</summary>
@@ -113,7 +117,8 @@ internal sealed partial class ConnectionMachine
         _alarm = null;
         if (!_isBlocked)
             return;
-        (_isBlocked, _lastReceived) = (false, now);
+        _isBlocked = false;
+        _lastReceived = _readSince = now;
         if (_state == ConnectionState.Running && Client.WantsBlocked)
             Write(0, default(ConnectionUnblocked));
     }
@@ -242,25 +247,49 @@ internal sealed partial class ConnectionMachine
 
     private void Arrived(ChannelState channel, int bytes)
     {
-        _incompleteBytes += bytes;
-        var hasRoom = _memory.AddUnfinished(bytes);
         var content = channel.Content!;
         if (content.Missing > 0)
         {
-            if (!hasRoom)
-                throw new AmqpException(ReplyCode.ResourceError, "transactions and incomplete messages of all connections have "
-                    + $"{_memory.Unfinished} bytes, at most {_memory.Limit / 2} are allowed: publish fewer large messages at a time, or "
-                    + "raise --amqp-memory", channel.Pending!.Id);
+            _incompleteBytes += bytes;
+            channel.ContentAt = _now;
+            _stallsAt ??= _now + ContentPause;
+            if (!Unfinished.Add(bytes))
+                throw Unfinished.Fault(channel.Pending!.Id);
             if (_incompleteBytes > _settings.MaxInFlightBytes)
                 throw new AmqpException(ReplyCode.ResourceError, $"contents that arrived in part have {_incompleteBytes} bytes, at most "
                     + $"{_settings.MaxInFlightBytes} are allowed: complete some before others begin", channel.Pending!.Id);
             return;
         }
-        _incompleteBytes -= content.Bytes;
-        _memory.AddUnfinished(-content.Bytes);
+        // The last part was never incomplete.
+        _incompleteBytes -= content.Bytes - bytes;
+        Unfinished.Add(bytes - content.Bytes);
         var method = channel.Pending!;
         (channel.Pending, channel.Content) = (null, null);
         Handle(channel, method, content, content.Bytes);
+    }
+
+    // Heartbeats may leave a client silent for longer.
+    private TimeSpan ContentPause => SilenceOf(Client.Heartbeat) > ConnectionSettings.MaxContentPause ? SilenceOf(Client.Heartbeat)
+        : ConnectionSettings.MaxContentPause;
+
+    // A content that has no part for a time ends with its channel. The time in which nothing is read is not the client's.
+    private void EndStalled()
+    {
+        _stallsAt = null;
+        if (!IsReading)
+            _readSince = _now;
+        foreach (var channel in _channels.Values)
+        {
+            if (channel.Content is not { } content)
+                continue;
+            var due = (channel.ContentAt > _readSince ? channel.ContentAt : _readSince) + ContentPause;
+            if (due <= _now)
+                FailChannel(channel, new AmqpException(ReplyCode.PreconditionFailed, $"nothing came of a message for "
+                    + $"{ContentPause.TotalSeconds:0} s, {content.Missing} of {content.BodyBytes} bytes of its body "
+                    + "are missing: publish it again on another channel", channel.Pending!.Id));
+            else if (!(_stallsAt <= due))
+                _stallsAt = due;
+        }
     }
 
     private void Handle(ChannelState channel, IMethod method, AmqpContent? content, int bytes)
@@ -286,7 +315,7 @@ internal sealed partial class ConnectionMachine
         if (channel.Content is { } content)
         {
             _incompleteBytes -= content.Bytes - content.Missing;
-            _memory.AddUnfinished(content.Missing - content.Bytes);
+            Unfinished.Add(content.Missing - content.Bytes);
             content.Dispose();
         }
         (channel.Pending, channel.Content) = (null, null);

@@ -29,6 +29,13 @@ internal sealed partial class ConnectionMachine
         }
     }
 
+    /// <summary>Closes the connection with an error of the client's.</summary>
+    public void Fail(AmqpException fault, TimeSpan now)
+    {
+        _now = now;
+        Fail(0, fault);
+    }
+
     /// <summary>The TCP connection is gone, or nothing more comes.</summary>
     public void Disconnected(TimeSpan now)
     {
@@ -123,6 +130,7 @@ internal sealed partial class ConnectionMachine
             channel.Status = ChannelStatus.Ended;
         }
         _channels.Clear();
+        _stallsAt = null;
         EndSessionIfLast();
     }
 

@@ -66,7 +66,8 @@ internal sealed partial class ConnectionMachine
         _now = now;
         if (_state != ConnectionState.Running)
             return;
-        (_isReplacingSecret, _lastReceived) = (false, now);
+        _isReplacingSecret = false;
+        _lastReceived = _readSince = now;
         if (isAccepted)
             Write(0, default(ConnectionUpdateSecretOk));
         else

@@ -42,14 +42,20 @@ internal sealed partial class ConnectionMachine
     /// <param name="settings">What is offered and allowed.</param>
     /// <param name="client">The client.</param>
     /// <param name="memory">Counts what all connections hold; null: nothing does.</param>
-    public ConnectionMachine(ConnectionSettings settings, AmqpClient client, MemoryBudget? memory = null)
+    /// <param name="end">Has <see cref="Fail(AmqpException, TimeSpan)"/> called where other connections need the memory; null: nothing
+    /// does.</param>
+    public ConnectionMachine(ConnectionSettings settings, AmqpClient client, MemoryBudget? memory = null, Action<AmqpException>? end = null)
     {
         (_settings, Client, _memory) = (settings, client, memory ?? new MemoryBudget(long.MaxValue));
         client.FrameMax = ConnectionSettings.HandshakeFrameMax;
+        client.Unfinished = Unfinished = new UnfinishedBytes(_memory, client, end);
     }
 
     /// <summary>The client.</summary>
     public AmqpClient Client { get; }
+
+    /// <summary>What only the client can finish. The shell disposes of it when the connection has ended.</summary>
+    public UnfinishedBytes Unfinished { get; }
 
     /// <summary>Bytes to send.</summary>
     public PooledBuffer Output { get; private set; } = new();
@@ -96,6 +102,8 @@ internal sealed partial class ConnectionMachine
                 if (IsReading && _lastReceived + SilenceOf(Client.Heartbeat) is var silent && silent < next)
                     next = silent;
             }
+            if (_stallsAt is { } stall && stall < next)
+                next = stall;
             return next == TimeSpan.MaxValue ? null : next;
         }
     }
@@ -116,7 +124,7 @@ internal sealed partial class ConnectionMachine
     {
         _now = now;
         if (!IsReading)
-            _lastReceived = now;
+            _lastReceived = _readSince = now;
         _holdsInput = isHeld;
     }
 
@@ -150,7 +158,12 @@ internal sealed partial class ConnectionMachine
             }
             var length = Frames.Overhead + (int)head.Size;
             if (rest.Length < length)
+            {
+                // All contents wait for a frame that a slow network brings in parts.
+                if (head.Type == FrameType.Body)
+                    _readSince = now;
                 break;
+            }
             var payload = rest.Slice(FrameHead.Bytes, (int)head.Size);
             if (rest[length - 1] != Frames.End)
                 FailFrame(head, payload, $"{{invalid_frame_end_marker,{rest[length - 1]}}}", ignoresInput: true);
@@ -161,7 +174,7 @@ internal sealed partial class ConnectionMachine
         return taken;
     }
 
-    /// <summary>Does what is due: heartbeats, and the ends of waits.</summary>
+    /// <summary>Does what is due: heartbeats, the ends of waits, and of contents that do not go on.</summary>
     public void Tick(TimeSpan now)
     {
         _now = now;
@@ -172,6 +185,8 @@ internal sealed partial class ConnectionMachine
             EndTcp(_deadlineReason);
             return;
         }
+        if (_stallsAt <= now)
+            EndStalled();
         if (Client.Heartbeat <= TimeSpan.Zero || _state < ConnectionState.Open)
             return;
         if (!IsReading)

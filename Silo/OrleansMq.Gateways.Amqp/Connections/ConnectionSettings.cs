@@ -26,6 +26,10 @@ internal sealed record ConnectionSettings
     /// <summary>The longest wait for the client's close-ok.</summary>
     public static readonly TimeSpan MaxCloseTime = TimeSpan.FromSeconds(30);
 
+    /// <summary>The longest time without a part of a content that is not complete, or the longest silence that heartbeats allow if that is
+    /// more: clients write a message in one go.</summary>
+    public static readonly TimeSpan MaxContentPause = TimeSpan.FromMinutes(1);
+
     /// <summary>The name of the cluster, which clients show.</summary>
     public string ClusterName { get; init; } = "orleansmq";
 

@@ -223,10 +223,10 @@ internal sealed partial class ManagementApi
         Demand(access.CheckDeleteQueue(name));
         var queue = QueueOf(image, name);
         var described = await DescribeAsync(request, image, queue).ConfigureAwait(false);
-        Demand(image.Topology.DeleteQueue(name, connection: null, request.Flag("if-unused"), request.Flag("if-empty"),
+        Demand(image.Topology.DeleteQueue(name, ConnectionOf(request), request.Flag("if-unused"), request.Flag("if-empty"),
             new QueueFacts(described.Counts.Ready)).Refusal);
         Mutate(request, queue.Durable);
-        await request.Hosts.SendAsync(host, new DeleteQueue(name, Connection: null, queue.Id,
+        await request.Hosts.SendAsync(host, new DeleteQueue(name, ConnectionOf(request), queue.Id,
             request.Flag("if-unused"))).ConfigureAwait(false);
         await request.Registry.EndAsync(host, queue).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
@@ -236,6 +236,8 @@ internal sealed partial class ManagementApi
     {
         var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
         Demand(access.CheckReadQueue(name));
+        if (ConnectionOf(request) is { } connection)
+            Demand(image.Topology.UseQueue(name, connection).Refusal);
         var entry = await request.Registry.OpenAsync(host, QueueOf(image, name)).ConfigureAwait(false);
         await entry.Queue.PurgeAsync().ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
@@ -252,7 +254,8 @@ internal sealed partial class ManagementApi
             ?? (await request.Hosts.RefreshAsync(host, request.Context.RequestAborted).ConfigureAwait(false))?.Topology
                 .FindExchange(source);
         Demand(access.CheckBinding(binding, exchange));
-        await request.Hosts.SendAsync(host, new Bind(binding, Connection: null)).ConfigureAwait(false);
+        Mutate(request, image.Topology.Bind(binding, ConnectionOf(request)));
+        await request.Hosts.SendAsync(host, new Bind(binding, ConnectionOf(request))).ConfigureAwait(false);
         var key = KeyOf(new BindingState
         {
             Source = source,
@@ -275,8 +278,18 @@ internal sealed partial class ManagementApi
             && binding.Destination == destination && IsNamed(binding, key)) ?? throw ManagementException.NotFound();
         var unbound = new BindingRequest(source, kind, destination, binding.RoutingKey, binding.Arguments);
         Demand(access.CheckBinding(unbound, image.Topology.FindExchange(source)));
-        await request.Hosts.SendAsync(host, new Unbind(unbound, Connection: null)).ConfigureAwait(false);
+        Mutate(request, image.Topology.Unbind(unbound, ConnectionOf(request)));
+        await request.Hosts.SendAsync(host, new Unbind(unbound, ConnectionOf(request))).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
+    }
+
+    // The queue of another connection is locked for all but administrators, as for AMQP's clients.
+    private static string? ConnectionOf(ManagementRequest request) => request.User.IsAdministrator ? null : NoConnection;
+
+    private static void Mutate(ManagementRequest request, TopologyDecision binding)
+    {
+        if (!binding.Edits.IsEmpty)
+            Mutate(request, isDurable: !binding.WritesBefore.IsEmpty);
     }
 
     private static void Mutate(ManagementRequest request, bool isDurable)

@@ -17,7 +17,10 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
     public bool IsDeadLetter { get; init; }
 
     /// <summary>The bytes that it takes in memory, about.</summary>
-    public int Bytes => Body.Length + Properties.Bytes.Length + 256;
+    public int Bytes => Body.Length + Properties.Bytes.Length + (2 * RoutingKey.Length) + 256;
+
+    /// <summary>The bytes that each further queue takes in memory, about: its place there.</summary>
+    public const int HolderBytes = 128;
 
     /// <summary>The shortest time to live in a queue on the log. A message with a time of 0 is delivered at once, or expires: on its way
     /// to consumers that wait are the log, and its replicas.</summary>
@@ -30,19 +33,11 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
         (Exchange, RoutingKey, Properties, Body, Published, IsDeadLetter) = (original.Exchange, original.RoutingKey, original.Properties,
             original.Body, original.Published, original.IsDeadLetter);
 
-    /// <summary>A queue in memory holds it. Of several the first one counts its bytes.</summary>
-    public void Hold(MemoryBudget memory)
-    {
-        if (Interlocked.Increment(ref _holders) == 1)
-            memory.Add(Bytes);
-    }
+    /// <summary>A queue in memory holds it. Of several the first one counts its bytes, the others their places.</summary>
+    public void Hold(MemoryBudget memory) => memory.Add(Interlocked.Increment(ref _holders) == 1 ? Bytes : HolderBytes);
 
     /// <summary>A queue in memory holds it no more.</summary>
-    public void Release(MemoryBudget memory)
-    {
-        if (Interlocked.Decrement(ref _holders) == 0)
-            memory.Add(-Bytes);
-    }
+    public void Release(MemoryBudget memory) => memory.Add(Interlocked.Decrement(ref _holders) == 0 ? -Bytes : -HolderBytes);
 
     /// <summary>Whether it must survive a power cut: delivery-mode 2.</summary>
     public bool IsPersistent => Properties.DeliveryMode == 2;

@@ -9,6 +9,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>What a message becomes when it leaves a queue without being consumed.</summary>
 internal static class DeadLetter
 {
+    /// <summary>The most bytes of a letter's deaths: 256 KiB, above a thousand of them. Beyond it each has one routing key, and then the
+    /// oldest are dropped.</summary>
+    public const int MaxDeathsBytes = 256 << 10;
+
     private const string Deaths = "x-death";
 
     /// <summary>Returns the dead letter of a message: with its deaths in its headers, without its expiration.</summary>
@@ -35,7 +39,7 @@ internal static class DeadLetter
                 death = death.With("original-expiration", FieldValue.Of(expiration));
         }
         known.Insert(0, death);
-        headers = headers.With(Deaths, FieldValue.OfArray([.. known.Select(static table => FieldValue.Of(table))]));
+        headers = headers.With(Deaths, FieldValue.OfArray([.. Bound(known).Select(static table => FieldValue.Of(table))]));
         if (!message.IsDeadLetter || headers.Find("x-first-death-queue"u8) is null)
             headers = WithDeath(headers, "first", name, queue, message.Exchange);
         headers = WithDeath(headers, "last", name, queue, message.Exchange);
@@ -66,6 +70,21 @@ internal static class DeadLetter
                 return true;
         }
         return false;
+    }
+
+    // The latest comes first.
+    private static IEnumerable<FieldTable> Bound(List<FieldTable> deaths)
+    {
+        if (deaths.Sum(static death => (long)death.Bytes.Length) > MaxDeathsBytes)
+            deaths = deaths.ConvertAll(WithOneKey);
+        var bytes = 0L;
+        return deaths.TakeWhile(death => (bytes += death.Bytes.Length) <= MaxDeathsBytes);
+    }
+
+    private static FieldTable WithOneKey(FieldTable death)
+    {
+        var keys = (death.Find("routing-keys"u8)?.Values ?? []).Take(2).ToArray();
+        return keys.Length > 1 ? death.With("routing-keys", FieldValue.OfArray([keys[0]])) : death;
     }
 
     private static FieldTable WithDeath(FieldTable headers, string which, string reason, string queue, string exchange) => headers

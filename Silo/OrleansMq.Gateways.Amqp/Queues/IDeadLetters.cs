@@ -27,9 +27,9 @@ internal interface IDeadLetters
     /// <param name="reason">Why it dies.</param>
     /// <param name="stored">The ids of the queues that have the letter from an earlier attempt; those that take it now are added. Null:
     /// there are none, and no further attempt.</param>
-    /// <returns>Whether the message may leave its queue. It may where every queue that the letter is routed to has it, also where there is
-    /// no exchange, or no queue; where a queue can never hold it; and where a queue is full, or the routing takes too many steps, unless
-    /// letters are published at least once.</returns>
+    /// <returns>Whether the message may leave its queue. It may where every queue that the letter is routed to has it, or can never hold
+    /// it; and where there is no exchange, or no queue, or one is full, or the routing takes too many steps, unless letters are published
+    /// at least once.</returns>
     Task<bool> PublishAsync(AmqpMessage message, QueueState queue, QueueSettings settings, DeathReason reason,
         HashSet<long>? stored = null);
 }

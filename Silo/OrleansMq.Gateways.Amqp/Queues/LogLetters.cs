@@ -128,6 +128,7 @@ internal sealed class LogLetters(LogQueue queue)
             _pausedAt = queue.Time.GetTimestamp();
         }
         queue.Log.Write(EngineLogLevel.Warning, $"Dead letters of queue '{queue.State.Name}' wait for {pause.TotalSeconds:0} s: "
-            + $"{all - stored} of their messages stay, since a queue that they are routed to is full or cannot be reached.");
+            + $"{all - stored} of their messages stay, since a queue that they are routed to is full or cannot be reached, or they are "
+            + "routed to none.");
     }
 }

@@ -28,6 +28,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 {
+    // Between two questions of dead letters for the newest image of a virtual host.
+    private static readonly TimeSpan RefreshPause = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(15);
 
@@ -39,6 +42,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _applying = new(StringComparer.Ordinal);
     // Patterns of policies that take too long for some names, and are logged.
     private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
+    // The last question for the newest image of each virtual host.
+    private readonly Dictionary<string, (Task<VirtualHostImage?> Refreshed, long Since)> _refreshes = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
@@ -191,7 +196,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private static BrokerSession SessionOf(string user, string host) =>
         new(BrokerSecurity.PrincipalOf(user), "", "", host, SessionProtocol.Amqp);
 
-    /// <summary>Takes a queue or exchange that is created or deleted, and stored, from a user's quota.</summary>
+    /// <summary>Takes a queue, exchange or binding that is created or deleted, and stored, from a user's quota.</summary>
     /// <param name="user">The user.</param>
     /// <param name="isDurable">Whether it is durable. What is not is stored, too, where brokers share it.</param>
     /// <returns>Why it is refused; null: it is not.</returns>
@@ -294,18 +299,66 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         HashSet<long>? stored)
     {
         var host = Hosts.Names.Select(Hosts.Find).FirstOrDefault(host => host?.Topology.FindQueue(queue.Name)?.Id == queue.Id);
-        if (host is null || settings.DeadLetterExchange is not { } exchange || host.Topology.FindExchange(exchange) is not { } found)
+        if (host is null || settings.DeadLetterExchange is null)
             return true;
         var letter = DeadLetter.Of(message, queue.Name, settings, reason, Time.GetUtcNow());
-        var outcome = DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
-            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false)
-            : await RouteAsync(host, letter, stored).ConfigureAwait(false);
+        var outcome = await SendLetterAsync(host, letter, stored).ConfigureAwait(false);
+        if (outcome is null && settings.DeadLettersAtLeastOnce)
+        {
+            // This broker's image may be older than the exchange, or its bindings.
+            if (await TryRefreshAsync(host.Name).ConfigureAwait(false) is not { } newest)
+                return false;
+            outcome = await SendLetterAsync(newest, letter, stored).ConfigureAwait(false) ?? PublishOutcome.Refused;
+        }
         if (outcome == PublishOutcome.Unknown || (outcome == PublishOutcome.Refused && settings.DeadLettersAtLeastOnce))
             return false;
-        // What is refused is lost.
+        // What is refused, or reaches no queue, is lost.
         if (outcome == PublishOutcome.Accepted)
             Totals.DeadLettered(reason);
         return true;
+    }
+
+    // Null: there is no exchange, or no queue.
+    private async Task<PublishOutcome?> SendLetterAsync(VirtualHostImage host, AmqpMessage letter, HashSet<long>? stored)
+    {
+        if (host.Topology.FindExchange(letter.Exchange) is not { } found)
+            return null;
+        return DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
+            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false)
+            : await RouteAsync(host, letter, stored).ConfigureAwait(false);
+    }
+
+    // Null: the owner cannot be asked, or the virtual host is deleted. Letters share a question, and ask once a second at most: those that
+    // find no route are tried again.
+    private Task<VirtualHostImage?> TryRefreshAsync(string virtualHost)
+    {
+        lock (_refreshes)
+        {
+            if (!_refreshes.TryGetValue(virtualHost, out var last)
+                || (last.Refreshed.IsCompleted && Time.GetElapsedTime(last.Since) >= RefreshPause))
+                _refreshes[virtualHost] = last = (RefreshOnceAsync(virtualHost), Time.GetTimestamp());
+            return last.Refreshed;
+        }
+    }
+
+    private async Task<VirtualHostImage?> RefreshOnceAsync(string virtualHost)
+    {
+        await Task.Yield();
+        try
+        {
+            return await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
+        }
+        catch (BrokerException fault)
+        {
+            Log.Write(EngineLogLevel.Debug, $"Dead letters of virtual host '{virtualHost}' wait: {fault.Message}");
+            return null;
+        }
+        catch (Exception fault)
+        {
+            // Whatever it is, the next question may be answered: letters wait.
+            Log.Write(EngineLogLevel.Error, $"Virtual host '{virtualHost}' cannot be looked at for dead letters, which wait: {fault}");
+            return null;
+        }
     }
 
     /// <summary>Counts the queues that this broker leads, or has in memory. None is opened by that.</summary>
@@ -371,7 +424,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             if (host?.Topology.FindExchange(message.Exchange) is null)
                 host = await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
             return host?.Topology.FindExchange(message.Exchange) is null ? PublishOutcome.Accepted
-                : await RouteAsync(host, message, stored).ConfigureAwait(false);
+                : await RouteAsync(host, message, stored).ConfigureAwait(false) ?? PublishOutcome.Accepted;
         }
         catch (BrokerException fault)
         {
@@ -380,7 +433,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    private async Task<PublishOutcome> RouteAsync(VirtualHostImage host, AmqpMessage message, HashSet<long>? stored)
+    // Null: no queue. One that the message does not go to again, in a circle, is a queue.
+    private async Task<PublishOutcome?> RouteAsync(VirtualHostImage host, AmqpMessage message, HashSet<long>? stored)
     {
         if (host.Routes.QueuesOf(message.Exchange, Publication.RoutedOf(message)) is not { } queues)
         {
@@ -388,6 +442,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 + $"where dead letters are published at most once: {Publication.TooMuchRouting(message).Message}.");
             return PublishOutcome.Refused;
         }
+        if (queues.Length == 0)
+            return null;
         message = Publication.WithoutBlindCopies(message);
         var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
         foreach (var target in queues)
@@ -605,8 +661,8 @@ internal sealed class QueueEntry : IAsyncDisposable
     private readonly QueueRegistry _registry;
     private readonly Lock _lock = new();
     private readonly Dictionary<IQueueConsumer, string> _consumers = [];
+    private readonly DueTimer _expiry;
     private QueueSettings _settings;
-    private ITimer? _expiry;
     private bool _hasEnded;
     private bool _isUseUnknown;
     private long _usedAt;
@@ -615,7 +671,8 @@ internal sealed class QueueEntry : IAsyncDisposable
     {
         (_registry, VirtualHost, State, _settings, Queue) = (registry, virtualHost, state, settings, queue);
         _usedAt = registry.Time.GetTimestamp();
-        _expiry = CreateExpiry(settings);
+        _expiry = new DueTimer(registry.Time, EndIfExpired);
+        ArmExpiry();
     }
 
     /// <summary>The virtual host.</summary>
@@ -638,16 +695,8 @@ internal sealed class QueueEntry : IAsyncDisposable
     public async Task ApplyAsync(QueueSettings settings)
     {
         await Queue.ApplyAsync(settings).ConfigureAwait(false);
-        ITimer? before;
-        lock (_lock)
-        {
-            if (_hasEnded)
-                return;
-            (before, _expiry) = (_expiry, CreateExpiry(settings));
-            Volatile.Write(ref _settings, settings);
-        }
-        if (before is not null)
-            await before.DisposeAsync().ConfigureAwait(false);
+        Volatile.Write(ref _settings, settings);
+        ArmExpiry();
     }
 
     /// <summary>It was declared again, or read: it does not expire for its time.</summary>
@@ -684,6 +733,7 @@ internal sealed class QueueEntry : IAsyncDisposable
         {
             lock (_lock)
                 _consumers.Remove(consumer);
+            ArmExpiry();
             throw;
         }
         lock (_lock)
@@ -705,6 +755,7 @@ internal sealed class QueueEntry : IAsyncDisposable
             if (_hasEnded)
                 return default;
         }
+        ArmExpiry();
         return new(RemoveAsync(id));
     }
 
@@ -727,41 +778,55 @@ internal sealed class QueueEntry : IAsyncDisposable
         }
         foreach (var consumer in consumers)
             consumer.QueueEnded();
-        if (_expiry is not null)
-            await _expiry.DisposeAsync().ConfigureAwait(false);
+        await _expiry.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        if (_expiry is not null)
-            await _expiry.DisposeAsync().ConfigureAwait(false);
+        await _expiry.DisposeAsync().ConfigureAwait(false);
         await Queue.DisposeAsync().ConfigureAwait(false);
     }
 
-    private ITimer? CreateExpiry(QueueSettings settings)
-    {
-        if (settings.Expires is not { } expires)
-            return null;
-        var pause = TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromMilliseconds(5).Ticks, TimeSpan.FromMinutes(1).Ticks));
-        return _registry.Time.CreateTimer(_ => EndIfExpired(expires), null, pause, pause);
-    }
+    private TimeSpan Elapsed => _registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt));
 
-    // Of several brokers each tells the owner of its uses four times in the period: a queue that the owner has not heard of for one and a
-    // half was not used for one.
-    private void EndIfExpired(TimeSpan expires)
+    // Between two looks of a queue that is used elsewhere, or could not be ended.
+    private static TimeSpan PeriodOf(TimeSpan expires) =>
+        TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromSeconds(1).Ticks, TimeSpan.FromMinutes(1).Ticks));
+
+    // A queue with consumers here waits for no time: the last one's end arms it.
+    private void ArmExpiry()
     {
-        var isShared = _registry.Hosts.IsShared;
+        if (Settings.Expires is not { } expires)
+            return;
         lock (_lock)
         {
-            if (_consumers.Count > 0 || Consumers > 0)
+            if (_hasEnded || _consumers.Count > 0)
                 return;
         }
-        if (isShared && Interlocked.Exchange(ref _isUseUnknown, false))
-            _ = ReportUseAsync();
-        else if (_registry.Time.GetElapsedTime(Volatile.Read(ref _usedAt)) >= expires)
-            _ = ExpireAsync(new EndQueue(State.Name, State.Id, isShared ? expires * 1.5 : TimeSpan.Zero));
+        var left = expires - Elapsed;
+        _expiry.Arm(_registry.Time.GetTimestamp(), left <= TimeSpan.Zero || _registry.Hosts.IsShared ? PeriodOf(expires) : left);
     }
+
+    // Of several brokers each tells the owner of its uses four times in the period, once a second at most: a queue that the owner has not
+    // heard of for one and a half, or two seconds longer than one, was not used for one.
+    private void EndIfExpired()
+    {
+        if (Settings.Expires is not { } expires)
+            return;
+        var isShared = _registry.Hosts.IsShared;
+        bool isUsed;
+        lock (_lock)
+            isUsed = _hasEnded || _consumers.Count > 0 || Consumers > 0;
+        if (isShared && !isUsed && Interlocked.Exchange(ref _isUseUnknown, false))
+            _ = ReportUseAsync();
+        else if (!isUsed && Elapsed >= expires)
+            _ = ExpireAsync(new EndQueue(State.Name, State.Id, isShared ? UnheardOf(expires) : TimeSpan.Zero));
+        ArmExpiry();
+    }
+
+    private static TimeSpan UnheardOf(TimeSpan expires) =>
+        expires + TimeSpan.FromTicks(Math.Max(expires.Ticks / 2, 2 * PeriodOf(expires).Ticks));
 
     private async Task ReportUseAsync()
     {

@@ -9,7 +9,7 @@ namespace OrleansMq.Gateways.Amqp.Streams;
 /// <summary>
 /// A reader of a stream: an offset. What it fetched and did not hand out yet stays in memory only while that is little; else it is fetched
 /// again. Where the log begins later than it reads, it goes on at the log's start. A batch that cannot be read is passed over, and
-/// logged, in one line a minute for each stream.
+/// logged, in one line a minute for each stream. It waits for one that needs a codec which this broker lacks: another broker can read it.
 /// </summary>
 /// <param name="source">The partition.</param>
 /// <param name="filter">What it wants; null for all.</param>
@@ -34,6 +34,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     // Nothing before it is wanted.
     private long _from;
     private bool _isBusy;
+    private bool _lacksCodec;
 
     /// <summary>Finds where it begins.</summary>
     /// <exception cref="QueueGoneException">The topic is deleted.</exception>
@@ -117,9 +118,17 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
             _isBusy = true;
             return false;
         }
-        catch (Exception unreadable) when (unreadable is RecordBatchException or CodecUnavailableException)
+        catch (CodecUnavailableException missing)
         {
-            var next = unreadable is RecordBatchException { NextOffset: > 0 } batch ? batch.NextOffset : NextOffset(_position);
+            source.PassedOver.Write(EngineLogLevel.Warning, $"A consumer of '{source.Partition}' waits at offset {_position}: "
+                + $"{missing.Message} Install the codec on this broker, or let the client connect to one that has it.");
+            _lacksCodec = true;
+            Release();
+            return false;
+        }
+        catch (RecordBatchException unreadable)
+        {
+            var next = unreadable.NextOffset > 0 ? unreadable.NextOffset : NextOffset(_position);
             source.PassedOver.Write(EngineLogLevel.Warning, $"A consumer of '{source.Partition}' passes over the offsets {_position} to "
                 + $"{next - 1}, which cannot be read: {unreadable.Message}");
             _position = Math.Max(_position + 1, next);
@@ -150,6 +159,12 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
         if (_isBusy)
             await Task.Delay(BusyPause, source.Time, cancellationToken).ConfigureAwait(false);
         _isBusy = false;
+        if (_lacksCodec)
+        {
+            await Task.Delay(wait, source.Time, cancellationToken).ConfigureAwait(false);
+            _lacksCodec = false;
+            return false;
+        }
         for (var attempt = 1; ; attempt++)
         {
             var fetched = await source.Broker.FetchAsync(new FetchRequest(source.Partition, _position, FetchBytes, wait),

@@ -44,14 +44,14 @@ internal static class HttpsPort
                 await next(connection).ConfigureAwait(false);
             }
         });
-        // .NET asks for no certificate where a client's first message is no ClientHello, and has none. The client is at fault.
+        // The client is at fault.
         listen.Use(static next => async connection =>
         {
             try
             {
                 await next(connection).ConfigureAwait(false);
             }
-            catch (NotSupportedException) when (!connection.Items.ContainsKey(Hello))
+            catch (Exception fault) when (!connection.Items.ContainsKey(Hello) && Tls.Handshakes.IsNoHello(fault))
             {
                 connection.Abort();
             }

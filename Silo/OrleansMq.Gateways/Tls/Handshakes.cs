@@ -22,6 +22,12 @@ internal sealed class Handshakes(string protocol, ConnectionMetrics metrics, Tim
     private readonly RareLine _late = new(log, clock);
     private readonly RareLine _plain = new(log, clock);
 
+    /// <summary>Whether this exception of .NET's handshake, thrown before it asked for a certificate, means that the client's first
+    /// message is no ClientHello. .NET does not ask for a message of another kind, and then has no certificate; it reads one that ends
+    /// early past its end.</summary>
+    public static bool IsNoHello(Exception fault) =>
+        fault is NotSupportedException or ArgumentOutOfRangeException or IndexOutOfRangeException;
+
     /// <summary>Shakes hands with a client.</summary>
     /// <returns>False where that failed: the connection can only be closed.</returns>
     public async Task<bool> TryAsync(TlsSocket socket, AcceptedClient client)

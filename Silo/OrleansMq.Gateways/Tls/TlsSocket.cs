@@ -83,9 +83,8 @@ internal sealed class TlsSocket : ClientSocket
         {
             throw new AuthenticationException(unmapped.Message, unmapped);
         }
-        catch (NotSupportedException fault) when (!hasHello)
+        catch (Exception fault) when (!hasHello && Handshakes.IsNoHello(fault))
         {
-            // .NET asks for no certificate then, and has none.
             throw new AuthenticationException("the client's first message is no ClientHello", fault);
         }
         finally

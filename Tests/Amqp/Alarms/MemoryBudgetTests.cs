@@ -1,4 +1,6 @@
+using System.Net;
 using OrleansMq.Gateways.Amqp.Alarms;
+using OrleansMq.Gateways.Amqp.Connections;
 
 namespace OrleansMq.Tests.Amqp.Alarms;
 
@@ -31,12 +33,44 @@ public sealed class MemoryBudgetTests
     public void What_only_clients_can_finish_has_half_of_it_and_cannot_block_alone()
     {
         var budget = new MemoryBudget(100);
-        Assert.True(budget.AddUnfinished(50));
-        Assert.False(budget.AddUnfinished(1));
-        Assert.Equal((51, 51), (budget.Used, budget.Unfinished));
+        using var one = Of(budget, "a");
+        Assert.True(one.Add(50));
+        Assert.False(one.Add(1));
+        Assert.Equal((51, 0), (budget.Used, budget.Unfinished));
         Assert.False(budget.IsOver);
-        Assert.True(budget.AddUnfinished(-51));
+        Assert.False(one.Add(1));
+        Assert.True(one.Add(-52));
         Assert.Equal((0, 0), (budget.Used, budget.Unfinished));
+    }
+
+    [Fact]
+    public async Task User_that_has_most_loses_its_largest_connection_and_others_are_not_refused()
+    {
+        var budget = new MemoryBudget(200);
+        var ended = new List<string>();
+        using var ends = new SemaphoreSlim(0);
+        using var first = Of(budget, "greedy", () => End("first"));
+        using var second = Of(budget, "greedy", () => End("second"));
+        using var third = Of(budget, "greedy", () => End("third"));
+        using var other = Of(budget, "other", () => End("other"));
+        Assert.True(first.Add(30) && second.Add(35) && third.Add(30));
+        // It has more than any connection of the other user.
+        Assert.True(other.Add(40));
+        Assert.True(await ends.WaitAsync(Patience));
+        Assert.Equal(["second"], ended);
+        Assert.Equal((135, 100), (budget.Used, budget.Unfinished));
+        // What it gives back is not counted twice.
+        Assert.True(second.Add(-35));
+        Assert.Equal((100, 100), (budget.Used, budget.Unfinished));
+        Assert.False(first.Add(1));
+        Assert.True(third.Add(30) && other.Add(-40));
+        Assert.Equal(["second"], ended);
+
+        void End(string name)
+        {
+            ended.Add(name);
+            ends.Release();
+        }
     }
 
     [Fact]
@@ -54,4 +88,7 @@ public sealed class MemoryBudgetTests
         })));
         Assert.Equal((0, false), (budget.Used, budget.IsOver));
     }
+
+    private static UnfinishedBytes Of(MemoryBudget budget, string user, Action? end = null) =>
+        new(budget, new AmqpClient(new IPEndPoint(IPAddress.Loopback, 1)) { User = user }, _ => end?.Invoke());
 }

@@ -4,7 +4,7 @@ using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 
-/// <summary>A broker that has not heard of a queue's deletion.</summary>
+/// <summary>A broker that has not heard of what other brokers' clients declare and delete.</summary>
 public sealed class StaleImageTests : IAsyncLifetime
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-stale").FullName;
@@ -45,5 +45,31 @@ public sealed class StaleImageTests : IAsyncLifetime
         Assert.Equal((404, "NOT_FOUND - no queue 'q' in vhost '/'"),
             (refused.ShutdownReason!.ReplyCode, refused.ShutdownReason.ReplyText));
         Assert.True(_connection.IsOpen);
+    }
+
+    [Fact]
+    public async Task Letter_that_is_published_at_least_once_gets_to_an_exchange_that_is_newer_than_the_image()
+    {
+        await using var channel = await _connection.CreateChannelAsync(new CreateChannelOptions(true, true));
+        await channel.QueueDeclareAsync("q", durable: true, exclusive: false, autoDelete: false, new Dictionary<string, object?>
+        {
+            ["x-queue-type"] = "quorum",
+            ["x-overflow"] = "reject-publish",
+            ["x-dead-letter-strategy"] = "at-least-once",
+            ["x-dead-letter-exchange"] = "dead",
+        });
+        await channel.QueueDeclareAsync("letters", durable: true, exclusive: false, autoDelete: false);
+        var before = _hosts!.Find("/");
+        await channel.ExchangeDeclareAsync("dead", "fanout", durable: true);
+        await channel.QueueBindAsync("letters", "dead", "");
+        _hosts.Image = before;
+        await channel.BasicPublishAsync("", "q", true, "m"u8.ToArray()).AsTask().WaitAsync(ClientTest.Patience);
+        var rejected = (await channel.BasicGetAsync("q", autoAck: false))!;
+        await channel.BasicRejectAsync(rejected.DeliveryTag, requeue: false);
+        BasicGetResult? letter = null;
+        for (var since = DateTime.UtcNow; letter is null && DateTime.UtcNow - since < ClientTest.Patience;)
+            letter = await channel.BasicGetAsync("letters", autoAck: true);
+        Assert.Equal("m", System.Text.Encoding.UTF8.GetString(letter!.Body.Span));
+        Assert.Equal(0u, (await channel.QueueDeclarePassiveAsync("q")).MessageCount);
     }
 }

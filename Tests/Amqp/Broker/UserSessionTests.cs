@@ -12,6 +12,7 @@ using OrleansMq.Tests.Amqp.DotNet;
 using OrleansMq.Tests.Amqp.Sockets;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
 using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Tests.Amqp.Broker;
@@ -101,6 +102,8 @@ public sealed class UserSessionTests : IDisposable
         await using var gateway = await RunningGateway.StartAsync(_directory);
         await using var connection = await ConnectAsync(gateway);
         await using var channel = await connection.CreateChannelAsync();
+        await channel.QueueDeclareAsync("bound", durable: true, exclusive: false, autoDelete: false);
+        await channel.QueueBindAsync("bound", "amq.topic", "a");
         await gateway.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"), new Dictionary<QuotaKey, double?>
         {
             [QuotaKey.ControllerMutationRate] = 0.001,
@@ -111,10 +114,35 @@ public sealed class UserSessionTests : IDisposable
             static one => one.QueueDeclareAsync("two", durable: true, exclusive: false, autoDelete: false),
             static one => one.ExchangeDeclareAsync("x", "fanout", durable: true),
             static one => one.QueueDeleteAsync("one"),
+            static one => one.QueueBindAsync("bound", "amq.topic", "b"),
+            static one => one.ExchangeBindAsync("amq.fanout", "amq.topic", "b"),
+            static one => one.QueueUnbindAsync("bound", "amq.topic", "a"),
         })
             await RefusedAsync(connection, "the quota controller_mutation_rate of user 'guest' is used up", change, 406);
         await channel.QueueDeclareAsync("one", durable: true, exclusive: false, autoDelete: false);
-        await channel.QueueDeclareAsync("", durable: false, exclusive: true, autoDelete: true);
+        var transient = (await channel.QueueDeclareAsync("", durable: false, exclusive: true, autoDelete: true)).QueueName;
+        // What changes nothing, or is not stored, costs nothing.
+        await channel.QueueBindAsync("bound", "amq.topic", "a");
+        await channel.QueueUnbindAsync("bound", "amq.topic", "none");
+        await channel.QueueBindAsync(transient, "amq.topic", "a");
+    }
+
+    [Fact]
+    public async Task Channel_has_a_limit_of_consumers()
+    {
+        await using var gateway = await RunningGateway.StartAsync(_directory);
+        await using var connection = await ConnectAsync(gateway);
+        await using var channel = await connection.CreateChannelAsync();
+        await channel.QueueDeclareAsync("q", durable: false, exclusive: true, autoDelete: false);
+        var first = await channel.BasicConsumeAsync("q", true, new AsyncEventingBasicConsumer(channel));
+        for (var consumers = 1; consumers < 1000; consumers++)
+            await channel.BasicConsumeAsync("q", true, new AsyncEventingBasicConsumer(channel));
+        await channel.BasicCancelAsync(first);
+        await channel.BasicConsumeAsync("q", true, new AsyncEventingBasicConsumer(channel));
+        var refused = await Assert.ThrowsAnyAsync<OperationInterruptedException>(() =>
+            channel.BasicConsumeAsync("q", true, new AsyncEventingBasicConsumer(channel)));
+        Assert.Equal((530, "NOT_ALLOWED - reached maximum (1000) of consumers per channel"),
+            (refused.ShutdownReason!.ReplyCode, refused.ShutdownReason.ReplyText));
     }
 
     [Fact]

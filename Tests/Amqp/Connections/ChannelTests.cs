@@ -8,6 +8,11 @@ namespace OrleansMq.Tests.Amqp.Connections;
 /// <summary>Channels, contents, ends and errors of an open connection.</summary>
 public sealed class ChannelTests
 {
+    private const string NoRoom = "RESOURCE_ERROR - transactions and incomplete messages of all connections have the 1000 bytes that are "
+        + "allowed, and this connection has the most of them: commit more often, publish fewer large messages at a time, or "
+        + "raise --amqp-memory";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
     [Fact]
     public void Channel_opens_handles_and_closes_in_order()
     {
@@ -271,12 +276,92 @@ public sealed class ChannelTests
                 .Frame(FrameType.Header, 1, "003C000000000000000010000000").Frame(FrameType.Body, 1, new string('A', 1200));
         }
         Assert.Equal("", machines[0].Said());
-        Assert.Equal("0 connection.close RESOURCE_ERROR - transactions and incomplete messages of all connections have 1204 bytes, at most "
-            + "1000 are allowed: publish fewer large messages at a time, or raise --amqp-memory (506, 60.40)\n> EndChannel 1",
-            machines[1].Said());
+        Assert.Equal($"0 connection.close {NoRoom} (506, 60.40)\n> EndChannel 1", machines[1].Said());
         Assert.Equal(602, memory.Unfinished);
         machines[0].Machine.Disconnected(machines[0].Now);
         Assert.Equal((0, 0), (memory.Unfinished, memory.Used));
+    }
+
+    [Fact]
+    public async Task Connection_that_holds_most_ends_where_incomplete_contents_have_no_room()
+    {
+        var memory = new MemoryBudget(2000);
+        var machines = new[] { new MachineUnderTest(memory: memory), new MachineUnderTest(memory: memory) };
+        foreach (var (machine, bytes) in machines.Zip([900, 200]))
+        {
+            machine.Start().Open(1);
+            machine.Frame(FrameType.Method, 1, "003C002800000178016B00")
+                .Frame(FrameType.Header, 1, "003C000000000000000010000000").Frame(FrameType.Body, 1, new string('A', 2 * bytes));
+        }
+        var fault = await machines[0].Evicted.WaitAsync(Patience);
+        Assert.Equal("", machines[1].Said());
+        Assert.Equal(202, memory.Unfinished);
+        machines[0].Machine.Fail(fault, machines[0].Now);
+        Assert.Equal($"0 connection.close {NoRoom} (506, 0.0)\n> EndChannel 1", machines[0].Said());
+        Assert.Equal((202, 202), (memory.Unfinished, memory.Used));
+        Assert.False(machines[1].Evicted.IsCompleted);
+    }
+
+    [Fact]
+    public void Content_that_does_not_go_on_for_a_minute_ends_with_its_channel()
+    {
+        var memory = new MemoryBudget(100_000);
+        var machine = new MachineUnderTest(memory: memory).Start();
+        foreach (var number in new ushort[] { 1, 2 })
+        {
+            machine.Open(number);
+            machine.Frame(FrameType.Method, number, "003C002800000178016B00")
+                .Frame(FrameType.Header, number, "003C000000000000000010000000").Frame(FrameType.Body, number, "AA");
+        }
+        Assert.Equal(TimeSpan.FromMinutes(1), machine.Machine.NextTick);
+        machine.After(59).Frame(FrameType.Body, 2, "AA");
+        Assert.Equal("", machine.Said());
+        Assert.Equal("1 channel.close", string.Join(' ', machine.After(1).SaidAfterEnd(1).Split(' ')[..2]));
+        Assert.Equal(4, memory.Unfinished);
+        Assert.Equal(TimeSpan.FromSeconds(119), machine.Machine.NextTick);
+        Assert.Equal("2 channel.close PRECONDITION_FAILED - nothing came of a message for 60 s, 4094 of 4096 bytes of its body are "
+            + "missing: publish it again on another channel (406, 60.40)", machine.After(59).SaidAfterEnd(2));
+        Assert.Equal((0, 0), (memory.Unfinished, memory.Used));
+        Assert.Null(machine.Machine.NextTick);
+    }
+
+    [Fact]
+    public void Connection_that_has_ended_waits_for_no_content()
+    {
+        var machine = MachineUnderTest.Running();
+        machine.Open(1);
+        machine.Frame(FrameType.Method, 1, "003C002800000178016B00")
+            .Frame(FrameType.Header, 1, "003C000000000000000010000000").Frame(FrameType.Body, 1, "AA");
+        Assert.Equal(TimeSpan.FromMinutes(1), machine.Machine.NextTick);
+        machine.Machine.Disconnected(machine.Now);
+        Assert.Null(machine.Machine.NextTick);
+    }
+
+    [Fact]
+    public void Content_may_pause_for_as_long_as_heartbeats_let_a_client_be_silent()
+    {
+        var machine = MachineUnderTest.Running(heartbeat: 60);
+        machine.Open(1);
+        machine.Frame(FrameType.Method, 1, "003C002800000178016B00")
+            .Frame(FrameType.Header, 1, "003C000000000000000010000000").Frame(FrameType.Body, 1, "AA");
+        for (var second = 0; second < 149; second += 10)
+            machine.After(10).Frame(FrameType.Heartbeat, 0, "");
+        Assert.DoesNotContain("channel.close", machine.Said(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Content_of_a_client_that_was_not_read_or_whose_frame_comes_slowly_does_not_end()
+    {
+        var machine = MachineUnderTest.Running();
+        machine.Open(1);
+        machine.Frame(FrameType.Method, 1, "003C002800000178016B00")
+            .Frame(FrameType.Header, 1, "003C000000000000000000040000").Frame(FrameType.Body, 1, "AA");
+        machine.Machine.Block("low on memory", machine.Now);
+        machine.After(90);
+        machine.Machine.Unblock(machine.Now);
+        machine.After(59).Bytes([(byte)FrameType.Body, 0, 1, 0, 0, 0, 3, 0xAA]).After(59).Bytes([0xAA]).After(59);
+        Assert.Equal("", machine.Said());
+        Assert.Equal("> Handle 1 basic.publish", machine.Bytes([0xAA, 0xCE]).Said()[..24]);
     }
 
     [Fact]

@@ -14,8 +14,13 @@ internal sealed class MachineUnderTest
     private readonly PooledBuffer _input = new();
     private readonly List<ConnectionAction> _actions = [];
 
+    private readonly TaskCompletionSource<AmqpException> _evicted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     public MachineUnderTest(ConnectionSettings? settings = null, MemoryBudget? memory = null) => Machine = new ConnectionMachine(
-        settings ?? new ConnectionSettings(), new AmqpClient(new IPEndPoint(IPAddress.Loopback, 1)), memory);
+        settings ?? new ConnectionSettings(), new AmqpClient(new IPEndPoint(IPAddress.Loopback, 1)), memory, _evicted.SetResult);
+
+    /// <summary>Completes where other connections need the memory, with the error that the machine is to be given.</summary>
+    public Task<AmqpException> Evicted => _evicted.Task;
 
     public ConnectionMachine Machine { get; }
 
@@ -141,6 +146,15 @@ internal sealed class MachineUnderTest
         TakeActions();
         lines.AddRange(_actions.Skip(known).Select(Text));
         return string.Join('\n', lines);
+    }
+
+    /// <summary>As <see cref="Said"/>, after a channel has ended that the machine ends.</summary>
+    public string SaidAfterEnd(ushort number)
+    {
+        var end = Take(ActionKind.EndChannel);
+        Assert.Equal(number, end.Channel!.Number);
+        Machine.ChannelEnded(end.Channel, Now);
+        return Said();
     }
 
     private void TakeActions()

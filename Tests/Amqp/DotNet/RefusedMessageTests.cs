@@ -51,6 +51,36 @@ public sealed class RefusedMessageTests : ClientTest
         Assert.Equal("m", (await GetAsync("letters")).Body);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Message_stays_until_its_letter_is_routed_to_a_queue(bool hasExchange)
+    {
+        if (hasExchange)
+            await Channel.ExchangeDeclareAsync("dead", "topic", durable: true);
+        await DeclareAsync("q", "quorum", [("x-dead-letter-exchange", "dead"), .. AtLeastOnce.Where(static argument =>
+            argument.Item1 != "x-dead-letter-exchange")]);
+        await Channel.BasicPublishAsync("", "q", true, new BasicProperties { Persistent = true, Expiration = "1" }, "m"u8.ToArray());
+        await UntilAsync(() => Task.FromResult(Gateway.Log.Lines.Any(static line =>
+            line.Contains("Dead letters of queue 'q' wait", StringComparison.Ordinal))));
+        // The attempt gives it back.
+        await UntilAsync(async () => (await Channel.QueueDeclarePassiveAsync("q")).MessageCount == 1);
+        await Channel.ExchangeDeclareAsync("dead", "topic", durable: true);
+        await DeclareAsync("letters", "quorum");
+        await Channel.QueueBindAsync("letters", "dead", "letters");
+        Assert.Equal("m", (await GetAsync("letters")).Body);
+        await UntilAsync(async () => (await Channel.QueueDeclarePassiveAsync("q")).MessageCount == 0);
+    }
+
+    [Fact]
+    public async Task Letter_that_goes_in_a_circle_is_dropped_also_where_it_is_published_at_least_once()
+    {
+        await DeclareAsync("q", "quorum", [("x-dead-letter-routing-key", "q"), .. AtLeastOnce.Where(static argument =>
+            argument.Item1 != "x-dead-letter-routing-key")]);
+        await Channel.BasicPublishAsync("", "q", true, new BasicProperties { Persistent = true, Expiration = "1" }, "m"u8.ToArray());
+        await UntilAsync(async () => (await Channel.QueueDeclarePassiveAsync("q")).MessageCount == 0);
+    }
+
     [Fact]
     public async Task Letter_that_is_published_at_most_once_is_lost_where_its_queue_is_full()
     {

@@ -3,6 +3,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
 
 namespace OrleansMq.Tests.Amqp.DotNet;
 
@@ -43,6 +44,31 @@ public sealed class TopologyTests : ClientTest
         await UntilAsync(async () => (await TopicsAsync()).Count == 2);
         Assert.Equal(["amqp.kept", "amqp.of.kafka"], await TopicsAsync());
         Assert.Equal("m", (await GetAsync("kept")).Body);
+    }
+
+    [Theory]
+    [InlineData(17)]
+    // As deep as a frame may have them.
+    [InlineData(64)]
+    public async Task Arguments_that_are_nested_too_deep_are_refused_and_others_go_on(int depth)
+    {
+        await DeclareAsync("deep", "quorum", ("x-mine", Nested(15)));
+        await Channel.ExchangeDeclareAsync("x", "fanout", durable: true);
+        var arguments = new Dictionary<string, object?> { ["x-mine"] = Nested(depth - 1) };
+        var fault = $"are nested {depth} deep; 16 are allowed";
+        await RefusedAsync(406, $"the arguments of queue 'q' in vhost '/' {fault}",
+            channel => channel.QueueDeclareAsync("q", true, false, false, arguments));
+        await RefusedAsync(406, $"the arguments of exchange 'y' in vhost '/' {fault}",
+            channel => channel.ExchangeDeclareAsync("y", "fanout", true, false, arguments));
+        await RefusedAsync(406, $"the arguments of a binding {fault}", channel => channel.QueueBindAsync("deep", "x", "", arguments));
+        await RefusedAsync(406, $"the arguments of consumer 'c' {fault}", channel => channel.BasicConsumeAsync("deep", true, "c", false,
+            false, arguments, new AsyncEventingBasicConsumer(channel)));
+        await PublishAsync("deep", "m");
+        await RestartAsync();
+        Assert.Equal("m", (await GetAsync("deep")).Body);
+
+        static object Nested(int depth) => depth == 1 ? new Dictionary<string, object?> { ["!name"] = 1 }
+            : new Dictionary<string, object?> { ["!name"] = Nested(depth - 1) };
     }
 
     private async Task<List<string>> TopicsAsync() => [.. (await Gateway.Broker.ListTopicsAsync()).Select(static topic => topic.Name)

@@ -118,6 +118,26 @@ public sealed class ManagementTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Exclusive_queue_is_its_connections_and_the_administrators()
+    {
+        await _server.DoAsync(201, "PUT", "users/bob", """{"password":"p","tags":"management"}""");
+        await _server.DoAsync(201, "PUT", "permissions/%2F/bob", """{"configure":".*","write":".*","read":".*"}""");
+        await using var connection = await new ConnectionFactory { HostName = "127.0.0.1", Port = _server.AmqpPort }.Patient()
+            .CreateConnectionAsync();
+        await using var channel = await connection.CreateChannelAsync();
+        await channel.QueueDeclareAsync("mine", durable: false, exclusive: true, autoDelete: false);
+        await channel.QueueBindAsync("mine", "amq.topic", "a");
+        foreach (var (method, path) in new[] { ("DELETE", "queues/%2F/mine/contents"), ("POST", "bindings/%2F/e/amq.topic/q/mine"),
+            ("DELETE", "bindings/%2F/e/amq.topic/q/mine/a"), ("DELETE", "queues/%2F/mine") })
+            Assert.Contains("cannot obtain exclusive access to locked queue 'mine' in vhost '/'",
+                await _server.DoAsync(400, method, path, method == "POST" ? "{}" : null, "bob:p"), StringComparison.Ordinal);
+        await _server.DoAsync(204, "DELETE", "queues/%2F/mine/contents");
+        await _server.DoAsync(201, "POST", "bindings/%2F/e/amq.topic/q/mine", "{}");
+        await _server.DoAsync(204, "DELETE", "bindings/%2F/e/amq.topic/q/mine/a");
+        await _server.DoAsync(204, "DELETE", "queues/%2F/mine");
+    }
+
+    [Fact]
     public async Task Bindings_are_found_and_removed_by_their_key()
     {
         await _server.DoAsync(201, "PUT", "exchanges/%2F/events", """{"type":"topic"}""");

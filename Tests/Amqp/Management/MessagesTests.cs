@@ -198,6 +198,8 @@ public sealed class MessagesTests : IAsyncLifetime
     [Fact]
     public async Task Declarations_pay_the_quota_of_the_user()
     {
+        await _server.DoAsync(201, "PUT", "queues/%2F/bound", "{}");
+        await _server.DoAsync(201, "POST", "bindings/%2F/e/amq.topic/q/bound", "{}");
         await _server.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"), new Dictionary<QuotaKey, double?>
         {
             [QuotaKey.ControllerMutationRate] = 0.001,
@@ -206,6 +208,10 @@ public sealed class MessagesTests : IAsyncLifetime
         foreach (var (method, path) in new[] { ("PUT", "queues/%2F/two"), ("PUT", "exchanges/%2F/x"), ("DELETE", "queues/%2F/one") })
             Assert.Contains("controller_mutation_rate", await _server.DoAsync(429, method, path, method == "PUT" ? "{}" : null),
                 StringComparison.Ordinal);
+        foreach (var (method, path, body) in new[] { ("POST", "q/bound", """{"routing_key":"b"}"""), ("DELETE", "q/bound/~", null) })
+            Assert.Contains("controller_mutation_rate", await _server.DoAsync(429, method, $"bindings/%2F/e/amq.topic/{path}", body),
+                StringComparison.Ordinal);
+        await _server.DoAsync(201, "POST", "bindings/%2F/e/amq.topic/q/bound", "{}");
         await _server.DoAsync(204, "PUT", "queues/%2F/one", "{}");
         await _server.DoAsync(201, "PUT", "queues/%2F/transient", """{"durable":false}""");
     }

@@ -54,6 +54,28 @@ public sealed class StreamReaderTests : IAsyncLifetime
         Assert.Contains("passes over the offsets 0 to 0", Assert.Single(log.Lines), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Batch_whose_codec_this_broker_lacks_is_waited_for()
+    {
+        foreach (var (codec, value) in ((CompressionType, string)[])[(CompressionType.None, "first"),
+            (CompressionType.Gzip, "second"), (CompressionType.None, "third")])
+        {
+            Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(Partition, Batch(codec, value), Acks.All)).Error);
+        }
+        var log = new RecordedLog();
+        await using var reader = new StreamReader(new StreamSource(_broker, Partition, "s", CompressionCodecs.Empty, TimeProvider.System,
+            log), filter: null);
+        await reader.StartAsync(new StreamStart(StreamStartKind.First));
+        var received = new List<string>();
+        for (var call = 0; call < 3; call++)
+        {
+            foreach (var held in await reader.ReceiveAsync(10, TimeSpan.FromMilliseconds(50), CancellationToken.None))
+                received.Add(Encoding.UTF8.GetString(held.Message.Body.Span));
+        }
+        Assert.Equal(["first"], received);
+        Assert.Contains("waits at offset 1", Assert.Single(log.Lines), StringComparison.Ordinal);
+    }
+
     private static byte[] Batch(CompressionType codec, string value)
     {
         using var builder = new RecordBatchBuilder(codec, StandardCodecs.All);

@@ -55,16 +55,10 @@ public sealed class AmqpChaosTests(ITestOutputHelper output)
         Skip.If(cluster is null, "needs PostgreSQL's server programs");
         using var patience = new CancellationTokenSource(length + Slack);
         using var run = new AmqpRun(cluster, new AmqpLoad(), seed);
-        try
+        await directory.KeptOnFailureAsync(log, seed, async () =>
         {
             await run.RunAsync(weights, length, patience.Token);
             Assert.True(run.Violations.IsEmpty, $"{run.Violations}");
-        }
-        catch (Exception e)
-        {
-            directory.IsKept = true;
-            log.Tell($"given up: {e}");
-            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
-        }
+        });
     }
 }

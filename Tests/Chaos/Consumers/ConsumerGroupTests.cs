@@ -47,15 +47,6 @@ public sealed class ConsumerGroupTests(ITestOutputHelper output)
         Skip.If(cluster is null, "needs PostgreSQL's server programs");
         await using var processing = await InboxProcessing.CreateAsync(cluster, load.Group);
         using var run = new ConsumerGroupRun(cluster, load, processing, seed);
-        try
-        {
-            await run.RunAsync(weights, length);
-        }
-        catch (Exception e)
-        {
-            directory.IsKept = true;
-            log.Tell($"given up: {e}");
-            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
-        }
+        await directory.KeptOnFailureAsync(log, seed, () => run.RunAsync(weights, length));
     }
 }

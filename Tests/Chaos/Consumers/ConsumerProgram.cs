@@ -3,6 +3,7 @@ using System.Text.Json;
 using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Queues;
+using OrleansMq.Tests.Chaos.Subscriptions;
 using OrleansMq.Tests.Chaos.Transactions;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
@@ -29,10 +30,13 @@ internal static class ConsumerProgram
                 return await RunAsync(order.Name, stop => QueueConsumerProgram.ConsumeAsync(order, stop));
             case [TransactionProgram.Argument, var json] when JsonSerializer.Deserialize<TransactionOrder>(json) is { } order:
                 return await RunAsync(order.Name, stop => TransactionProgram.RunAsync(order, stop));
+            case [SubscriptionProgram.Argument, var json] when JsonSerializer.Deserialize<SubscriptionOrder>(json) is { } order:
+                return await RunAsync($"silo {order.BrokerId}", stop => SubscriptionProgram.RunAsync(order, stop));
             default:
                 await Console.Error.WriteLineAsync("A consumer for the tests: its argument is a ConsumerOrder as JSON, or "
                     + $"'{QueueConsumerProgram.Argument}' and a QueueConsumerOrder, or "
-                    + $"'{TransactionProgram.Argument}' and a TransactionOrder.");
+                    + $"'{TransactionProgram.Argument}' and a TransactionOrder, or "
+                    + $"'{SubscriptionProgram.Argument}' and a SubscriptionOrder.");
                 return 2;
         }
     }

@@ -29,20 +29,9 @@ internal sealed class ProxiedCluster : SupervisedCluster
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
-        var cluster = new ProxiedCluster(database.Server, database.Directory, data, log, servesAmqp);
-        try
-        {
-            foreach (var brokerId in Enumerable.Range(1, silos))
-                cluster.Supervise(brokerId);
-            // A proxy that listens late has its silo declared dead, which then restarts.
-            await cluster.UntilActiveAsync(silos);
-            return cluster;
-        }
-        catch
-        {
-            await cluster.DisposeAsync();
-            throw;
-        }
+        // A proxy that listens late has its silo declared dead, which then restarts.
+        return await StartedAsync(new ProxiedCluster(database.Server, database.Directory, data, log, servesAmqp), silos,
+            static (cluster, brokerId) => cluster.Supervise(brokerId));
     }
 
     /// <summary>The link between two silos, for both directions.</summary>

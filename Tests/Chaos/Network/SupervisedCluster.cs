@@ -53,8 +53,29 @@ internal abstract class SupervisedCluster(PrivatePostgreSql database, string dat
         IReadOnlyDictionary<string, string>? environment = null) =>
         _supervising.Add(Task.Run(() => SuperviseAsync(brokerId, flags, announced, environment)));
 
-    /// <summary>Waits until all silos serve, and all brokers are active.</summary>
-    protected async Task UntilActiveAsync(int silos)
+    /// <summary>Supervises silos of a cluster that was just made. Returns when all brokers are active; a failure ends them.</summary>
+    /// <param name="cluster">The cluster.</param>
+    /// <param name="silos">Their number.</param>
+    /// <param name="supervise">Supervises the silo of a broker.</param>
+    /// <returns>The cluster.</returns>
+    protected static async Task<T> StartedAsync<T>(T cluster, int silos, Action<T, int> supervise) where T : SupervisedCluster
+    {
+        try
+        {
+            foreach (var brokerId in Enumerable.Range(1, silos))
+                supervise(cluster, brokerId);
+            await cluster.UntilActiveAsync(silos);
+            return cluster;
+        }
+        catch
+        {
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    // Waits until all silos serve, and all brokers are active.
+    private async Task UntilActiveAsync(int silos)
     {
         using var patience = new CancellationTokenSource(StartPatience);
         while (Silos.Count < silos)

@@ -23,19 +23,8 @@ internal sealed class OrderFlowCluster : SupervisedCluster
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
-        var cluster = new OrderFlowCluster(database.Server, database.Directory, data, log);
-        try
-        {
-            foreach (var brokerId in Enumerable.Range(1, silos))
-                cluster.Supervise(brokerId);
-            await cluster.UntilActiveAsync(silos);
-            return cluster;
-        }
-        catch
-        {
-            await cluster.DisposeAsync();
-            throw;
-        }
+        return await StartedAsync(new OrderFlowCluster(database.Server, database.Directory, data, log), silos,
+            static (cluster, brokerId) => cluster.Supervise(brokerId));
     }
 
     private void Supervise(int brokerId)

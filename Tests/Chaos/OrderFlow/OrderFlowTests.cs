@@ -44,15 +44,6 @@ public sealed class OrderFlowTests(ITestOutputHelper output)
         Skip.If(cluster is null, "needs PostgreSQL's server programs");
         using var patience = new CancellationTokenSource(length + Slack);
         using var run = new OrderFlowRun(cluster, seed);
-        try
-        {
-            await run.RunAsync(Weights, length, patience.Token);
-        }
-        catch (Exception e)
-        {
-            directory.IsKept = true;
-            log.Tell($"given up: {e}");
-            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
-        }
+        await directory.KeptOnFailureAsync(log, seed, () => run.RunAsync(Weights, length, patience.Token));
     }
 }

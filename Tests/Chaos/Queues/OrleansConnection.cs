@@ -20,14 +20,20 @@ internal sealed class OrleansConnection : IAsyncDisposable
 
     private OrleansConnection(IHost host) => _host = host;
 
+    public IServiceProvider Services => _host.Services;
+
     public IBroker Broker => _host.Services.GetRequiredService<IBroker>();
 
     /// <summary>Connects; waits while no silo lives, or the database of the membership is away.</summary>
-    public static async Task<OrleansConnection> OpenAsync(OrleansAddress address, CancellationToken cancellationToken)
+    /// <param name="address">The cluster.</param>
+    /// <param name="cancellationToken">Stops the wait.</param>
+    /// <param name="configure">Adds to the client; null for nothing.</param>
+    public static async Task<OrleansConnection> OpenAsync(OrleansAddress address, CancellationToken cancellationToken,
+        Action<IClientBuilder>? configure = null)
     {
         while (true)
         {
-            var host = HostOf(address);
+            var host = HostOf(address, configure);
             try
             {
                 await host.StartAsync(cancellationToken);
@@ -43,12 +49,13 @@ internal sealed class OrleansConnection : IAsyncDisposable
         }
     }
 
-    private static IHost HostOf(OrleansAddress address) => new HostBuilder()
+    private static IHost HostOf(OrleansAddress address, Action<IClientBuilder>? configure) => new HostBuilder()
         .ConfigureLogging(static logging => logging.ClearProviders())
         .UseOrleansClient(client =>
         {
             client.UsePostgreSqlClustering(address.Database);
             client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = address.ClusterId);
+            configure?.Invoke(client);
             client.AddOrleansMqClient();
         })
         .Build();

@@ -49,20 +49,10 @@ internal sealed class TransactionCluster : SupervisedCluster, IBrokersUnderTest
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
-        var cluster = new TransactionCluster(database.Server, database.Directory, data, log);
-        try
-        {
-            for (var brokerId = 1; brokerId <= SiloCount; brokerId++)
-                cluster.Start(brokerId, delayOf);
-            await cluster.UntilActiveAsync(SiloCount);
-            cluster._client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
-            return cluster;
-        }
-        catch
-        {
-            await cluster.DisposeAsync();
-            throw;
-        }
+        var cluster = await StartedAsync(new TransactionCluster(database.Server, database.Directory, data, log), SiloCount,
+            (cluster, brokerId) => cluster.Start(brokerId, delayOf));
+        cluster._client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
+        return cluster;
     }
 
     public string Servers => string.Join(',', _proxies.Select(static proxy => proxy.Address).Order(StringComparer.Ordinal));

@@ -51,17 +51,11 @@ public sealed class TransactionTests(ITestOutputHelper output)
         Skip.If(brokers is null, "needs PostgreSQL's server programs");
         using var patience = new CancellationTokenSource(length + Slack);
         var run = new TransactionRun(brokers, log, seed, directory.FullName);
-        try
+        await directory.KeptOnFailureAsync(log, seed, async () =>
         {
             await run.RunAsync(length, patience.Token);
             Assert.True(run.Violations.IsEmpty, $"{run.Violations}");
-        }
-        catch (Exception e)
-        {
-            directory.IsKept = true;
-            log.Tell($"given up: {e}");
-            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
-        }
+        });
 
         TimeSpan DelayOf(short key, short version)
         {

@@ -172,6 +172,42 @@ public sealed class BroadcastTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Answers_that_no_broker_gives_do_not_end_a_subscription_that_has_begun()
+    {
+        await using var subscription = await SubscribeAsync(s_news with
+        {
+            Reader = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(1) },
+        });
+        var left = 3;
+        // A proxy answers in place of a broker.
+        _faults.OnListTopics = () => Interlocked.Decrement(ref left) < 0 ? null
+            : throw new BrokerException(ErrorCode.UnknownServerError, "404");
+        await Wait.UntilAsync(() => Volatile.Read(ref left) < 0 || subscription.Completion.IsCompleted, "the topics are listed again");
+        Assert.False(subscription.Completion.IsCompleted);
+        await PublishAsync("after", 3);
+        await Wait.UntilAsync(() => _received.Count == 3, "those after the failures");
+    }
+
+    [Fact]
+    public async Task Subscription_that_begins_with_an_answer_that_no_retry_mends_is_refused()
+    {
+        _faults.OnListTopics = static () => throw new BrokerException(ErrorCode.UnknownServerError, "404");
+        await Assert.ThrowsAsync<ConsumerGroupException>(() => SubscribeAsync().SoonAsync());
+    }
+
+    [Theory]
+    [InlineData(ErrorCode.TopicAuthorizationFailed)]
+    [InlineData(ErrorCode.ClusterAuthorizationFailed)]
+    [InlineData(ErrorCode.SaslAuthenticationFailed)]
+    public async Task Refusal_of_the_client_ends_a_subscription(ErrorCode refusal)
+    {
+        await using var subscription = await SubscribeAsync();
+        _faults.OnListTopics = () => throw new BrokerException(refusal, "not for this client");
+        var failure = await Assert.ThrowsAsync<ConsumerGroupException>(() => subscription.Completion.SoonAsync());
+        Assert.Equal(refusal, Assert.IsType<BrokerException>(failure.InnerException).Code);
+    }
+
+    [Fact]
     public async Task Topic_that_does_not_exist_is_refused_at_once()
     {
         var failure = await Assert.ThrowsAsync<BrokerException>(() => SubscribeAsync(s_news with { Topic = "none" }).SoonAsync());

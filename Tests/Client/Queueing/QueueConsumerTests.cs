@@ -193,6 +193,28 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Consumer_is_disposed_while_its_topic_cannot_be_looked_up()
+    {
+        await _broker.Client.Admin.CreateTopicAsync("one", partitions: 1);
+        var broker = new LateLookup(_broker.Client.Broker);
+        var consumer = new OrleansMqClient(broker)
+            .CreateQueueConsumer<string, string>(Options with { Topic = "one", TimeProvider = _clock });
+        await UntilAsync(async () => await ConsumersAsync() == 1);
+        await UntilAsync(() =>
+        {
+            _clock.Advance(TimeSpan.FromMinutes(1));
+            return broker.Asked.Task.IsCompleted;
+        });
+        var disposing = consumer.DisposeAsync().AsTask();
+        broker.Fails.SetResult();
+        await disposing.WaitAsync(Patience);
+        Assert.Equal(0, await ConsumersAsync());
+
+        async Task<int> ConsumersAsync() => (await _broker.Client.Broker.Queues.ListAsync(new TopicPartition("one", 0)))
+            .Sum(static queue => queue.Consumers);
+    }
+
+    [Fact]
     public async Task Lock_ends_after_its_duration_but_not_while_the_handler_runs()
     {
         var options = Options with { LockDuration = TimeSpan.FromSeconds(30), SessionTimeout = TimeSpan.FromMinutes(5) };
@@ -339,6 +361,37 @@ public sealed class QueueConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Partition_without_room_for_the_queue_holds_up_none_of_the_others()
+    {
+        await SendAsync("a", "b", "c", "d", "e", "f", "g", "h");
+        var queues = QueuesProxy.Of<FullPartitions>(_broker.Client.Broker.Queues);
+        queues.Full = [0];
+        await using (var consumer = Over(queues))
+        {
+            await UntilAsync(() => queues.Refused >= 2 || Advance());
+            var message = await consumer.ReceiveAsync().AsTask().WaitAsync(Patience);
+            Assert.Equal(1, message.TopicPartition.Partition);
+            await message.CompleteAsync().WaitAsync(Patience);
+            queues.Full = [];
+            await UntilAsync(async () => !Advance() && (await _broker.Client.Broker.Queues.ListAsync(new TopicPartition("jobs", 0)))
+                .Sum(static queue => queue.Consumers) == 1);
+        }
+        queues.Full = [0, 1];
+        await using var refused = Over(queues);
+        Assert.Equal(ErrorCode.PolicyViolation, (await Assert.ThrowsAsync<BrokerException>(() => refused.ReceiveAsync().AsTask()
+            .WaitAsync(Patience))).Code);
+
+        IQueueConsumer<string, string> Over(FullPartitions full) => new OrleansMqClient(new WithQueues(_broker.Client.Broker,
+            (IQueues)(object)full)).CreateQueueConsumer<string, string>(Options with { TimeProvider = _clock });
+
+        bool Advance()
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(20));
+            return false;
+        }
+    }
+
+    [Fact]
     public void Options_out_of_range_are_refused()
     {
         Assert.Throws<ArgumentException>(() => Consumer(Options with { Credit = 0 }));
@@ -378,6 +431,25 @@ public sealed class QueueConsumerTests : IAsyncLifetime
         public override IQueues Queues => queues;
     }
 
+    /// <summary>Answers the first look-up of the topic, and fails the second one when a test says so, whether it is cancelled or
+    /// not.</summary>
+    private sealed class LateLookup(IBroker inner) : ForwardingBroker(inner)
+    {
+        private int _lookups;
+
+        public TaskCompletionSource Asked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource Fails { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            if (Interlocked.Increment(ref _lookups) == 1)
+                return await base.GetTopicAsync(topic, cancellationToken);
+            Asked.TrySetResult();
+            await Fails.Task;
+            throw new BrokerException(ErrorCode.BrokerNotAvailable, "It is stopping.");
+        }
+    }
+
     /// <summary>The queues of another broker, but for what a test changes.</summary>
     public abstract class QueuesProxy : DispatchProxy
     {
@@ -405,6 +477,26 @@ public sealed class QueueConsumerTests : IAsyncLifetime
             var consumer = await attaching;
             await Answers.Task.WaitAsync(cancellationToken);
             return consumer;
+        }
+    }
+
+    /// <summary>Has no room for the queue in some partitions.</summary>
+    public class FullPartitions : QueuesProxy
+    {
+        private int _refused;
+
+        public IReadOnlyList<int> Full { get; set; } = [];
+        public int Refused => Volatile.Read(ref _refused);
+
+        protected override object? Invoke(MethodInfo? method, object?[]? arguments)
+        {
+            if (method!.Name is not (nameof(IQueues.AttachAsync) or nameof(IQueues.CreateAsync))
+                || !Full.Contains(((TopicPartition)arguments![0]!).Partition))
+                return method.Invoke(Inner, arguments);
+            Interlocked.Increment(ref _refused);
+            var full = new BrokerException(ErrorCode.PolicyViolation, "It has as many queues as the broker allows.");
+            return method.Name == nameof(IQueues.AttachAsync) ? ValueTask.FromException<Guid>(full)
+                : ValueTask.FromException<QueueDescription>(full);
         }
     }
 

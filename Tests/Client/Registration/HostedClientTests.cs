@@ -73,6 +73,18 @@ public sealed class HostedClientTests : IAsyncLifetime
         Assert.Equal(ErrorCode.InvalidPartitions, failure.Code);
     }
 
+    [Theory]
+    [InlineData(20_000, null, "A topic has 1 to 10000 partitions")]
+    [InlineData(1, "-5", "Topic configuration 'retention.ms' cannot be '-5'")]
+    public async Task Declared_topic_that_is_refused_is_named(int partitions, string? retention, string reason)
+    {
+        _builder.Services.AddOrleansMqClient().UseBroker(_broker.Broker).AddTopic("orders", partitions,
+            retention is null ? null : new Dictionary<string, string> { ["retention.ms"] = retention });
+        using var host = _builder.Build();
+        var failure = await Assert.ThrowsAsync<BrokerException>(() => host.StartAsync().SoonAsync());
+        Assert.StartsWith($"AddTopic: topic 'orders' is refused. {reason}", failure.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Declared_topic_that_exists_needs_no_right_to_create_topics()
     {

@@ -217,6 +217,29 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Offsets_of_a_topic_that_the_coordinator_does_not_know_yet_are_sent_again()
+    {
+        await _client.Admin.CreateTopicAsync("input");
+        await using (var sender = _client.CreateProducer<int, int>())
+            await sender.SendAsync(new("input", 0, 7));
+        await using var consumer = _client.CreateConsumer<int, int>(Group() with { AutoCommit = false });
+        consumer.Subscribe("input");
+        await using var producer = _client.CreateTransactionalProducer<string, string>("early", Options());
+        await using var transaction = await producer.BeginTransactionAsync();
+        await transaction.EnqueueAsync(new(Topic, "k", $"of {(await consumer.ReadAsync().SoonAsync()).Value}"));
+        var times = 0;
+        _broker.AnswersOffsets = commit => ++times > 2 ? null
+            : new OffsetCommitResult([.. commit.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition,
+                ErrorCode.UnknownTopicId))]);
+        await transaction.SendOffsetsAsync(consumer);
+        await transaction.CommitAsync();
+        Assert.Equal(3, times);
+        Assert.Equal(["of 7"], await CommittedAsync());
+        var fetched = await _test.Broker.Groups.SendAsync(new OffsetFetch { GroupId = "group" });
+        Assert.Equal(1, Assert.Single(fetched.Partitions).Offset?.Offset);
+    }
+
+    [Fact]
     public async Task Loop_whose_handler_outlasts_the_transaction_goes_on()
     {
         await _client.Admin.CreateTopicAsync("slow");
@@ -276,6 +299,54 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         await stop.CancelAsync();
         await loop.SoonAsync();
         Assert.Equal(["7"], await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task Handler_that_waits_until_its_partition_moves_is_told_and_its_record_handled_by_the_next()
+    {
+        await _client.Admin.CreateTopicAsync("input", 2);
+        await using var sender = _client.CreateProducer<int, int>();
+        foreach (var partition in (int[])[0, 1])
+            await sender.SendAsync(new("input", 0, partition) { Partition = partition });
+        using var stop = new CancellationTokenSource();
+        var (isWaiting, told) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var first = RunAsync("first", async (value, moved) =>
+        {
+            if (!isWaiting.TrySetResult())
+                return;
+            try
+            {
+                await Task.Delay(Timeout.Infinite, moved);
+            }
+            finally
+            {
+                told.TrySetResult();
+            }
+        });
+        await isWaiting.Task.SoonAsync();
+        var second = RunAsync("second", static (_, _) => Task.CompletedTask);
+        await told.Task.SoonAsync();
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while ((await CommittedAsync()).Count < 2)
+            await Task.Delay(20, deadline.Token);
+        await stop.CancelAsync();
+        await Task.WhenAll(first, second).SoonAsync();
+        Assert.Equal(["0", "1"], (await CommittedAsync()).Order());
+
+        // If the other partition moves, the group gives the member up: the rebalance waits for the handler.
+        Task RunAsync(string name, Func<int, CancellationToken, Task> handle) => _client.ProcessAsync<int, int, string, string>(
+            Group() with { DrainTimeout = TimeSpan.FromMilliseconds(50), RebalanceTimeout = TimeSpan.FromSeconds(2) },
+            new TransactionalProcessingOptions
+            {
+                Topics = ["input"],
+                TransactionalId = name,
+                MaxAttempts = 1,
+                Producer = Options(),
+            }, async (record, moved) =>
+            {
+                await handle(record.Value, moved);
+                return [new(Topic, "k", $"{record.Value}")];
+            }, cancellationToken: stop.Token);
     }
 
     [Fact]
@@ -424,6 +495,21 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         AnswerForGood = 4,
     }
 
+    /// <summary>The groups of another broker; some offsets of transactions are answered by a script.</summary>
+    private sealed class ScriptedGroups(IGroupCoordinator inner, Func<TransactionOffsetCommit, OffsetCommitResult?> answers)
+        : IGroupCoordinator
+    {
+        public ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken) =>
+            request is TransactionOffsetCommit commit && answers(commit) is { } answer ? new(request.Answer(answer))
+                : inner.SendAsync(request, cancellationToken);
+
+        public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) =>
+            inner.FindCoordinatorAsync(groupId, cancellationToken);
+
+        public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) =>
+            inner.ListGroupsAsync(cancellationToken);
+    }
+
     /// <summary>A broker that loses calls of transactions on cue.</summary>
     private sealed class LossyBroker(IBroker inner) : ForwardingBroker(inner), ITransactionCoordinator
     {
@@ -444,7 +530,12 @@ public sealed class TransactionFaultTests : IAsyncLifetime
         /// <summary>Whether it answers as if it had forgotten every transactional id.</summary>
         public bool Forgets { get; set; }
 
+        /// <summary>Answers offsets of a transaction; null: the group does.</summary>
+        public Func<TransactionOffsetCommit, OffsetCommitResult?> AnswersOffsets { get; set; } = static _ => null;
+
         public override ITransactionCoordinator Transactions => this;
+
+        public override IGroupCoordinator Groups => new ScriptedGroups(_inner.Groups, commit => AnswersOffsets(commit));
 
         public override async ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch,
             BatchTransaction transaction, CancellationToken cancellationToken = default)

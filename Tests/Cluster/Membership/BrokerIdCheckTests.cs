@@ -73,12 +73,43 @@ public sealed class BrokerIdCheckTests : IDisposable
         Assert.Equal([SiloStatus.Dead], _table.Statuses);
     }
 
-    private Task CheckAsync(int broker)
+    [Fact]
+    public async Task Predecessors_are_declared_dead_before_a_silo_listens_on_the_port_of_its_own()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, _refusing);
+        _table.Add("broker-2", IPAddress.Loopback, _refusing);
+        var lifecycle = new Stages();
+        Check(1, new BrokerClusterOptions { ClusterId = "orders", PostgreSql = "Host=localhost" }).Participate(lifecycle);
+        // Orleans listens one stage before RuntimeInitialize.
+        foreach (var step in lifecycle.Steps.Where(static step => step.Stage < ServiceLifecycleStage.RuntimeInitialize - 1))
+            await step.Observer.OnStart(CancellationToken.None);
+        Assert.Equal([SiloStatus.Dead, SiloStatus.Dead], _table.Statuses);
+    }
+
+    private Task CheckAsync(int broker) =>
+        Check(broker, new BrokerClusterOptions { ClusterId = "orders" }).CheckAsync(CancellationToken.None);
+
+    private BrokerIdCheck Check(int broker, BrokerClusterOptions cluster)
     {
         var options = new BrokerOptions { DataDirectory = "/nowhere", BrokerId = new BrokerId(broker) };
-        var cluster = new BrokerClusterOptions { ClusterId = "orders" };
         var services = new ServiceCollection().AddSingleton<IMembershipTable>(_table).BuildServiceProvider();
-        return new BrokerIdCheck(services, new SiloBroker(options, cluster), cluster).CheckAsync(CancellationToken.None);
+        return new BrokerIdCheck(services, new SiloBroker(options, cluster), cluster);
+    }
+
+    /// <summary>A lifecycle that keeps what is subscribed to.</summary>
+    private sealed class Stages : ISiloLifecycle
+    {
+        public List<(int Stage, ILifecycleObserver Observer)> Steps { get; } = [];
+
+        public int HighestCompletedStage => int.MinValue;
+
+        public int LowestStoppedStage => int.MaxValue;
+
+        public IDisposable Subscribe(string observerName, int stage, ILifecycleObserver observer)
+        {
+            Steps.Add((stage, observer));
+            return new MemoryStream();
+        }
     }
 
     /// <summary>An in-memory membership table.</summary>

@@ -305,12 +305,15 @@ public sealed class WireContractTests
     [InlineData("30015DE1C860316F6D712E506172746974696F6E4465736372697074696F6E"
         + "00050109010D21000501090011E02100030109E001150119011D0121410F6F66666C696E65E0")]
     [InlineData("3001A0627DDD1F6F6D712E4C6F67696E416E73776572E840070102038100180D8F00000000E0")]
+    [InlineData("3001C5251E35276F6D712E5175657565536574746C656D656E742040210300000000000000000000000000000001110115E0"
+        + "0119011D01058100E1F505000000004107733131E0")]
     public void Bytes_of_the_first_version_are_read(string bytes)
     {
         var broker = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Unknown);
         object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]),
             new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline"),
-            new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4) }];
+            new LoginAnswer { Ticket = [1, 2, 3], Life = TimeSpan.FromMinutes(4) },
+            (QueueSettlement)Samples["QueueSettlement"] with { IsUncounted = false }];
         Assert.Contains(Printed.Of(Serializer.Deserialize<object>(Convert.FromHexString(bytes))), written.Select(Printed.Of));
     }
 

@@ -88,7 +88,7 @@ public sealed class DataDirectoryTests
         {
             var message = Refused();
             Assert.Contains($"another broker (pid {Environment.ProcessId}) is using it", message);
-            Assert.Contains("--data", message);
+            Assert.Contains("choose another --data (in code: BrokerOptions.DataDirectory).", message);
         }
         using var after = Open();
         Assert.NotNull(after);
@@ -230,7 +230,7 @@ public sealed class DataDirectoryTests
     public void File_as_parent_directory_is_named()
     {
         Write("/data", "");
-        Assert.Contains("--data", Refused());
+        Assert.Contains("choose another --data (in code: BrokerOptions.DataDirectory).", Refused());
     }
 
     [Fact]
@@ -247,6 +247,6 @@ public sealed class DataDirectoryTests
         var refused =
             Assert.Throws<DataDirectoryException>(() => DataDirectory.Open(DiskFileSystem.Instance, "/proc/self/omq", new BrokerId(0)));
         Assert.Contains("/proc/self/omq", refused.Message);
-        Assert.Contains("--data", refused.Message);
+        Assert.Contains("choose another --data (in code: BrokerOptions.DataDirectory).", refused.Message);
     }
 }

@@ -55,6 +55,15 @@ public sealed class BufferedDeliveriesTests
     }
 
     [Fact]
+    public void Record_that_was_not_taken_is_taken_off_the_deliveries_once_where_its_release_does_not_count_either()
+    {
+        var rig = Start(new CursorConfiguration { Name = "c" });
+        rig.Request(new Release(100, rig.Deliveries[0].Lock, OffsetRange.Of(1), IsFailure: true));
+        rig.Request(new Release(101, rig.Deliveries[1].Lock, OffsetRange.Of(1), IsFailure: false) { IsUncounted = true });
+        Assert.Equal(new DeliveryCounts(2, 1), rig.Deliveries[2].Records[0].Counts);
+    }
+
+    [Fact]
     public void Deliveries_that_are_joined_have_the_newest_lock_and_each_record_is_settled_by_itself()
     {
         var rig = new CursorRig();

@@ -219,15 +219,23 @@ public sealed class CursorReadsTests
     }
 
     [Fact]
-    public async Task Batch_without_its_codec_is_read_ahead_within_the_bound_whatever_it_claims()
+    public async Task Batch_without_its_codec_has_heads_within_the_bound_whatever_it_claims_and_ends_the_read_of_keys()
     {
         await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = CompressionCodecs.Empty });
         await rig.AppendUncheckedAsync(Garbage(1_000_000));
-        var keys = RecordKeys.Read(rig.Partition, 0, 100, out var end);
-        Assert.Equal((100, 100L), (keys.Count, end));
-        Assert.Equal((long?)null, keys[^1].Key);
+        Assert.Equal(100, RecordHeads.Read(rig.Partition, 0, 100, 0, null, out var end).Count);
+        Assert.Equal(100, end);
         Assert.Equal(100, RecordHeads.Read(rig.Partition, 999_950, 100, 0, null, out end).Count + 50);
         Assert.Equal(1_000_000, end);
+        await rig.AppendAsync("after");
+        foreach (var from in new[] { 0L, 999_950 })
+        {
+            Assert.Empty(RecordKeys.Read(rig.Partition, from, 100, out end, out var unread));
+            Assert.Equal((from, new OffsetRange(from, 999_999)), (end, unread!.Offsets));
+            Assert.IsType<CodecUnavailableException>(unread.Fault);
+        }
+        Assert.Single(RecordKeys.Read(rig.Partition, 1_000_000, 100, out end, out var none));
+        Assert.Equal((1_000_001L, (UnreadRecords?)null), (end, none));
     }
 
     [Fact]
@@ -237,7 +245,7 @@ public sealed class CursorReadsTests
         Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(Garbage(int.MaxValue), Acks.All)).Error);
         await rig.AppendUncheckedAsync(Garbage(1_000_000));
         await rig.AppendAsync("after");
-        Assert.Equal(1_000_000, Assert.Single(RecordKeys.Read(rig.Partition, 10, 100, out var end)).Offset);
+        Assert.Equal(1_000_000, Assert.Single(RecordKeys.Read(rig.Partition, 10, 100, out var end, out _)).Offset);
         Assert.Equal(1_000_001, end);
         Assert.Equal(1_000_000, Assert.Single(RecordHeads.Read(rig.Partition, 0, 100, 0, null, out end)).Offset);
         Assert.Equal(1_000_001, end);

@@ -40,6 +40,10 @@ internal sealed class CursorRig
     public long NextId => ++_requests;
     /// <summary>Returns the hash of a record's key; null: keys are not read.</summary>
     public Func<long, long?>? KeyOf { get; set; }
+    /// <summary>Batches with keys that cannot be read.</summary>
+    public List<OffsetRange> Unread { get; } = [];
+    /// <summary>Where reads of keys began.</summary>
+    public List<long> KeyReads { get; } = [];
     /// <summary>Returns the times and the priority of a record.</summary>
     public Func<long, RecordHead>? HeadOf { get; set; }
     /// <summary>The records of one read of heads.</summary>
@@ -131,8 +135,16 @@ internal sealed class CursorRig
             Append(append);
         foreach (var read in effects.OfType<ReadKeys>().Where(_ => KeyOf is not null))
         {
-            var keys = RecordsFrom(read.From).Take(read.Most).Select(offset => (offset, KeyOf!(offset))).ToList();
-            Handle(new KeysRead(read.Number, keys.Count < read.Most ? End : keys[^1].Item1 + 1, keys));
+            KeyReads.Add(read.From);
+            var unread = Unread.Where(batch => batch.Last >= read.From).Select(batch => (OffsetRange?)batch).Min(Comparer<OffsetRange?>
+                .Create(static (one, other) => one!.Value.First.CompareTo(other!.Value.First)));
+            var end = unread is { } first ? Math.Max(first.First, read.From) : End;
+            var keys = RecordsFrom(read.From).TakeWhile(offset => offset < end).Take(read.Most)
+                .Select(offset => (offset, KeyOf!(offset))).ToList();
+            Handle(keys.Count < read.Most ? new KeysRead(read.Number, end, keys)
+            {
+                Unread = unread is { } batch ? batch with { First = end } : null,
+            } : new KeysRead(read.Number, keys[^1].Item1 + 1, keys));
         }
         foreach (var read in effects.OfType<ReadHeads>().Where(_ => HeadOf is not null))
         {

@@ -116,6 +116,77 @@ public sealed class CursorTests
     }
 
     [Fact]
+    public void Release_that_does_not_count_leaves_the_counts_as_they_were_also_at_the_next_leader()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: true));
+        rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: false));
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal([new DeliveredRecord(1, new DeliveryCounts(3, 1), IsRedelivered: true)], rig.Deliveries[^1].Records);
+            Release(rig);
+        }
+        rig.FailOver();
+        rig.Commit();
+        Assert.Equal(new DeliveryCounts(2, 1), rig.Cursor.State!.CountsOf(1));
+        rig.Attach(2, credit: 1);
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal([new DeliveredRecord(1, new DeliveryCounts(3, 1), IsRedelivered: true)], rig.Deliveries[^1].Records);
+            Release(rig);
+        }
+        // A failure counts.
+        rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: true) { IsUncounted = true });
+        Assert.Equal(new DeliveryCounts(4, 2), rig.Deliveries[^1].Records[0].Counts);
+
+        static void Release(CursorRig rig) => Assert.Equal(CursorOutcome.Done,
+            rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: false) { IsUncounted = true }));
+    }
+
+    [Fact]
+    public void First_delivery_counts_also_where_its_release_does_not()
+    {
+        var rig = new CursorRig();
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        for (var i = 0; i < 3; i++)
+            rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: false) { IsUncounted = true });
+        Assert.Equal([new DeliveredRecord(1, new DeliveryCounts(2, 0), IsRedelivered: true)], rig.Deliveries[^1].Records);
+    }
+
+    [Fact]
+    public void Record_whose_release_does_not_count_holds_the_later_ones_of_its_key_back_also_at_the_next_leader()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", IsOrderedByKey = true }) { KeyOf = static _ => 7 };
+        rig.Produce(2);
+        rig.Attach(1, credit: 10);
+        var first = rig.Deliveries[^1];
+        Assert.Equal([(1L, 1L)], rig.Delivered());
+        rig.Request(new Release(rig.NextId, first.Lock, OffsetRange.Of(1), IsFailure: false, DelayMs: 100) { IsUncounted = true });
+        rig.FailOver();
+        rig.Commit();
+        rig.Attach(2, credit: 10);
+        Assert.Empty(rig.Delivered());
+        rig.PassTime(100);
+        Assert.Equal([(2L, 1L)], rig.Delivered());
+    }
+
+    [Fact]
+    public void Record_whose_release_does_not_count_is_not_at_its_limit()
+    {
+        var rig = new CursorRig(new CursorConfiguration { Name = "c", MaxDeliveries = 2 });
+        rig.Produce(1);
+        rig.Attach(1, credit: 1);
+        for (var i = 0; i < 5; i++)
+            rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: false) { IsUncounted = true });
+        Assert.Equal(2, rig.Deliveries[^1].Records[0].Counts.Deliveries);
+        rig.Request(new Release(rig.NextId, Token(rig), OffsetRange.Of(1), IsFailure: false));
+        Assert.Equal(1, rig.Cursor.State!.Total(SettlementCause.DeliveryLimit));
+    }
+
+    [Fact]
     public void Failure_is_deferred_by_the_backoff_schedule_and_comes_when_its_time_has()
     {
         var rig = new CursorRig(new CursorConfiguration { Name = "c", Backoff = new BackoffSchedule(500) });

@@ -9,6 +9,7 @@ using OrleansMq.Producers;
 using OrleansMq.Queues;
 using OrleansMq.Records;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
@@ -283,6 +284,57 @@ public sealed class DeadLetterPortTests
     }
 
     [Fact]
+    public void Target_that_is_still_given_its_replicas_is_judged_by_what_it_has_then()
+    {
+        var source = Topic(("min.insync.replicas", "2", true));
+        var growing = Growing(Topic(("min.insync.replicas", "1", true)));
+        Assert.Null(DeadLetterTopics.WhyRefused(source, growing));
+        Assert.Null(DeadLetterTopics.WhyRefused(source, Growing(Topic(("min.insync.replicas", "2", false)))));
+        Assert.Contains("min.insync.replicas 1", DeadLetterTopics.WhyRefused(source, Topic(("min.insync.replicas", "1", true))));
+        Assert.Contains("min.insync.replicas 1", DeadLetterTopics.WhyRefused(source, Growing(Topic(("min.insync.replicas", "1", false)))));
+        Assert.Contains("min.insync.replicas 1", DeadLetterTopics.WhyRefused(Topic(("min.insync.replicas", "2", false)), growing));
+        Assert.Contains("takes no letter", DeadLetterTopics.WhyRefused(source, Topic(("min.insync.replicas", "2", false))));
+
+        static TopicDescription Growing(TopicDescription topic) => topic with { IntendedReplicationFactor = 3 };
+
+        static TopicDescription Topic(params (string Name, string Value, bool IsDefault)[] configs) => new("t", Guid.Empty,
+            [new PartitionDescription(0, 1, 1, [1], [1], 0, 0, 0, 0, null)],
+            [.. configs.Select(static config => new ConfigEntry(config.Name, config.Value, config.IsDefault))]);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Letters_wait_for_a_target_that_is_still_given_its_replicas(bool doBrokersCome)
+    {
+        var clock = new ManualClock();
+        await using var broker = await OpenAsync(new MemoryFileSystem());
+        await broker.CreateTopicAsync(new NewTopic("orders", 1));
+        var topic = await broker.CreateTopicAsync(new NewTopic("letters", 1));
+        var growing = new GrowingTopics(broker);
+        var target = new DeadLetterTarget(topic.TopicId, 0);
+        var port = new DeadLetterPublisher(() => growing, CompressionCodecs.Empty, EngineLog.Silent, clock);
+        Assert.Equal(target, await port.FindTargetAsync(Orders, "letters", null, default));
+        var waits = await Assert.ThrowsAsync<BrokerException>(PublishAsync);
+        Assert.Equal((ErrorCode.NotEnoughReplicas, ErrorAction.Retry), (waits.Code, waits.Action));
+        Assert.Contains("'letters' has the 3 replicas", waits.Message);
+        Assert.Equal(0, (await broker.DescribeTopicAsync("letters")).Partitions[0].LogEndOffset);
+        growing.HasGrown = doBrokersCome;
+        clock.Advance(TimeSpan.FromSeconds(4));
+        await Assert.ThrowsAsync<BrokerException>(PublishAsync);
+        clock.Advance(doBrokersCome ? TimeSpan.FromSeconds(1) : TimeSpan.FromMinutes(2));
+        Assert.Equal(DeadLetterOutcome.Published, (await PublishAsync()).Outcome);
+        Assert.Equal(1, (await broker.DescribeTopicAsync("letters")).Partitions[0].LogEndOffset);
+
+        Task<DeadLetterResult> PublishAsync()
+        {
+            var intent = new DeadLetterIntent(8, Guid.Empty, 0, target, SettlementCause.Rejected, default, 0) { Origin = 1 };
+            return port.PublishAsync(new DeadLetterSource(Orders, Guid.Empty, "queue/work", "letters"), target,
+                [new DeadLetter(intent, new OrleansMq.Records.Record { Value = "x"u8.ToArray() })], default);
+        }
+    }
+
+    [Fact]
     public void Expired_letter_does_not_go_round_in_a_circle_unless_a_consumer_refused_it_on_its_way()
     {
         Assert.True(IsCycle(SettlementCause.Expired, ("topic", "a"), ("cause", "expired"), ("topic", "b"), ("cause", "overflow")));
@@ -381,5 +433,23 @@ public sealed class DeadLetterPortTests
         using var patience = new CancellationTokenSource(Patience);
         while (!await condition())
             await Task.Delay(20, patience.Token);
+    }
+
+    // The cluster has three brokers, and all topics but the letters have their replicas.
+    private sealed class GrowingTopics(IBroker inner) : ForwardingBroker(inner)
+    {
+        public bool HasGrown { get; set; }
+
+        public override async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            var described = await base.DescribeTopicAsync(topic, cancellationToken);
+            var isGrowing = topic == "letters" && !HasGrown;
+            return described with
+            {
+                Configs = [.. described.Configs.Select(config => config.Name == "min.insync.replicas"
+                    ? config with { Value = isGrowing ? "1" : "2" } : config)],
+                IntendedReplicationFactor = isGrowing ? 3 : null,
+            };
+        }
     }
 }

@@ -81,6 +81,8 @@ public sealed class PartitionCursorsTests
         }
         await rig.AppendAsync("one");
         await rig.AppendAsync("two");
+        // A turn knows the records that were there when it began.
+        await TurnAsync(rig);
         using var gate = new ManualResetEventSlim();
         rig.Partition.Cursors.Post(() => gate.Wait(Patience));
         var receiving = consumer.ReceiveAsync(10, TimeSpan.Zero);
@@ -90,6 +92,7 @@ public sealed class PartitionCursorsTests
 
         var other = await AttachAsync(rig);
         await rig.AppendAsync("three");
+        await TurnAsync(rig);
         using var second = new ManualResetEventSlim();
         rig.Partition.Cursors.Post(() => second.Wait(Patience));
         var acquisition = other.Acquire(10);

@@ -63,8 +63,12 @@ public sealed class QueuedDeliveriesTests
                 OffsetRange.Of(reserved.Records[0].Record.Offset), isFailure: false)).Outcome);
         for (var turn = 0; turn < 20; turn++)
         {
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
-                consumer.ReceiveAsync(1, TimeSpan.FromHours(1), new CancellationToken(canceled: true)));
+            // The turn that gives it the record is the one in which it ends.
+            using var gate = new ManualResetEventSlim();
+            rig.Partition.Cursors.Post(() => gate.Wait(PartitionCursorsActions.Patience));
+            var cancelled = consumer.ReceiveAsync(1, TimeSpan.FromHours(1), new CancellationToken(canceled: true));
+            gate.Set();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
             using var received = await other.ReceiveSomeAsync(1);
             Assert.Equal("1", Assert.Single(received.Records).Text());
             Assert.Equal(CursorOutcome.Done, (await other.ReleaseAsync(received.Lock,

@@ -60,6 +60,99 @@ public sealed class UnreadableDeliveriesTests
         Assert.Equal(0, packed.Records[0].Counts.Failures);
     }
 
+    [Fact]
+    public async Task Batch_without_its_codec_holds_back_what_follows_it_in_a_queue_ordered_by_key()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.Partition.Cursors.Queues.CreateAsync(new NewQueue("q") { Options = new QueueOptions { IsOrderedByKey = true } }, default);
+        await AppendOfKeyAsync(rig, CompressionType.None, "before");
+        var first = rig.Partition.LogEndOffset;
+        await AppendPackedAsync(rig, "packed");
+        await AppendOfKeyAsync(rig, CompressionType.None, "after");
+        await rig.AppendAsync("other");
+        rig.Options = options => options with { Codecs = CompressionCodecs.Empty };
+        await rig.KillAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        var consumer = await queues.AttachAsync("q", new QueueAttachOptions(), default);
+        Assert.Equal(["before"], await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
+        for (var i = 0; i < 3; i++)
+        {
+            var unread = await Assert.ThrowsAsync<BrokerException>(() => ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
+            Assert.Equal(ErrorCode.UnsupportedCompressionType, unread.Code);
+        }
+        // It waits for 10 seconds by the clock, which may have passed.
+        if (await Xunit.Record.ExceptionAsync(async () => Assert.Empty(await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromSeconds(5))))
+            is { } next)
+            Assert.Equal(ErrorCode.UnsupportedCompressionType, Assert.IsType<BrokerException>(next).Code);
+        Assert.Equal(3, (await queues.DescribeAsync("q", default).WaitAsync(PartitionCursorsActions.Patience)).Unsettled);
+        // One a minute by the clock, of which several may have passed.
+        var lines = rig.Lines.Of(Diagnostics.EngineLogLevel.Warning).ToList();
+        Assert.NotEmpty(lines);
+        Assert.All(lines, line => Assert.Contains($"no record behind the offsets {first} to {first}", line, StringComparison.Ordinal));
+        Assert.All(lines, static line => Assert.Contains("Install the codec on this broker", line, StringComparison.Ordinal));
+        rig.Options = options => options;
+        await rig.KillAsync();
+        consumer = await rig.Partition.Cursors.Queues.AttachAsync("q", new QueueAttachOptions(), default);
+        var rest = new List<string>();
+        while (rest.Count < 3)
+            rest.AddRange(await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
+        Assert.Equal(["after", "other", "packed"], rest.Order());
+        Assert.True(rest.IndexOf("packed") < rest.IndexOf("after"), string.Join(' ', rest));
+    }
+
+    [Fact]
+    public async Task Reset_behind_a_batch_without_its_codec_gives_it_up_in_a_queue_ordered_by_key()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.Partition.Cursors.Queues.CreateAsync(new NewQueue("q") { Options = new QueueOptions { IsOrderedByKey = true } }, default);
+        await AppendPackedAsync(rig, "packed");
+        var behind = rig.Partition.LogEndOffset;
+        await AppendOfKeyAsync(rig, CompressionType.None, "after");
+        rig.Options = options => options with { Codecs = CompressionCodecs.Empty };
+        await rig.KillAsync();
+        var queues = rig.Partition.Cursors.Queues;
+        var consumer = await queues.AttachAsync("q", new QueueAttachOptions(), default);
+        await Assert.ThrowsAsync<BrokerException>(() => ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
+        await queues.ResetAsync("q", OffsetSpec.AtOffset(behind), default).WaitAsync(PartitionCursorsActions.Patience);
+        Assert.Equal(["after"], await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
+    }
+
+    [Fact]
+    public async Task Batch_that_the_disk_has_damaged_holds_back_what_follows_it_in_key_order_up_to_the_limit_of_failures()
+    {
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { VerifyOnRead = false });
+        await rig.BeginCursorAsync(Limited with { IsOrderedByKey = true, MaxDeliveries = 2 });
+        await AppendPackedAsync(rig, "packed");
+        var log = Assert.Single(rig.FilesOf(".log"));
+        rig.Flip(log, rig.LengthOf(log) - 1);
+        await AppendOfKeyAsync(rig, CompressionType.None, "after");
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        for (var i = 0; i < 2; i++)
+        {
+            Assert.Equal(0, rig.StateOf().Total(SettlementCause.DeliveryLimit));
+            var receiving = consumer.ReceiveAsync(0, TimeSpan.FromHours(1));
+            await rig.PassUntilAsync(() => receiving.IsCompleted);
+            Assert.Equal(ErrorCode.CorruptMessage, (await Assert.ThrowsAsync<BrokerException>(() => receiving)).Code);
+        }
+        using var after = await consumer.ReceiveSomeAsync(0);
+        Assert.Equal("after", Assert.Single(after.Records).Text());
+        Assert.Equal(1, rig.StateOf().Total(SettlementCause.DeliveryLimit));
+    }
+
+    // Waits for so long, by the broker's clock.
+    private static async Task<List<string>> ReceiveAndSettleAsync(PartitionRig rig, Guid consumer, TimeSpan wait)
+    {
+        var queues = rig.Partition.Cursors.Queues;
+        var receiving = queues.ReceiveAsync(consumer, 10, wait, default);
+        await rig.PassUntilAsync(() => receiving.IsCompleted);
+        if (await receiving is not { } received)
+            return [];
+        var settled = await queues.SettleAsync(consumer, [.. received.Records.Select(record => new QueueSettlement(received.Lock,
+            record.Offset, record.Offset, QueueAction.Accept))], default).WaitAsync(PartitionCursorsActions.Patience);
+        Assert.All(settled, static error => Assert.Equal(ErrorCode.None, error));
+        return [.. received.Records.Select(static record => Encoding.UTF8.GetString(record.Value!.Value.Span))];
+    }
+
     public static TheoryData<string> Orders => ["log", "key", "priority", "expiry"];
 
     [Theory]
@@ -254,9 +347,11 @@ public sealed class UnreadableDeliveriesTests
         return batch;
     }
 
-    private static async Task AppendPackedAsync(PartitionRig rig, params string[] values)
+    private static Task AppendPackedAsync(PartitionRig rig, params string[] values) => AppendOfKeyAsync(rig, CompressionType.Gzip, values);
+
+    private static async Task AppendOfKeyAsync(PartitionRig rig, CompressionType compression, params string[] values)
     {
-        using var builder = new RecordBatchBuilder(CompressionType.Gzip, StandardCodecs.All);
+        using var builder = new RecordBatchBuilder(compression, StandardCodecs.All);
         foreach (var value in values)
             builder.Add(rig.Clock.Now, "k"u8, true, Encoding.UTF8.GetBytes(value), true);
         Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All)).Error);

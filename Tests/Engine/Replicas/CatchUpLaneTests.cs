@@ -4,6 +4,7 @@ using OrleansMq.Replication;
 using OrleansMq.Replication.Links;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
@@ -61,6 +62,69 @@ public sealed class CatchUpLaneTests
     }
 
     [Fact]
+    public async Task Replicas_of_many_partitions_share_the_bundles_that_give_way_to_live_traffic()
+    {
+        const int Partitions = 60;
+        var cluster = new MemoryCluster(seed: 0);
+        var keys = Enumerable.Range(0, Partitions).Select(static number => new ReplicaKey(Key.TopicId, number)).ToArray();
+        foreach (var key in keys)
+        {
+            cluster.Specs[key] = new ReplicaSpec("t", TopicConfig.Default with { MinInsyncReplicas = 2 });
+            cluster.Create(key, PartitionState.Create(key.TopicId, [1, 2, 3]));
+        }
+        foreach (var id in (int[])[1, 2, 3])
+        {
+            await new TestBroker(cluster, id, ReplicatedPartition.Patient with { CatchUpLiveShare = 1,
+                ReplicaLagTimeMax = TimeSpan.FromSeconds(5) }).StartAsync();
+        }
+        var leaders = keys.Select(key => cluster.Brokers[1].Manager.GetOrCreate(key, cluster.Specs[key])).ToArray();
+        foreach (var leader in leaders)
+            Assert.Equal(ClaimOutcome.Claim, (await leader.LeadAsync(new ClaimRequest([]), CancellationToken.None)).Outcome);
+        await InSyncAsync(3);
+        await cluster.Brokers[3].StopAsync();
+        await InSyncAsync(2);
+        // In the first round of rests all of them wait for their turn, but for a few.
+        var most = 0;
+        cluster.OnBundle = (to, bundle) =>
+        {
+            if (to == 3 && PushesOf(bundle) is var pushes && pushes > most)
+                most = pushes;
+        };
+        using var stop = new CancellationTokenSource();
+        var appending = AppendAsync();
+        await cluster.Brokers[3].StartAsync();
+        try
+        {
+            await InSyncAsync(3);
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await appending;
+            foreach (var broker in cluster.Brokers.Values)
+                await broker.StopAsync();
+        }
+        Assert.InRange(most, Partitions / 4, int.MaxValue);
+
+        async Task AppendAsync()
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                foreach (var leader in leaders)
+                {
+                    var appended = await leader.Partition.AppendAsync(PartitionRig.Batch(1, "live"), Acks.All);
+                    Assert.Equal(ErrorCode.None, appended.Error);
+                }
+                await Task.Delay(20, CancellationToken.None);
+            }
+        }
+
+        Task InSyncAsync(int replicas) => ReplicatedPartition.Until(
+            () => keys.All(key => cluster.Find(key)!.State.Isr.Length == replicas),
+            () => $"in sync are {string.Join(", ", keys.Select(key => cluster.Find(key)!.State.Isr.Length))}");
+    }
+
+    [Fact]
     public async Task Replicas_catch_up_despite_lost_and_reordered_bundles()
     {
         await using var partition = await ReplicatedPartition.StartAsync(seed: 7,
@@ -76,5 +140,15 @@ public sealed class CatchUpLaneTests
         await partition.InSyncAsync(3);
         (partition.Cluster.LossPercent, partition.Cluster.DoublePercent, partition.Cluster.MaxDelayMs) = (0, 0, 0);
         await partition.AllTheSameAsync();
+    }
+
+    // Those of a bundle that gives way; others have none.
+    private static int PushesOf(ReadOnlyMemory<byte> bundle)
+    {
+        var pushes = 0;
+        var reader = new BundleReader(bundle);
+        while (BundleFormat.MarksOf(bundle.Span).HasFlag(BundleMarks.CatchUp) && reader.TryRead(out _, out var message))
+            pushes += message is Push ? 1 : 0;
+        return pushes;
     }
 }

@@ -24,6 +24,9 @@ internal sealed class MemoryCluster(int seed)
     public int MaxDelayMs { get; set; }
     public bool StoreIsDown { get; set; }
 
+    /// <summary>Sees the bundles that are sent, with their receiver.</summary>
+    public Action<int, ReadOnlyMemory<byte>> OnBundle { get; set; } = static (_, _) => { };
+
     public StoredPartitionState? Find(ReplicaKey key)
     {
         lock (_lock)
@@ -76,6 +79,7 @@ internal sealed class MemoryCluster(int seed)
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(TestBroker from, int to, ReadOnlyMemory<byte> bundle,
         CancellationToken cancellationToken)
     {
+        OnBundle(to, bundle);
         if (IsLost(from.Id, to) || !Brokers.TryGetValue(to, out var target))
             throw new IOException($"Broker {to} cannot be reached.");
         await DelayAsync(cancellationToken);

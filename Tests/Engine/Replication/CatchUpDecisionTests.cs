@@ -51,6 +51,43 @@ public sealed class CatchUpDecisionTests
         Assert.False(follower.MustHurry(10_400));
     }
 
+    [Fact]
+    public void Replica_whose_turn_comes_less_often_than_the_checks_hurries_when_it_takes_only_what_was_appended_since()
+    {
+        var follower = Aligned(0);
+        var end = 1000L;
+        follower.Watch(end, isInSync: false, interval: 1000, now: 0);
+        // What it lacked, then in each turn what was appended since the one before.
+        for (var now = 1000; now <= 10_000; now += 1000)
+        {
+            end += 10;
+            Beat(follower, now);
+            if (now == 5000)
+                Answer(follower, end);
+            follower.Watch(end, isInSync: false, interval: 1000, now);
+            Assert.False(follower.MustHurry(end + 100));
+        }
+        Answer(follower, end);
+        follower.Watch(end, isInSync: false, interval: 1000, now: 10_500);
+        Assert.True(follower.MustHurry(end + 100));
+    }
+
+    [Fact]
+    public void Replica_that_was_silent_is_not_too_slow()
+    {
+        var follower = Aligned(0);
+        follower.Watch(1000, isInSync: false, interval: 1000, now: 0);
+        for (var now = 1000; now <= 10_000; now += 1000)
+            follower.Watch(1000 + now, isInSync: false, interval: 1000, now);
+        Beat(follower, 10_100);
+        Answer(follower, 5000);
+        follower.Watch(11_100, isInSync: false, interval: 1000, now: 11_000);
+        Assert.False(follower.MustHurry(20_000));
+    }
+
+    private static void Beat(FollowerProgress follower, long now) =>
+        follower.Answered(Of(follower.StatedEnd, PushAnswerOutcome.Accepted) with { SentAt = now }, logStart: 0);
+
     private static FollowerProgress Aligned(long end)
     {
         var follower = new FollowerProgress(Member.Broker, session: 1, now: 0);

@@ -48,6 +48,21 @@ public sealed class TopicCatalogueTests
             JsonSerializer.Deserialize<TopicState>(JsonSerializer.Serialize(created.Topic))!.IntendedReplicationFactor);
     }
 
+    /// <summary>A topic without partitions could be neither written nor read, and would keep its name.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(20_000)]
+    public void Default_number_of_partitions_is_checked_as_a_given_one(int partitions)
+    {
+        var limits = Limits with { DefaultPartitions = partitions };
+        var refused = TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", -1), Id, limits);
+        Assert.Equal(ErrorCode.InvalidPartitions, refused.Error);
+        Assert.Contains("BrokerOptions.DefaultPartitions", refused.Message, StringComparison.Ordinal);
+        Assert.Contains($"not {partitions}.", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(2, TopicCatalogue.Empty.BeginCreate(new NewTopic("orders", 2), Id, limits).Next.Topic.Partitions);
+    }
+
     [Fact]
     public void Broker_that_others_cannot_join_promises_no_further_replicas()
     {

@@ -20,7 +20,8 @@ public sealed class TransactionCoordinatorTests
     [Fact]
     public async Task Participant_that_throws_is_told_again()
     {
-        var failures = new Queue<Exception>([new InvalidOperationException("a bug"), new OperationCanceledException("another's"),
+        // Both participants may be told at once.
+        var failures = new ConcurrentQueue<Exception>([new InvalidOperationException("a bug"), new OperationCanceledException("another's"),
             new ObjectDisposedException("a silo")]);
         _participants.Answer = (_, _) => failures.TryDequeue(out var failure) ? throw failure : ParticipantOutcome.Done;
         await using var coordinator = await OpenAsync();

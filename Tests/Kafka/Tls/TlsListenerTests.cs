@@ -229,14 +229,14 @@ public sealed class TlsListenerTests : IDisposable
         Assert.Contains("to listener SSL is closed: the client does not speak TLS", line, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task Client_whose_first_message_is_no_hello_is_closed_with_a_clear_line()
+    [Theory]
+    [MemberData(nameof(NoHellos.All), MemberType = typeof(NoHellos))]
+    public async Task Client_whose_first_message_is_no_hello_is_closed_with_a_clear_line(string record)
     {
         await using var server = await KafkaServer.StartAsync(options => options with { Tls = _files.Server() });
         using (var client = await server.ConnectAsync())
         {
-            // A record of the handshake with a Finished of no bytes.
-            await client.SendRawAsync([0x16, 3, 3, 0, 4, 20, 0, 0, 0]);
+            await client.SendRawAsync(Convert.FromHexString(record));
             Assert.Null(await client.ReceiveAsync());
         }
         await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.FailedHandshakes == 1);

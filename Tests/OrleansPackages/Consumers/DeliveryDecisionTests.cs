@@ -93,6 +93,25 @@ public sealed class DeliveryDecisionTests
         Assert.Equal(DeliveryAction.Release, Decide(2, DeliveryOutcome.Failed, DeliveryOutcome.Unreachable).Action);
 
     [Fact]
+    public void Event_that_waits_for_a_change_of_cursors_alone_comes_soon_and_its_delivery_does_not_count()
+    {
+        var waits = new DeliveryDecision(DeliveryAction.Release, TimeSpan.FromMilliseconds(100), null) { IsUncounted = true };
+        Assert.Equal(waits, Decide(0, DeliveryOutcome.Waits, DeliveryOutcome.Served));
+        Assert.Equal(waits, Decide(9, DeliveryOutcome.Waits, DeliveryOutcome.Waits));
+    }
+
+    [Theory]
+    [InlineData(nameof(DeliveryOutcome.Unreachable), nameof(DeliveryOutcome.Served))]
+    [InlineData(nameof(DeliveryOutcome.Undecided), nameof(DeliveryOutcome.Served))]
+    [InlineData(nameof(DeliveryOutcome.Unreachable), nameof(DeliveryOutcome.Waits))]
+    [InlineData(nameof(DeliveryOutcome.Undecided), nameof(DeliveryOutcome.Waits))]
+    public void Delivery_after_which_the_event_waits_longer_each_time_counts(string one, string other)
+    {
+        var decision = Decide(0, Enum.Parse<DeliveryOutcome>(one), Enum.Parse<DeliveryOutcome>(other));
+        Assert.Equal((DeliveryAction.Release, TimeSpan.FromSeconds(1), false), (decision.Action, decision.Delay, decision.IsUncounted));
+    }
+
+    [Fact]
     public void Events_before_the_first_one_that_a_subscriber_has_not_served_are_settled()
     {
         var failed = new DeliveryAnswer(3, DeliveryOutcome.Failed, "third");

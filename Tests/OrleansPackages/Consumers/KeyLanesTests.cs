@@ -35,7 +35,7 @@ public sealed class KeyLanesTests
         Add(Two, 1, 11, out _);
         Assert.Equal([10], Take(lane));
         Add(One, 1, 12, out _);
-        Assert.Equal([12], _lanes.Break(lane));
+        Assert.Equal([12], _lanes.Break(lane, isUncounted: false));
         Add(One, 1, 13, out var isBroken);
         Assert.True(isBroken);
         Assert.Null(Add(Two, 1, 14, out isBroken));
@@ -47,6 +47,18 @@ public sealed class KeyLanesTests
         Assert.Equal([10], Take(lane));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Event_that_comes_after_one_that_was_not_served_counts_as_that_one_does(bool isUncounted)
+    {
+        var lane = Add(One, 1, 10, out _)!;
+        Assert.Equal([10], Take(lane));
+        Assert.Empty(_lanes.Break(lane, isUncounted));
+        Assert.Null(_lanes.Add(0, One, (Consumer, 1), 11, out var isBroken, out var isUncountedToo));
+        Assert.Equal((true, isUncounted), (isBroken, isUncountedToo));
+    }
+
     [Fact]
     public void Failure_in_an_earlier_run_holds_back_nothing_of_a_later_one()
     {
@@ -54,7 +66,7 @@ public sealed class KeyLanesTests
         Assert.Equal([10], Take(lane));
         // Its consumer has ended, and another one received the events.
         Add(One, 2, 10, out _);
-        Assert.Empty(_lanes.Break(lane));
+        Assert.Empty(_lanes.Break(lane, isUncounted: false));
         Add(One, 2, 11, out var isBroken);
         Assert.False(isBroken);
         Assert.Equal([10, 11], Take(lane));
@@ -75,11 +87,11 @@ public sealed class KeyLanesTests
         Add(One, 2, Half + 1, out _);
         Add(One, 2, Half + 2, out _);
         Assert.Equal([Half + 1], Take(lane));
-        Assert.Equal([Half + 2], _lanes.Break(lane));
+        Assert.Equal([Half + 2], _lanes.Break(lane, isUncounted: false));
     }
 
     private KeyLanes<int>.Lane? Add(IdSpan key, long run, int message, out bool isBroken) =>
-        _lanes.Add(0, key, (Consumer, run), message, out isBroken);
+        _lanes.Add(0, key, (Consumer, run), message, out isBroken, out _);
 
     private List<int> Take(KeyLanes<int>.Lane lane) => _lanes.Take(lane);
 }

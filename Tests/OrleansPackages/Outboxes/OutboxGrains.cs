@@ -53,6 +53,9 @@ public interface ILedgerGrain : IGrainWithStringKey
     Task DeactivateAsync();
 }
 
+/// <summary>The name of its type has a slash.</summary>
+public interface ISlashedLedgerGrain : ILedgerGrain;
+
 /// <summary>Its calls interleave.</summary>
 public interface IInterleavedLedgerGrain : ILedgerGrain;
 
@@ -153,6 +156,10 @@ public abstract class LedgerGrainBase(IOutboxState<Ledger> ledger, ILocalSiloDet
 
 public sealed class LedgerGrain([OutboxState("ledger", "test")] IOutboxState<Ledger> ledger, ILocalSiloDetails silo)
     : LedgerGrainBase(ledger, silo), ILedgerGrain;
+
+[GrainType("shop/ledger")]
+public sealed class SlashedLedgerGrain([OutboxState("ledger", "test")] IOutboxState<Ledger> ledger, ILocalSiloDetails silo)
+    : LedgerGrainBase(ledger, silo), ISlashedLedgerGrain;
 
 [StatelessWorker(1)]
 public sealed class DoubledLedgerGrain([OutboxState("ledger", "test")] IOutboxState<Ledger> ledger, ILocalSiloDetails silo)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
 using OrleansMq.Api;
 using OrleansMq.Client;
@@ -185,6 +186,39 @@ public sealed class OutboxSiloTests : IAsyncLifetime, IDisposable
         await CreateAsync("later");
         await UntilDeliveredAsync("later", 1);
         await Wait.UntilAsync(async () => (await WakeUpQueuesAsync()).All(static queue => queue.Unsettled == 0), "wake-ups are settled");
+    }
+
+    [Fact]
+    public async Task Grain_whose_type_has_a_slash_is_woken()
+    {
+        var grain = _silo.Client.GetGrain<ISlashedLedgerGrain>("slash-1");
+        await grain.BookAsync("slashed", 1);
+        await grain.DeactivateAsync();
+        await CreateAsync("slashed");
+        await UntilDeliveredAsync("slashed", 1);
+    }
+
+    [Fact]
+    public async Task Wake_ups_are_flushed_also_where_their_topic_was_made_without_it()
+    {
+        await _silo.Services.GetRequiredService<OutboxWakeUps>().Client.Broker.CreateTopicAsync(new NewTopic(OutboxWakeUps.Topic, 1, 1)
+        {
+            Configs = new Dictionary<string, string> { ["retention.until.settled"] = "true" },
+        });
+        Assert.Equal("true", await ConfigAsync("retention.until.settled"));
+        await Ledger("flushed-1").BookAsync("nowhere", 1);
+        Assert.Equal(("true", "1"), (await ConfigAsync("retention.until.settled"), await ConfigAsync("flush.messages")));
+
+        async Task<string> ConfigAsync(string name) => (await _silo.Inside.DescribeTopicAsync(OutboxWakeUps.Topic)).Configs
+            .Single(config => config.Name == name).Value;
+    }
+
+    [Fact]
+    public async Task Wake_ups_are_flushed()
+    {
+        await Ledger("flushed-2").BookAsync("nowhere", 1);
+        Assert.Equal("1", (await _silo.Inside.DescribeTopicAsync(OutboxWakeUps.Topic)).Configs
+            .Single(static config => config.Name == "flush.messages").Value);
     }
 
     private ILedgerGrain Ledger(string key) => _silo.Client.GetGrain<ILedgerGrain>(key);

@@ -1,3 +1,4 @@
+using OrleansMq.Client;
 using OrleansMq.Outboxes;
 
 namespace OrleansMq.Tests.OrleansPackages.Outboxes;
@@ -235,6 +236,32 @@ public sealed class WakeUpRecordsTests
         foreach (var wrong in (string?[])[null, "", $"{record:N}", "no id"])
             Assert.False(OutboxWakeUps.TryParseKey(wrong, out _, out _));
     }
+
+    [Theory]
+    [InlineData("ledger", "7", "ledger/7")]
+    [InlineData("ledger", "a/b", "ledger/a/b")]
+    [InlineData("shop/ledger", "7", "/11/shop/ledger/7")]
+    [InlineData("shop/ledger/", "/", "/12/shop/ledger///")]
+    public void Value_of_a_record_is_its_grain(string type, string key, string value)
+    {
+        var grain = GrainId.Create(type, key);
+        Assert.Equal(value, GrainText.Of(grain));
+        Assert.True(GrainText.TryParse(value, out var read));
+        Assert.Equal(grain, read);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("ledger")]
+    [InlineData("/")]
+    [InlineData("/7")]
+    [InlineData("/x/ledger/7")]
+    [InlineData("/0//7")]
+    [InlineData("/5/ledger/7")]
+    [InlineData("/8/ledger/7")]
+    [InlineData("/-1/ledger/7")]
+    public void Value_that_names_no_grain_is_not_read(string? value) => Assert.False(GrainText.TryParse(value, out _));
 
     [Theory]
     [InlineData(0, 30)]

@@ -91,6 +91,17 @@ public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal([0], Received(Topic, leaver));
     }
 
+    /// <summary>Orleans reads the type of a grain's text up to the first slash.</summary>
+    [Fact]
+    public async Task Grain_whose_type_has_a_slash_receives_what_it_subscribed_to()
+    {
+        const string Topic = "conform-slash";
+        var reader = _silo.Client.GetGrain<ISlashedConformingGrain>($"{Topics}/{Topic}/k/1");
+        await reader.SubscribeAsync();
+        await Stream(Topics, Topic).OnNextAsync(new Happened(0));
+        await Wait.UntilAsync(() => StreamScript.Received(Topic, "k", $"{reader.GetGrainId()}").Length == 1, "the event is received");
+    }
+
     /// <summary>The activation handles what is in the same call as the event in which it asks for its end; another one has what comes
     /// after that.</summary>
     [Fact]
@@ -358,6 +369,12 @@ public sealed class ConformanceTests(ITestOutputHelper output) : IAsyncLifetime
 }
 
 public interface IConformingGrain : IConforming;
+
+public interface ISlashedConformingGrain : IConforming;
+
+/// <inheritdoc cref="ConformingGrain"/>
+[GrainType("tests/conforming")]
+public sealed class SlashedConformingGrain(OrleansJsonSerializer json) : ConformingGrainBase(json), ISlashedConformingGrain;
 
 public interface IConforming : IGrainWithStringKey
 {

@@ -7,8 +7,8 @@ using OrleansMq.Streams;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
 
-/// <summary>Subscriptions that are resumed from tokens while answers about their records are lost, on one silo: no event is lost, and no
-/// stream waits for ever.</summary>
+/// <summary>Subscriptions that are made, or resumed from tokens, while answers about their records are lost, on one silo: no event is lost,
+/// and no stream waits for ever.</summary>
 public sealed class RewindOutcomeTests : IAsyncLifetime
 {
     private readonly TempDirectory _data = new();
@@ -160,6 +160,92 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
         await SendAsync("rewind-late", 15, 20);
         await ReceivedAsync(reader, [.. Enumerable.Range(0, 15), .. Enumerable.Range(2, 18)]);
         await EndedAsync("rewind-late");
+    }
+
+    [Fact]
+    public async Task Subscription_whose_call_has_failed_stays_where_a_new_activation_has_resumed_it()
+    {
+        var (reader, writes, go) = await FailToSubscribeAsync("subscribe-resumed");
+        var stream = StreamId.Create("subscribe-resumed", "k");
+        // On another silo.
+        var outside = new OrleansMqClient(_silo.Outside);
+        await using var producer = outside.CreateProducer<byte[]?, byte[]?>();
+        var log = new SubscriptionLog(outside, producer, "test", NullLogger.Instance);
+        await log.CatchUpAsync(CancellationToken.None);
+        var found = Assert.Single(log.Table.Find(stream), found => found.Grain == reader.GetGrainId());
+        await log.ClaimAsync(OrleansMqStreamProvider.KeyOf(stream, found.Id), CancellationToken.None);
+        await reader.DeactivateAsync();
+        Assert.Equal(1, await reader.CountAsync());
+        go.SetResult();
+        await Wait.UntilAsync(() => writes() >= 2, "the call that has failed abandons the subscription");
+        await SendAsync("subscribe-resumed", 0, 5);
+        await ReceivedAsync(reader, Enumerable.Range(0, 5));
+        Assert.Equal(1, await reader.CountAsync());
+        Assert.Equal(2, writes());
+    }
+
+    [Fact]
+    public async Task Subscription_that_a_new_activation_has_resumed_is_known_to_stay()
+    {
+        var (reader, _, _) = await CreateAsync("subscribe-known");
+        var id = Assert.Single(Provider.Subscriptions.Table.Find(StreamId.Create("subscribe-known", "k"))).Id;
+        var writes = 0;
+        _broker.OnWrite = write =>
+        {
+            Interlocked.Increment(ref writes);
+            return write();
+        };
+        Assert.False(Provider.Subscriptions.Table.IsResumed(id));
+        for (var activation = 1; activation <= 2; activation++)
+        {
+            await reader.DeactivateAsync();
+            await SendAsync("subscribe-known", 10 * activation, 10 * activation + 5);
+            await Wait.UntilAsync(() => Received(reader).LastOrDefault() == 10 * activation + 4, "the new activation receives the events");
+            Assert.True(Provider.Subscriptions.Table.IsResumed(id));
+        }
+        // Once.
+        Assert.Equal(1, writes);
+    }
+
+    [Fact]
+    public async Task Subscription_whose_call_has_failed_is_removed_where_no_activation_has_resumed_it()
+    {
+        var (reader, _, go) = await FailToSubscribeAsync("subscribe-abandoned");
+        var stream = StreamId.Create("subscribe-abandoned", "k");
+        Assert.Equal(1, await reader.CountAsync());
+        go.SetResult();
+        await Wait.UntilAsync(async () => await reader.CountAsync() == 0, "the subscription is removed");
+        Assert.Empty(Provider.Subscriptions.Table.Find(stream));
+        // The sweep would remove the record of the subscription where the call's silo was lost.
+        await Wait.UntilAsync(async () =>
+        {
+            await Provider.Subscriptions.SweepAsync(CancellationToken.None);
+            await Provider.Subscriptions.CatchUpAsync(CancellationToken.None);
+            return Provider.Subscriptions.Table.FindLeft().Count == 0;
+        }, "nothing of it is left");
+        await reader.SubscribeAsync();
+        await SendAsync("subscribe-abandoned", 0, 5);
+        await ReceivedAsync(reader, Enumerable.Range(0, 5));
+    }
+
+    // The record of the subscription is written, and the call hears nothing of it.
+    private async Task<(IReaderGrain Reader, Func<int> Writes, TaskCompletionSource Go)> FailToSubscribeAsync(string topic)
+    {
+        await _client.Admin.CreateTopicAsync(topic, 1);
+        var reader = _silo.Client.GetGrain<IReaderGrain>($"{topic}/k/1");
+        Assert.Equal(0, await reader.CountAsync());
+        var usual = GiveUpSoon();
+        var (writes, go) = (0, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        _broker.OnWrite = async write =>
+        {
+            Interlocked.Increment(ref writes);
+            var written = await write();
+            await go.Task;
+            return written;
+        };
+        await Assert.ThrowsAnyAsync<Exception>(() => reader.SubscribeAsync());
+        Provider.SubscribeTimeout = usual;
+        return (reader, () => Volatile.Read(ref writes), go);
     }
 
     private OrleansMqStreamProvider Provider =>

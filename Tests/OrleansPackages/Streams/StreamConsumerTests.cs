@@ -97,6 +97,59 @@ public sealed class StreamConsumerTests
     }
 
     [Fact]
+    public async Task Event_of_one_subscription_waits_until_the_observer_of_another_one_has_handled_its_own()
+    {
+        var (other, second) = (Guid.NewGuid(), new Observer());
+        _consumer.Attach(Subscription, _observer);
+        _consumer.Attach(other, second);
+        var first = Hang(50, () => _consumer.DeliverAsync(Delivery(50)));
+        var waiting = _consumer.DeliverAsync(Delivery(7, 8) with { Subscription = other });
+        Assert.False(waiting.IsCompleted);
+        Assert.Empty(second.Served);
+        Assert.Null(await _consumer.FindObservedOfAsync(other, _place.Queue, 0));
+        _observer.Release();
+        Assert.Equal(new DeliveryAnswer(1, DeliveryOutcome.Served), await first);
+        Assert.Equal(new DeliveryAnswer(2, DeliveryOutcome.Served), await waiting);
+        Assert.Equal([7, 8], second.Served);
+    }
+
+    [Fact]
+    public async Task Activation_does_not_remember_subscriptions_that_are_gone()
+    {
+        var table = new SubscriptionTable();
+        Attach(Subscription, _observer);
+        for (var number = 0; number < 100; number++)
+        {
+            // The first one removes itself, the second one is removed by another grain.
+            var (leaver, removed) = (Guid.NewGuid(), Guid.NewGuid());
+            Attach(leaver, new Observer());
+            Attach(removed, new Observer());
+            using (var resuming = await _consumer.TryResumeAsync(leaver, TimeSpan.Zero))
+            {
+                Assert.NotNull(resuming);
+                Assert.Null(await _consumer.TryResumeAsync(leaver, TimeSpan.Zero));
+                Assert.Equal(1, _consumer.Remembered.Resuming);
+            }
+            table.Apply(KeyOf(leaver), null);
+            table.Apply(KeyOf(removed), null);
+            _consumer.Remove(leaver, new SubscriptionPlace(table, Stream, leaver));
+            _consumer.Trim();
+        }
+        Assert.InRange(_consumer.Remembered.Attached + _consumer.Remembered.Removed, 1, 20);
+        Assert.Equal(0, _consumer.Remembered.Resuming);
+        Assert.Equal((2, DeliveryOutcome.Served), await CursorAsync(1, 2));
+
+        void Attach(Guid id, Observer observer)
+        {
+            table.Apply(KeyOf(id), new SubscriptionValue("reader/1", 0, _place.Queue, 0).ToBytes());
+            _consumer.Attach(id, observer);
+            _consumer.Know(id, new SubscriptionPlace(table, Stream, id));
+        }
+
+        static byte[] KeyOf(Guid id) => OrleansMqStreamProvider.KeyOf(Stream, id).ToBytes();
+    }
+
+    [Fact]
     public void Event_that_was_begun_before_a_later_one_was_passed_over_takes_nothing_back()
     {
         var served = new ServedEvents();

@@ -159,6 +159,100 @@ public sealed class SubscriptionTests
     }
 
     [Fact]
+    public void Subscription_that_is_abandoned_is_gone_unless_an_activation_has_resumed_it_before()
+    {
+        var (gone, kept) = (Guid.NewGuid(), Guid.NewGuid());
+        Write("orders", gone, "reader/1", Guid.Empty, first: 0, new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 5));
+        Write("orders", kept, "reader/2");
+        var (abandoned, late) = (Claim(gone, SubscriptionClaim.Abandoned), Claim(gone, SubscriptionClaim.Resumed));
+        var (resumed, refused) = (Claim(kept, SubscriptionClaim.Resumed), Claim(kept, SubscriptionClaim.Abandoned));
+        var again = Claim(kept, SubscriptionClaim.Resumed);
+        Assert.Equal(kept, Assert.Single(_table.Find(Orders)).Id);
+        Assert.Equal((true, false), (_table.IsAbandoned(gone), _table.IsResumed(gone)));
+        Assert.Equal((false, true), (_table.IsAbandoned(kept), _table.IsResumed(kept)));
+        Assert.Empty(_table.Replays);
+        // A copy of its record does not bring it back.
+        Write("orders", gone, "reader/1");
+        Assert.Single(_table.Find(Orders));
+        Assert.Equal(Keys(KeyOf("orders", gone).ToBytes(), late.ToBytes(), refused.ToBytes(), again.ToBytes()), Keys(_table.FindLeft()));
+        Sweep();
+        // It decides until the subscription's own record is removed.
+        Assert.Equal(Keys(abandoned.ToBytes()), Keys(_table.FindLeft()));
+        Sweep();
+        Assert.Empty(_table.FindLeft());
+        Assert.False(_table.IsAbandoned(gone));
+        Remove("orders", kept);
+        Assert.False(_table.IsResumed(kept));
+        Assert.Equal(Keys(resumed.ToBytes()), Keys(_table.FindLeft()));
+
+        void Sweep()
+        {
+            foreach (var left in _table.FindLeft())
+                _table.Apply(left, null);
+        }
+    }
+
+    [Fact]
+    public void Claims_decide_the_same_whatever_sweeps_and_compaction_have_removed()
+    {
+        for (var seed = 0; seed < 500; seed++)
+        {
+            var (random, id) = (new Random(seed), Guid.NewGuid());
+            var (log, first) = (new List<(byte[] Key, byte[]? Value)>(), new SubscriptionTable());
+            Append(KeyOf("orders", id).ToBytes(), new SubscriptionValue("reader/1", 0, Guid.Empty, 0).ToBytes());
+            for (var step = 0; step < 12; step++)
+            {
+                var left = first.FindLeft();
+                if (random.Next(3) == 0 && left.Count > 0)
+                    Append(left[random.Next(left.Count)], null);
+                else if (random.Next(4) == 0 && first.IsAbandoned(id))
+                    Append(KeyOf("orders", id).ToBytes(), null);
+                else
+                {
+                    var claim = new ClaimKey(Guid.NewGuid(), (SubscriptionClaim)random.Next(1, 3), KeyOf("orders", id));
+                    Append(claim.ToBytes(), ClaimKey.Value.ToArray());
+                }
+                // What a later record of its key has replaced may be there yet, or not.
+                var later = new SubscriptionTable();
+                for (var index = 0; index < log.Count; index++)
+                {
+                    var (key, value) = log[index];
+                    if (random.Next(2) == 0 || !log.Skip(index + 1).Any(other => other.Key.AsSpan().SequenceEqual(key)))
+                        later.Apply(key, value is null ? default(ReadOnlyMemory<byte>?) : value);
+                }
+                Assert.True(first.Find(Orders).Length == later.Find(Orders).Length, $"seed {seed}, step {step}");
+            }
+
+            void Append(byte[] key, byte[]? value)
+            {
+                log.Add((key, value));
+                first.Apply(key, value is null ? default(ReadOnlyMemory<byte>?) : value);
+            }
+        }
+    }
+
+    [Fact]
+    public void Subscription_that_an_activation_has_given_up_is_no_longer_removed_for_it_when_another_one_has_resumed_it()
+    {
+        var (id, abandoning) = (Guid.NewGuid(), new TaskCompletionSource());
+        var place = new SubscriptionPlace(_table, Orders, id, abandoning: abandoning.Task);
+        // Its record may come yet.
+        Assert.Equal((false, false), (place.IsGone, place.IsKept));
+        Write("orders", id, "reader/1");
+        Claim(id, SubscriptionClaim.Resumed);
+        Claim(id, SubscriptionClaim.Abandoned);
+        Assert.Equal((false, false), (place.IsGone, place.IsKept));
+        abandoning.SetResult();
+        Assert.Equal((false, true), (place.IsGone, place.IsKept));
+        Remove("orders", id);
+        Assert.Equal((true, false), (place.IsGone, place.IsKept));
+        // One of which the table has not read yet.
+        Assert.False(new SubscriptionPlace(_table, Orders, Guid.NewGuid(), static () => false).IsGone);
+        var removed = new DeliveryAnswer(0, DeliveryOutcome.Removed);
+        Assert.Equal(DeliveryOutcome.Unreachable, StreamSubscribers.AnswerOf(removed).Outcome);
+    }
+
+    [Fact]
     public void Step_that_comes_when_its_replay_is_over_leaves_nothing_in_the_table()
     {
         var (id, queue) = (Guid.NewGuid(), Guid.NewGuid());
@@ -203,12 +297,18 @@ public sealed class SubscriptionTests
     }
 
     [Fact]
-    public void Split_is_no_subscription_for_an_earlier_version()
+    public void Split_and_claim_are_no_subscription_for_an_earlier_version()
     {
         var key = new NextReplayKey(Guid.NewGuid(), new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid())).ToBytes();
         Assert.Null(ReplayKey.TryParse(key));
         Assert.Null(SubscriptionKey.Parse(key).Topic);
-        Assert.Null(NextReplayKey.TryParse(new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid()).ToBytes()));
+        Assert.Null(ClaimKey.TryParse(key));
+        Assert.Null(NextReplayKey.TryParse(KeyOf("orders", Guid.NewGuid()).ToBytes()));
+        Assert.Null(ClaimKey.TryParse(KeyOf("orders", Guid.NewGuid()).ToBytes()));
+        var claim = new ClaimKey(Guid.NewGuid(), SubscriptionClaim.Resumed, KeyOf("orders", Guid.NewGuid())).ToBytes();
+        Assert.Null(ReplayKey.TryParse(claim));
+        Assert.Null(NextReplayKey.TryParse(claim));
+        Assert.Null(SubscriptionKey.Parse(claim).Topic);
         // Records of earlier versions have no origin.
         Assert.False(SubscriptionValue.Parse("""{"grain":"reader/1","replay":{"id":"8f7f5b0e-9c8b-4f0e-8d5f-4d0a5f1c2b3a","number":1}}"""u8)
             .Replay!.IsSplit);
@@ -306,6 +406,18 @@ public sealed class SubscriptionTests
 
     private void Write(Guid id, Guid queue, Replay next, int? partition = null) => _table.Apply(new NextReplayKey(next.Id,
         new SubscriptionKey("orders", "k"u8.ToArray(), id)).ToBytes(), new NextReplayValue(queue, next, partition).ToBytes());
+
+    private ClaimKey Claim(Guid id, SubscriptionClaim kind)
+    {
+        var claim = new ClaimKey(Guid.NewGuid(), kind, KeyOf("orders", id));
+        _table.Apply(claim.ToBytes(), ClaimKey.Value.ToArray());
+        return claim;
+    }
+
+    private static SubscriptionKey KeyOf(string topic, Guid id) => new(topic, "k"u8.ToArray(), id);
+
+    private static IEnumerable<string> Keys(params IEnumerable<byte[]> keys) =>
+        keys.Select(Convert.ToHexString).Order(StringComparer.Ordinal);
 
     private void Write(Replay replay, ReplayStep step, long first) =>
         _table.Apply(new ReplayKey(replay.Id, step).ToBytes(), new ReplayValue(first).ToBytes());

@@ -50,6 +50,30 @@ public sealed class SubscriptionTopicTests : IDisposable
         Assert.Contains($"{Topic}' holds explicit subscriptions", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Topic_is_flushed_with_each_record_also_where_it_was_made_before()
+    {
+        await using (var before = await TestSilo.StartAsync(_data.Path))
+        {
+            await new OrleansMqClient(before.Inside).Admin.CreateTopicAsync(Topic, 1,
+                new Dictionary<string, string> { ["cleanup.policy"] = "compact" });
+        }
+        await using var silo = await StartAsync();
+        var provider = (OrleansMqStreamProvider)silo.Services.GetRequiredKeyedService<Orleans.Streams.IStreamProvider>("checked");
+        await Wait.UntilAsync(() => provider.Subscriptions.IsRead, "the subscriptions are read");
+        Assert.Equal("1", await FlushAsync());
+        await silo.Inside.DeleteTopicAsync(Topic);
+        await using var other = await TestSilo.StartAsync(Path.Combine(_data.Path, "other"),
+            static silo => silo.AddOrleansMqStreams("checked"));
+        await ((OrleansMqStreamProvider)other.Services.GetRequiredKeyedService<Orleans.Streams.IStreamProvider>("checked"))
+            .Subscriptions.SettleAsync(CancellationToken.None);
+        Assert.Equal("1", (await other.Inside.DescribeTopicAsync(Topic)).Configs.Single(static config => config.Name == "flush.messages")
+            .Value);
+
+        async Task<string> FlushAsync() => (await silo.Inside.DescribeTopicAsync(Topic)).Configs
+            .Single(static config => config.Name == "flush.messages").Value;
+    }
+
     private Task<TestSilo> StartAsync() => TestSilo.StartAsync(_data.Path, static silo => silo.AddOrleansMqStreams("checked",
         static options => options with { RefreshInterval = TimeSpan.FromMilliseconds(50), CheckTimeout = Wait.Deadline }));
 }

@@ -1,7 +1,9 @@
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Tests.OrleansPackages.Consumers;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Timers;
 using Letter = (string? Key, string? Value, string Reason);
 
@@ -71,9 +73,9 @@ public sealed class TimerTests : IAsyncLifetime
     [Fact]
     public async Task Timer_that_is_cancelled_never_comes_and_one_that_has_come_is_too_late_to_cancel()
     {
-        var at = Soon(2_000);
-        for (var number = 0; number < 20; number++)
-            await Timers.ScheduleAsync(Grain("cancel"), at, new Ping(number), $"{number}");
+        var at = Soon(5_000);
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(number =>
+            Timers.ScheduleAsync(Grain("cancel"), at, new Ping(number), $"{number}")));
         var cancelled = new List<int>();
         for (var number = 0; number < 20; number += 2)
         {
@@ -243,6 +245,52 @@ public sealed class TimerTests : IAsyncLifetime
         var letter = Assert.Single(await LettersAsync(1));
         Assert.Equal("timednumber/no-number", letter.Key);
         Assert.Contains("implements IGrainWithIntegerKey", letter.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Topic_that_was_made_by_other_means_gets_the_settings_that_timers_need()
+    {
+        await CreateAsync(Topic, ("retention.until.settled", "true"));
+        await CreateAsync(Topic + ".dead-letter");
+        TimerScript.On("settings", static call => call.Number == 1 ? throw new InvalidOperationException("never") : Task.CompletedTask);
+        await Timers.ScheduleAsync(Grain("settings"), Soon(0), new Ping(1));
+        // The call is answered when a message that fires is flushed.
+        Assert.Equal(("true", "1", "1"), await SettingsAsync());
+        Assert.Equal("""{"number":1}""", Assert.Single(await LettersAsync(1)).Value);
+
+        await _silo!.Inside.DeleteTopicAsync(Topic);
+        await CreateAsync(Topic, ("flush.messages", "1000"));
+        await Wait.UntilAsync(async () => await SettingsAsync() == ("true", "1", "1"), "a silo alters the topic without a call");
+        await Timers.ScheduleAsync(Grain("settings"), Soon(0), new Ping(2));
+        await Wait.UntilAsync(() => TimerScript.Received("settings").Contains(2), "a message of the next topic");
+
+        async Task<(string Retention, string Flush, string LettersFlush)> SettingsAsync() => (await ConfigAsync(Topic,
+            "retention.until.settled"), await ConfigAsync(Topic, "flush.messages"), await ConfigAsync(Topic + ".dead-letter",
+            "flush.messages"));
+
+        async Task<string> ConfigAsync(string topic, string name) => (await _silo!.Inside.DescribeTopicAsync(topic)).Configs
+            .Single(config => config.Name == name).Value;
+
+        async Task CreateAsync(string topic, params (string Name, string Value)[] configs) => await _silo!.Inside.CreateTopicAsync(
+            new NewTopic(topic, 1, 1) { Configs = configs.ToDictionary(static config => config.Name, static config => config.Value) });
+    }
+
+    [Fact]
+    public async Task Topic_that_a_client_may_not_alter_is_used_as_it_is()
+    {
+        await Timers.ScheduleAsync(Grain("unaltered"), Soon(0), new Ping(1));
+        await _silo!.Inside.AlterTopicAsync(Topic, new Dictionary<string, string?> { ["flush.messages"] = null });
+        var topics = new TimerTopics(new OrleansMqClient(new Unalterable(_silo.Inside)), Configured(new OrleansMqTimerOptions()));
+        await topics.CreateAsync();
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => topics.KeepSettingsAsync(CancellationToken.None));
+        Assert.Equal(ErrorCode.TopicAuthorizationFailed, refused.Code);
+    }
+
+    private sealed class Unalterable(IBroker inner) : ForwardingBroker(inner)
+    {
+        public override ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+            CancellationToken cancellationToken = default) =>
+            throw new BrokerException(ErrorCode.TopicAuthorizationFailed, $"'{topic}' must not be altered.");
     }
 
     [Fact]

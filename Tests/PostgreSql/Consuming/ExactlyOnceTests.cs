@@ -150,6 +150,42 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
     }
 
     [SkippableFact]
+    public async Task Partition_is_claimed_when_a_demoted_primary_accepts_writes_again()
+    {
+        var connectionString = await postgres.DatabaseAsync();
+        var builder = new NpgsqlDataSourceBuilder(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+        var (isReadOnly, attempts) = (false, 0);
+        builder.UsePhysicalConnectionInitializer(Initialize, connection =>
+        {
+            Initialize(connection);
+            return Task.CompletedTask;
+        });
+        await using var database = builder.Build();
+        await ConsumerTables.CreateAsync(database);
+        await SendAsync(3);
+        (isReadOnly, attempts) = (true, 0);
+        await using var consumer = _broker.Client.CreateConsumer<int, int>(Options with
+        {
+            AutoCommit = false,
+            RebalanceListener = new PostgresOffsets(database, "billing"),
+        });
+        consumer.Subscribe(Topic);
+        var record = await consumer.ReadAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(Topic, record.TopicPartition.Topic);
+        Assert.True(attempts > 1, "the first claim is refused");
+
+        // The first connection is one of a primary that was demoted.
+        void Initialize(NpgsqlConnection connection)
+        {
+            if (isReadOnly && Interlocked.Increment(ref attempts) == 1)
+            {
+                using var command = new NpgsqlCommand("SET default_transaction_read_only = on", connection);
+                command.ExecuteNonQuery();
+            }
+        }
+    }
+
+    [SkippableFact]
     public async Task Commit_with_an_unknown_outcome_bills_once_and_its_partition_continues()
     {
         const int Count = 30;

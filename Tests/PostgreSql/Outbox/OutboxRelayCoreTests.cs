@@ -1,4 +1,5 @@
 using OrleansMq.Client.PostgreSql;
+using OrleansMq.Partitioning;
 
 namespace OrleansMq.Tests.PostgreSql.Outbox;
 
@@ -7,12 +8,12 @@ public sealed class OutboxRelayCoreTests
 {
     private const long Producer = 7;
 
-    private static OutboxRelayCore Core(int rows, string topic = "orders", int topicLimit = 100)
+    private static OutboxRelayCore Core(int rows, string topic = "orders", int limit = 100, int partitions = 1)
     {
-        var core = new OutboxRelayCore("outbox", Producer, 0, topicLimit);
+        var core = new OutboxRelayCore("outbox", Producer, 0, limit, limit);
         core.Mark(rows, 10);
         core.See(10);
-        core.Route(topic, 1);
+        core.Route(topic, partitions);
         return core;
     }
 
@@ -101,7 +102,7 @@ public sealed class OutboxRelayCoreTests
     [Fact]
     public void Topic_that_takes_nothing_does_not_hold_up_others()
     {
-        var core = Core(30, topicLimit: 10);
+        var core = Core(30, limit: 10);
         var read = core.NextRead()!;
         core.Add(read, [.. Enumerable.Range(1, 10).Select(static id => new OutboxRow(id, "lost", null, null, 10))]);
         read = core.NextRead()!;
@@ -111,11 +112,128 @@ public sealed class OutboxRelayCoreTests
         Assert.Equal(Enumerable.Range(21, 10).Select(static id => (long)id), Bind(core).Ids);
         Assert.Equal(20, core.Count);
 
-        // It is found later, and what was left is read.
+        // It is found later, and what was left is read: past the lane while that is full, and again when it has room.
         core.Route("lost", 1);
-        Assert.Empty(core.NextTopicReads());
+        List<OutboxRead> reads = [];
+        TurnReads(core, Lost, reads);
         core.Answer(Bind(core), ErrorCode.None, null);
-        Assert.Equal(new OutboxRead("lost", 10, 30, 10), Assert.Single(core.NextTopicReads()));
+        TurnReads(core, Lost, reads);
+        Assert.Equal([new OutboxRead("lost", 10, 30, 5), new OutboxRead("lost", 15, 30, 5), new OutboxRead("lost", 10, 20, 10, 0)], reads);
+        Assert.Equal(Enumerable.Range(11, 10).Select(static id => (long)id), Bind(core).Ids);
+
+        static IEnumerable<OutboxRow> Lost() => Enumerable.Range(1, 20).Select(static id => new OutboxRow(id, "lost", null, null, 10));
+    }
+
+    [Theory]
+    [InlineData(2, null)]
+    [InlineData(2, 7)]
+    public void Partition_that_takes_nothing_does_not_hold_up_others_of_its_topic(int partitions, int? away)
+    {
+        const int Rows = 1_000;
+        var core = Core(Rows, limit: 10, partitions: partitions);
+        // Of each five messages four are of the partition that is away, and one is of another.
+        var keys = KeysOf(partitions);
+        var table = Enumerable.Range(1, Rows).ToDictionary(static id => (long)id, id => id % 5 == 0
+            ? new OutboxRow(id, "orders", null, keys[1], 10) : new OutboxRow(id, "orders", away, keys[0], 10));
+        var (delivered, read, most) = (new List<long>(), 0, 0);
+        for (var turn = 0; turn < Rows && delivered.Count < Rows / 5; turn++)
+            (read, most) = (read + Turn(core, table, send => send.Target.Partition == 1, delivered), Math.Max(most, core.Count));
+        Assert.Equal(Enumerable.Range(1, Rows / 5).Select(static number => 5L * number), delivered);
+        Assert.InRange(most, 1, 20);
+        Assert.InRange(read, Rows, 3 * Rows);
+
+        // It is back: the others have gone, and its own come in their order.
+        delivered.Clear();
+        for (var turn = 0; turn < Rows && table.Count > 0; turn++)
+            read += Turn(core, table, static _ => true, delivered);
+        Assert.Equal(Enumerable.Range(1, Rows).Where(static id => id % 5 != 0).Select(static id => (long)id), delivered);
+        Assert.InRange(read, Rows, 4 * Rows);
+    }
+
+    [Fact]
+    public void Messages_that_were_left_are_sent_once_where_their_topic_gets_more_partitions()
+    {
+        const int Rows = 400;
+        var core = Core(Rows, limit: 10, partitions: 2);
+        var table = Enumerable.Range(1, Rows).ToDictionary(static id => (long)id,
+            static id => new OutboxRow(id, "orders", null, BitConverter.GetBytes(id), 10));
+        var delivered = new List<long>();
+        for (var turn = 0; turn < 60; turn++)
+            Turn(core, table, static send => send.Target.Partition == 1, delivered);
+        core.Route("orders", 5);
+        for (var turn = 0; turn < Rows && core.HasWork; turn++)
+            Turn(core, table, static _ => true, delivered);
+        Assert.Empty(table);
+        Assert.Equal(Enumerable.Range(1, Rows).Select(static id => (long)id), delivered.Order());
+        Assert.Equal(0, core.Count);
+        Assert.Empty(core.Topics());
+    }
+
+    [Fact]
+    public void Batch_of_a_partition_that_its_topic_has_no_more_is_bound_anew_but_for_messages_that_name_it()
+    {
+        var keys = KeysOf(3);
+        OutboxRow[] rows = [new(1, "orders", null, keys[2], 10), new(2, "orders", 2, null, 10), new(3, "orders", null, keys[2], 10),
+            new(4, "orders", null, keys[0], 10)];
+        var table = rows.ToDictionary(static row => row.Id);
+        var core = Core(4, partitions: 3);
+        core.Recover([new OutboxBatch(new TopicPartition("orders", 2), 3, 2, 17, [1, 2])]);
+        var delivered = new List<long>();
+        Turn(core, table, static send => send.Target.Partition == 0, delivered);
+        Assert.Equal([4], delivered);
+        // The broker may be behind: what it answers to the batch is asked for, too.
+        Assert.False(core.HasLost("orders", 3));
+        Assert.True(core.HasLost("orders", 1));
+        Assert.Equal([new TopicPartition("orders", 2)], core.Rebind("orders", 1));
+        Assert.False(core.HasLost("orders", 1));
+        for (var turn = 0; turn < 5; turn++)
+            Turn(core, table, static send => send.Target.Partition == 0, delivered);
+        Assert.Equal([4, 1, 3], delivered);
+        Assert.Equal([2], table.Keys);
+        Assert.False(core.HasLost("orders", 1));
+        Assert.Empty(core.Rebind("orders", 1));
+    }
+
+    // For each partition a key of it.
+    private static byte[][] KeysOf(int partitions) => [.. Enumerable.Range(0, partitions).Select(partition => Enumerable.Range(0, 100)
+        .Select(static number => new[] { (byte)number }).First(key => Murmur2Partitioner.ForKey(key, partitions) == partition))];
+
+    private static int TurnReads(OutboxRelayCore core, Func<IEnumerable<OutboxRow>> rows, List<OutboxRead>? reads = null)
+    {
+        var count = 0;
+        foreach (var read in core.TopicReads())
+        {
+            OutboxRow[] found = [.. rows().Where(row => row.Topic == read.Topic && row.Id > read.Above && row.Id <= read.UpTo)
+                .Take(read.Limit)];
+            reads?.Add(read);
+            count += found.Length;
+            core.Add(read, found);
+        }
+        return count;
+    }
+
+    // A transaction, and the answers to what it sends. Returns how many messages it has read.
+    private static int Turn(OutboxRelayCore core, Dictionary<long, OutboxRow> table, Func<OutboxBatch, bool> accepts, List<long> delivered)
+    {
+        foreach (var id in core.TakeAnswers().Done)
+            table.Remove(id);
+        var count = 0;
+        if (core.NextRead() is { } all)
+        {
+            OutboxRow[] found = [.. table.Values.OrderBy(static row => row.Id).Where(row => row.Id > all.Above && row.Id <= all.UpTo)
+                .Take(all.Limit)];
+            count += found.Length;
+            core.Add(all, found);
+        }
+        count += TurnReads(core, () => table.Values.OrderBy(static row => row.Id));
+        foreach (var send in core.Bind(core.Take(), table.ContainsKey).Sends)
+        {
+            if (accepts(send))
+                delivered.AddRange(send.Ids);
+            if (core.Answer(send, accepts(send) ? ErrorCode.None : ErrorCode.UnknownTopicOrPartition, null) == OutboxVerdict.Retry)
+                core.Resume(send);
+        }
+        return count;
     }
 
     [Fact]

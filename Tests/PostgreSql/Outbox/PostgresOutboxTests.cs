@@ -377,6 +377,60 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
+    public async Task Messages_of_a_partition_that_does_not_exist_hold_up_no_others_and_can_be_discarded()
+    {
+        const int Stuck = 12_000;
+        await using var database = await DatabaseAsync();
+        await using (var command = database.CreateCommand("INSERT INTO omq_outbox (outbox, topic, partition, value) SELECT 'outbox', $1, "
+            + "7, 'stuck' FROM generate_series(1, $2)"))
+        {
+            command.Parameters.Add(new NpgsqlParameter { Value = Topic });
+            command.Parameters.Add(new NpgsqlParameter { Value = Stuck });
+            await command.ExecuteNonQueryAsync();
+        }
+        await AddAsync(database, ["a", "b"]);
+        await using var relay = Start(database);
+        Assert.Equal(["a", "b"], await ValuesAsync(2));
+        await AddAsync(database, ["c"]);
+        Assert.Equal(["a", "b", "c"], await ValuesAsync(3));
+        await using (var connection = await database.OpenConnectionAsync())
+        {
+            await using var transaction = await connection.BeginTransactionAsync();
+            Assert.Equal(0, await s_outbox.DiscardPendingAsync(transaction, new TopicPartition(Topic, 6)));
+            Assert.Equal(Stuck, await s_outbox.DiscardPendingAsync(transaction, new TopicPartition(Topic, 7)));
+            await transaction.CommitAsync();
+        }
+        await UntilEmptyAsync(database);
+        await UntilAsync(async () => await TextAsync(database, "SELECT count(*)::text FROM omq_outbox_batch") == "0", "no batch is left");
+    }
+
+    [SkippableFact]
+    public async Task Messages_with_a_key_go_to_a_topic_that_is_made_again_with_fewer_partitions()
+    {
+        const int Keys = 100;
+        await using var database = await DatabaseAsync();
+        var broker = new CountingBroker(_broker.Broker);
+        await _broker.Client.Admin.CreateTopicAsync("again", 8);
+        // They are bound to each of the partitions, and not delivered.
+        broker.IsAway = true;
+        await using (Start(database, broker: broker))
+        {
+            for (var key = 0; key < Keys; key++)
+                await AddAsync(database, [$"{key}"], topic: "again", key: $"{key}");
+            await UntilAsync(async () => await TextAsync(database, "SELECT count(*)::text FROM omq_outbox_batch WHERE topic = 'again'")
+                == "8", "a batch of each partition");
+        }
+        await _broker.Client.Admin.DeleteTopicAsync("again");
+        await _broker.Client.Admin.CreateTopicAsync("again", 1);
+        broker.IsAway = false;
+        await using var relay = Start(database, broker: broker);
+        await UntilEmptyAsync(database);
+        Assert.Equal(Enumerable.Range(0, Keys).Select(static key => $"{key}").Order(StringComparer.Ordinal),
+            (await ValuesAsync(Keys, "again")).Order(StringComparer.Ordinal));
+        await UntilAsync(async () => await TextAsync(database, "SELECT count(*)::text FROM omq_outbox_batch") == "0", "no batch is left");
+    }
+
+    [SkippableFact]
     public async Task Relay_looks_no_more_for_a_topic_whose_messages_were_discarded()
     {
         await using var database = await DatabaseAsync();
@@ -551,6 +605,14 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
         private readonly ConcurrentDictionary<string, int> _looks = [];
 
         public int Looks(string topic) => _looks.GetValueOrDefault(topic);
+
+        /// <summary>Whether no partition takes messages.</summary>
+        public bool IsAway { get; set; }
+
+        public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+            CancellationToken cancellationToken = default) =>
+            IsAway ? new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "away"))
+                : base.ProduceAsync(partition, batch, acks, cancellationToken);
 
         public override ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
         {

@@ -120,25 +120,25 @@ public sealed class TestRunnerTests : IDisposable
     public async Task Orleans_part_of_a_suite_is_named_as_not_run_and_the_rest_runs()
     {
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"],
-            "OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Cluster.Another\n");
+            "OrleansMq.Tests.Packages.Silos.A_test\nOrleansMq.Tests.Cluster.Another\n");
 
-        var outcome = (await RunAsync("Process")).Expect(0);
+        var outcome = (await RunAsync("Packages")).Expect(0);
 
-        Assert.Contains("Run: Process", outcome.Lines);
-        Assert.Contains("  OrleansMq.Tests.Process.Clusters.A_test: needs the Microsoft.Orleans packages", outcome.Lines);
+        Assert.Contains("Run: Packages", outcome.Lines);
+        Assert.Contains("  OrleansMq.Tests.Packages.Silos.A_test: needs the Microsoft.Orleans packages", outcome.Lines);
         Assert.DoesNotContain("Another", outcome.Text, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData("OrleansMq.Tests.Process.Clusters.A_test\n", 0)]
+    [InlineData("OrleansMq.Tests.Packages.Silos.A_test\n", 0)]
     [InlineData("", 1)]
     public async Task Not_run_list_of_a_suite_part_is_checked_with_orleans(string pinned, int exitCode)
     {
-        DiscoveredAndResults("OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Process.Launcher.Another",
-            Passed("OrleansMq.Tests.Process.Clusters.A_test"));
+        DiscoveredAndResults("OrleansMq.Tests.Packages.Silos.A_test\nOrleansMq.Tests.Packages.Tools.Another",
+            Passed("OrleansMq.Tests.Packages.Silos.A_test"));
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], pinned);
 
-        var outcome = (await RunAsync("cluster", ["Process"])).Expect(exitCode);
+        var outcome = (await RunAsync("cluster", ["Packages"])).Expect(exitCode);
 
         Assert.Equal(exitCode != 0, outcome.Text.Contains("expected-not-run-without-orleans.txt differs", StringComparison.Ordinal));
     }
@@ -180,7 +180,7 @@ public sealed class TestRunnerTests : IDisposable
 
     private async Task<Outcome> RunAsync(string flavour, string[] arguments)
     {
-        foreach (var suite in (string[])["Engine", "Process", "Cluster"])
+        foreach (var suite in (string[])["Engine", "Packages", "Cluster"])
         {
             var dll = _repository[$"artifacts/{flavour}/bin/OrleansMq.Tests.{suite}/release/OrleansMq.Tests.{suite}.dll"];
             Directory.CreateDirectory(Path.GetDirectoryName(dll)!);

@@ -44,13 +44,12 @@ public sealed class TlsHostTests : IDisposable
         };
         await using var server = await BrokerServer.StartAsync(settings, new ConsoleLog(_log, LogLevel.Information, TimeProvider.System),
             static (_, options) => new StandaloneHost(options));
-        foreach (var address in (string[])[new Uri(server.Address).Authority, new Uri(server.AmqpManagementAddress!).Authority,
-            server.AmqpAddress!])
+        string[] doors = [new Uri(server.Address).Authority, new Uri(server.AmqpManagementAddress!).Authority, server.AmqpAddress!];
+        foreach (var (address, record) in from door in doors from record in NoHellos.Records select (door, record))
         {
             using var client = new TcpClient();
             await client.ConnectAsync(IPEndPoint.Parse(address));
-            // A record of the handshake with a Finished of no bytes.
-            await client.GetStream().WriteAsync((byte[])[0x16, 3, 3, 0, 4, 20, 0, 0, 0]);
+            await client.GetStream().WriteAsync(Convert.FromHexString(record));
             try
             {
                 while (await client.GetStream().ReadAsync(new byte[100]) > 0) { }

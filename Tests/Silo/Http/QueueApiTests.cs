@@ -160,6 +160,17 @@ public sealed class QueueApiTests(RunningBroker broker) : IClassFixture<RunningB
         Assert.Equal("HTTP/1.1 413", await large.ReadAsync(12));
     }
 
+    [Fact]
+    public void Settlement_that_counts_is_sent_as_brokers_of_earlier_versions_know_it()
+    {
+        var settlement = new QueueSettlement(new QueueLock(Guid.Empty, 1, 2), 3, 4, QueueAction.Release);
+        Assert.DoesNotContain("isUncounted", Sent(settlement), StringComparison.Ordinal);
+        Assert.EndsWith("\"isUncounted\":true}", Sent(settlement with { IsUncounted = true }), StringComparison.Ordinal);
+
+        static string Sent(QueueSettlement settlement) =>
+            JsonSerializer.Serialize(QueueSettlementBody.Of(settlement), QueueJson.Default.QueueSettlementBody);
+    }
+
     private async Task<JsonElement> CreateAsync(string topic, int partition, string name, string body = "{}")
     {
         using var response = await broker.Http.PutAsync($"/api/queues/{topic}/{partition}/{name}", RunningBroker.Json(body));

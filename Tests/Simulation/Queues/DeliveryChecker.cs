@@ -14,6 +14,10 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         public bool HasEnded { get; set; }
         // Its consumer has not taken the record.
         public bool IsWaiting { get; set; }
+        // Its consumer gave the record back, and said that the delivery does not count.
+        public bool IsUncounted { get; set; }
+        // That is in force.
+        public bool IsReturnedUncounted { get; set; }
     }
 
     private readonly Dictionary<(Guid Incarnation, int Epoch, long Offset), Lock> _locks = [];
@@ -54,7 +58,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
                 if (request is Settle)
                     AddAsked(request);
                 if (request is not Renew && locks.All(held => !held.HasEnded))
-                    locks.ForEach(held => held.HasEnded = true);
+                    locks.ForEach(held => (held.HasEnded, held.IsUncounted) = (true, request is Release { IsUncounted: true }));
                 break;
             case Yield yield when _consumers.TryGetValue(yield.Attachment, out var consumer):
                 consumer.HasYielded = true;
@@ -180,9 +184,11 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
                 Verdict.Require(isFailure ? record.Counts == before.Counts : record.Counts.Deliveries >= before.Counts.Deliveries
                     && record.Counts.Failures >= before.Counts.Failures, $"4: {record.Offset} waited for its consumer, and that counts.");
             else
-                Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries
+                Verdict.Require(record.Counts.Deliveries > before.Counts.Deliveries - (before.IsUncounted ? 1 : 0)
                     && record.Counts.Failures >= before.Counts.Failures + (isFailure ? 1 : 0),
                     $"4: a return of {record.Offset} does not count.");
+            Verdict.Require(!before.IsReturnedUncounted || (record.Counts.Deliveries == Math.Max(2, before.Counts.Deliveries)
+                && record.Counts.Failures == before.Counts.Failures), $"4: a return of {record.Offset} counts that is not to count.");
         }
         var held = _locks[key] = new Lock(deliver.Lock, deliver.Attachment, LockEnd(leader), record.Counts)
         {
@@ -388,7 +394,7 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
             else if (request is Reject)
                 OnRejected(incarnation, offset);
             else
-                OnReturned(leader, incarnation, offset, ((Release)request).IsFailure);
+                OnReturned(leader, offset, (Release)request);
         }
     }
 
@@ -408,12 +414,16 @@ internal sealed partial class DeliveryChecker(QueueSimulation simulation)
         _rejected.Add((incarnation, offset));
     }
 
-    private void OnReturned(SimulatedLeader leader, Guid incarnation, long offset, bool isFailure)
+    private void OnReturned(SimulatedLeader leader, long offset, Release release)
     {
+        var (incarnation, isFailure) = (release.Lock.Incarnation, release.IsFailure);
         if (InForce.Incarnation != incarnation || !_locks.TryGetValue((incarnation, leader.Epoch, offset), out var held))
             return;
         var before = _returned.GetValueOrDefault((incarnation, offset));
-        var deliveries = held.Counts.Deliveries - (held.IsWaiting && !isFailure ? 1 : 0);
+        // The first delivery of a record that was taken counts.
+        held.IsReturnedUncounted = release.IsUncounted && !held.IsWaiting && held.Token == release.Lock;
+        var deliveries = held.IsWaiting && !isFailure ? held.Counts.Deliveries - 1
+            : release.IsUncounted ? Math.Max(1, held.Counts.Deliveries - 1) : held.Counts.Deliveries;
         _returned[(incarnation, offset)] = new DeliveryCounts(Math.Max(before.Deliveries, deliveries),
             before.Failures + (isFailure ? 1 : 0));
         Verdict.Require(InForce.IsFinished(offset) || InForce.Returns.ContainsKey(offset),

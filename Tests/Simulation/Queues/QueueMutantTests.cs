@@ -22,6 +22,8 @@ public sealed class QueueMutantTests(ITestOutputHelper output)
     [InlineData(nameof(ReturnsForgetDeliveries))]
     [InlineData(nameof(WaitingRecordsFail))]
     [InlineData(nameof(WaitingIsDelivery))]
+    [InlineData(nameof(UncountedIsDelivery))]
+    [InlineData(nameof(UncountedForgetsFirstDelivery))]
     [InlineData(nameof(LastDeliveryIsShared))]
     [InlineData(nameof(NoLimit))]
     [InlineData(nameof(HandsOutUnreserved))]

@@ -135,12 +135,13 @@ internal sealed class JoinedUnderFirstLock : CursorRules
 
 internal sealed class FailuresDoNotCount : CursorRules
 {
-    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) => held.Counts;
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) => held.Counts;
 }
 
 internal sealed class ReturnsForgetDeliveries : CursorRules
 {
-    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) => base.Returned(held, isFailure) with { Deliveries = 0 };
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) =>
+        base.Returned(held, isFailure, isUncounted) with { Deliveries = 0 };
 }
 
 internal sealed class WaitingRecordsFail : CursorRules
@@ -155,8 +156,20 @@ internal sealed class LastDeliveryIsShared : CursorRules
 
 internal sealed class WaitingIsDelivery : CursorRules
 {
-    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure) =>
-        base.Returned(held with { IsWaiting = false }, isFailure);
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) =>
+        base.Returned(held with { IsWaiting = false }, isFailure, isUncounted);
+}
+
+internal sealed class UncountedIsDelivery : CursorRules
+{
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) =>
+        base.Returned(held, isFailure, isUncounted: false);
+}
+
+internal sealed class UncountedForgetsFirstDelivery : CursorRules
+{
+    public override DeliveryCounts Returned(in HeldRecord held, bool isFailure, bool isUncounted) =>
+        base.Returned(held with { IsWaiting = held.IsWaiting || isUncounted }, isFailure, isUncounted);
 }
 
 internal sealed class NoLimit : CursorRules

@@ -68,7 +68,8 @@ internal sealed class SimulatedConsumer(QueueSimulation simulation)
         if (!simulation.Quiet && choice < 4 + scenario.ReleasePercent)
         {
             var (isFailure, delay) = (simulation.Chance(70), simulation.Chance(30) ? (long?)simulation.Next(0, 200) : null);
-            Request(to, () => new Release(simulation.NewNumber(), token, records, isFailure, delay), 2);
+            var isUncounted = !isFailure && simulation.Chance(50);
+            Request(to, () => new Release(simulation.NewNumber(), token, records, isFailure, delay) { IsUncounted = isUncounted }, 2);
         }
         else if (choice > 100 - scenario.RejectPercent)
             Request(to, () => new Reject(simulation.NewNumber(), token, records), 2);

@@ -74,8 +74,8 @@ internal sealed partial class CursorAttachment
     /// <returns>Null when the time is over.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>: it has ended; attach again.
     /// <see cref="ErrorCode.CorruptMessage"/>, <see cref="ErrorCode.UnsupportedCompressionType"/>: the next records cannot be read here.
-    /// They come back after 10 seconds, a damaged batch's as failed. Those around them are received. A batch that no broker can read is
-    /// passed over.
+    /// They come back after 10 seconds, a damaged batch's as failed. Those around them are received, unless the cursor is ordered by key
+    /// and could not read their keys: then they come one by one, and later ones wait. A batch that no broker can read is passed over.
     /// <see cref="ErrorCode.KafkaStorageError"/>: the disk failed; all come back, and none failed.</exception>
     public async Task<ReceivedRecords?> ReceiveAsync(int maxRecords, TimeSpan maxWait, CancellationToken cancellationToken = default)
     {
@@ -128,11 +128,13 @@ internal sealed partial class CursorAttachment
         _owner.SendAsync(_cursor, id => new Settle(id, token, records) { Attachment = Number });
 
     /// <summary>Gives records back; answered when that is in force.</summary>
-    public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null, string? reason = null) =>
+    public Task<Answer> ReleaseAsync(LockToken token, OffsetRange records, bool isFailure, TimeSpan? delay = null, string? reason = null,
+        bool isUncounted = false) =>
         _owner.SendAsync(_cursor, id => new Release(id, token, records, isFailure, (long?)delay?.TotalMilliseconds)
         {
             Attachment = Number,
             Reason = DeadLetterReason.Cut(reason),
+            IsUncounted = isUncounted,
         });
 
     /// <summary>Rejects records for ever: they are dead-lettered, or dropped; answered when that is decided in force.</summary>

@@ -220,11 +220,19 @@ internal sealed class CursorTerm
     }
 
     /// <summary>Reads the keys of records, outside the turn.</summary>
-    public void ReadKeys(HostedCursor cursor, ReadKeys read) => Read(cursor, read.Number, () =>
+    public void ReadKeys(HostedCursor cursor, ReadKeys read)
     {
-        var keys = RecordKeys.Read(_owner.Partition, read.From, read.Most, out var end);
-        return new KeysRead(read.Number, end, keys);
-    });
+        UnreadRecords? unread = null;
+        Read(cursor, read.Number, () =>
+        {
+            var keys = RecordKeys.Read(_owner.Partition, read.From, read.Most, out var end, out unread);
+            return new KeysRead(read.Number, end, keys) { Unread = unread?.Offsets };
+        }, () =>
+        {
+            if (unread is not null && cursor.Cursor.IsHeldBack)
+                WarnOfUnread(cursor, unread);
+        });
+    }
 
     /// <summary>Reads the times and levels of records, and whether the filter matches them, outside the turn.</summary>
     public void ReadHeads(HostedCursor cursor, ReadHeads read)
@@ -300,11 +308,17 @@ internal sealed class CursorTerm
         _owner.Post(() => cursor.Handle(answer));
     }
 
+    private void WarnOfUnread(HostedCursor cursor, UnreadRecords unread) => _owner.Partition.HeldBack.Write(EngineLogLevel.Warning,
+        $"Cursor '{cursor.Name}' of {_owner.Partition.TopicPartition}, which is ordered by key, hands out no record behind the offsets "
+        + $"{unread.Offsets.First} to {unread.Offsets.Last} until those are settled: their keys cannot be read. {unread.Fault.Message} "
+        + (unread.Fault is CodecUnavailableException ? "Install the codec on this broker, or let" : "Let")
+        + " a broker that can read them lead the partition. To give them up, reset the queue to an offset behind them.");
+
     private void Warn(DeadLetterSource source, string what, Exception? fault) => _owner.Partition.Ports.FailedLetters.Write(
         EngineLogLevel.Warning, $"Dead letters of cursor '{source.Name}' of {source.Partition}: {what}", fault);
 
     // A read that fails is asked for again by its cursor.
-    private void Read(HostedCursor cursor, long number, Func<CursorCommand> read) => _ = Task.Run(() =>
+    private void Read(HostedCursor cursor, long number, Func<CursorCommand> read, Action? handled = null) => _ = Task.Run(() =>
     {
         CursorCommand answer = new ReadFailed(number);
         try
@@ -324,7 +338,11 @@ internal sealed class CursorTerm
             // Without an answer the cursor would wait for ever.
             _owner.Warn($"Cursor '{cursor.Name}' cannot read ahead, and tries again: {fault.Message}", fault);
         }
-        _owner.Post(() => cursor.Handle(answer));
+        _owner.Post(() =>
+        {
+            cursor.Handle(answer);
+            handled?.Invoke();
+        });
     });
 
     private sealed class ControlAppend(CursorTerm term, IReadOnlyList<(HostedCursor Cursor, AppendTransitions Append)> appends)

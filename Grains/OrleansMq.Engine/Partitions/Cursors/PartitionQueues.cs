@@ -249,6 +249,8 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         {
             QueueConfigurations.Check(settlement.Action is >= QueueAction.Accept and <= QueueAction.Renew,
                 $"{settlement.Action} is no action of a queue's consumer.");
+            QueueConfigurations.Check(!settlement.IsUncounted || settlement.Action == QueueAction.Release,
+                $"{nameof(QueueSettlement.IsUncounted)} is for {QueueAction.Release}, not for {settlement.Action}. Leave it out.");
         }
         using var call = Enter(consumer);
         // All are in the cursor's inbox before the first answer, so they share a control batch.

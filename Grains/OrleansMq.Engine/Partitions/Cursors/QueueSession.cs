@@ -113,7 +113,8 @@ internal sealed class QueueSession
         return settlement.Action switch
         {
             QueueAction.Accept => _attachment.SettleAsync(token, records),
-            QueueAction.Release => _attachment.ReleaseAsync(token, records, isFailure: false, settlement.Delay),
+            QueueAction.Release => _attachment.ReleaseAsync(token, records, isFailure: false, settlement.Delay,
+                isUncounted: settlement.IsUncounted),
             QueueAction.Fail => _attachment.ReleaseAsync(token, records, isFailure: true, settlement.Delay, settlement.Reason),
             QueueAction.Reject => _attachment.RejectAsync(token, records, settlement.Reason),
             _ => _attachment.RenewAsync(token, records),

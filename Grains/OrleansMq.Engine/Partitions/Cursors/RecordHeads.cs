@@ -27,7 +27,7 @@ internal static class RecordHeads
         RecordScan.Read(partition, from, most, (in batch, in record) => Of(batch, record, timeToLiveMs) with
         {
             IsFiltered = filter is not null && !filter.Matches(record),
-        }, static offset => new RecordHead(offset), out end);
+        }, static offset => new RecordHead(offset), out end, out _);
 
     /// <summary>Returns the head of a record.</summary>
     public static RecordHead Of(in RecordBatchHeader batch, in Record record, long timeToLiveMs)

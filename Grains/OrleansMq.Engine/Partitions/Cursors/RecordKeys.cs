@@ -5,10 +5,10 @@ internal static class RecordKeys
 {
     /// <inheritdoc cref="RecordScan.Read{T}"/>
     /// <returns>The records, each with a hash of its key; it is the same for as long as the process lives.</returns>
-    public static List<(long Offset, long? Key)> Read(Partition partition, long from, int most, out long end) =>
+    public static List<(long Offset, long? Key)> Read(Partition partition, long from, int most, out long end, out UnreadRecords? unread) =>
         RecordScan.Read<(long, long?)>(partition, from, most,
             static (in batch, in record) => (record.Offset, record.Key is { } key ? Hash(key.Span) : null),
-            static offset => (offset, null), out end);
+            readNothing: null, out end, out unread);
 
     private static long Hash(ReadOnlySpan<byte> key)
     {

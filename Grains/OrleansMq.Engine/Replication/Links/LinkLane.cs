@@ -12,8 +12,12 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     /// <summary>The most bundles in flight: one being written by the receiver, one on its way, and the others to hide the round
     /// trip.</summary>
     private const int MaxInFlight = 4;
-    /// <summary>With this many in flight a small bundle waits: it grows meanwhile, and the next answer is near.</summary>
+    /// <summary>With this many in flight a small bundle waits for a broker that is near: it grows meanwhile, and the next answer is not
+    /// far.</summary>
     private const int MaxSmallInFlight = 1;
+    /// <summary>The round trip from which a broker is not near: waiting for the answer would cost an append more time than calls cost the
+    /// processor. Calls within a rack take less, those between availability zones often more.</summary>
+    private static readonly TimeSpan LongRoundTrip = TimeSpan.FromMilliseconds(1);
     /// <summary>The size from which a bundle is no longer small.</summary>
     private const int SmallBytes = 64 << 10;
     /// <summary>Batches are read while fewer bytes than this wait. With a push of 1 MiB on top, and occasionally a larger batch, a bundle
@@ -22,6 +26,11 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     /// <summary>The most bytes read for one push, unless its first batch is larger: enough for the disk's full speed, but not so much that
     /// it delays others.</summary>
     private const int MaxPushBytes = 1 << 20;
+    /// <summary>The most pushes of a bundle that gives way: enough to serve many partitions with little traffic at a time, and few enough
+    /// that the other broker takes them within some milliseconds.</summary>
+    private const int MaxPushesGivingWay = 64;
+    /// <summary>How long a bundle that gives way is filled: reads of a slow disk are a few to a bundle.</summary>
+    private static readonly TimeSpan LongestFilling = TimeSpan.FromMilliseconds(20);
     /// <summary>The most waiting bytes; messages beyond it are dropped. Answers and heartbeats of ten thousand partitions take a few
     /// MB.</summary>
     private const int MaxWaitingBytes = 16 << 20;
@@ -33,6 +42,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     private readonly bool _givesWay = lane == PushLane.CatchUp;
     private readonly Lock _lock = new();
     private readonly Queue<(Replica Replica, LeaderReplica Leader, FillPush Fill)> _fills = new();
+    private readonly ShortestRoundTrip _roundTrip = new();
+    private readonly long _began = time.GetTimestamp();
     private PooledBuffer _waiting = new();
     private int _inFlight;
     private bool _filling;
@@ -78,20 +89,26 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     {
         lock (_lock)
         {
-            if (_filling || _resting || _fills.Count == 0 || !MayFill)
+            if (_filling || _resting || _fills.Count == 0 || !MayFill(0, time.GetTimestamp()))
                 return;
             _filling = true;
         }
         ThreadPool.UnsafeQueueUserWorkItem(static lane => lane.FillWhatFits(), this, preferLocal: false);
     }
 
-    // With live traffic, here or there, catch-up sends one small push at a time. So no live push waits long for it, and its duration can be
-    // measured.
+    // With live traffic, here or there, catch-up sends one small bundle at a time. So no live push waits long for it, and its duration can
+    // be measured.
     private bool GivesWay => _givesWay && (links.Pace.IsLive || (_isLiveThere && links.Pace.LiveShare < CatchUpPace.WholeTime));
 
-    private bool MayFill => link.IsReachable && (GivesWay ? _waiting.Length == 0 && _inFlight == 0 : _waiting.Length < FillBelowBytes);
+    // A bundle that gives way is filled before it is sent. Each of its pushes has room for a good part of it.
+    private bool MayFill(int pushes, long began) => link.IsReachable && (GivesWay
+        ? _inFlight == 0 && pushes < MaxPushesGivingWay && time.GetElapsedTime(began) < LongestFilling
+            && _waiting.Length < CatchUpPace.LiveBundleBytes / 2
+        : _waiting.Length < FillBelowBytes);
 
-    private int MostInFlight => GivesWay ? 1 : _waiting.Length < SmallBytes ? MaxSmallInFlight : MaxInFlight;
+    private int MostInFlight => GivesWay ? _filling ? 0 : 1
+        : _waiting.Length < SmallBytes && !_roundTrip.IsAtLeast(LongRoundTrip) ? MaxSmallInFlight
+        : MaxInFlight;
 
     // The live lane is neither limited nor rests.
     private TimeSpan Wait()
@@ -99,9 +116,6 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         var throttle = lane == PushLane.Live ? TimeSpan.Zero : links.CatchUp.Wait();
         return _givesWay && links.Pace.Wait() is var rest && rest > throttle ? rest : throttle;
     }
-
-    private int MostBytes() =>
-        lane == PushLane.Live ? MaxPushBytes : links.CatchUp.Portion(GivesWay ? CatchUpPace.LivePushBytes : MaxPushBytes);
 
     private void SendWhatWaits()
     {
@@ -131,7 +145,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         if (_givesWay)
             BundleFormat.Mark(bundle.WrittenSpan, BundleMarks.CatchUp);
         var began = time.GetTimestamp();
-        var isFree = true;
+        var (isFree, isAnswered) = (true, false);
         try
         {
             using var timeout = new CancellationTokenSource(DeliveryTimeout, time);
@@ -139,6 +153,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
             var answers = await link.DeliverAsync(bundle.WrittenMemory, either.Token).ConfigureAwait(false);
             if (_givesWay && !answers.IsEmpty)
                 _isLiveThere = BundleFormat.MarksOf(answers.Span).HasFlag(BundleMarks.SenderIsLive);
+            // What could not be sent takes no time.
+            isAnswered = !answers.IsEmpty;
         }
         catch (Exception fault)
         {
@@ -149,13 +165,19 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         }
         if (isFree)
             bundle.Dispose();
+        var took = time.GetElapsedTime(began);
         if (_givesWay)
-            links.Pace.Worked(time.GetElapsedTime(began));
+            links.Pace.Worked(took);
         lock (_lock)
         {
+            if (isAnswered)
+                _roundTrip.Took(time.GetElapsedTime(_began), took);
             _inFlight--;
             if (_inFlight == 0)
+            {
                 _idle?.TrySetResult();
+                _idle = null;
+            }
         }
         SendWhatWaits();
         StartFilling();
@@ -163,26 +185,33 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
 
     private void FillWhatFits()
     {
-        while (true)
+        var began = time.GetTimestamp();
+        for (var pushes = 0; ; pushes++)
         {
             (Replica Replica, LeaderReplica Leader, FillPush Fill) next;
+            int room;
             lock (_lock)
             {
-                var wait = Wait();
-                if (wait > TimeSpan.Zero || !MayFill || !_fills.TryDequeue(out next))
+                // Of one bundle all is read, unless bytes are limited.
+                var wait = pushes > 0 && GivesWay ? links.CatchUp.Wait() : Wait();
+                if (wait > TimeSpan.Zero || !MayFill(pushes, began) || !_fills.TryDequeue(out next))
                 {
                     _filling = false;
                     _resting = wait > TimeSpan.Zero && _fills.Count > 0;
                     if (_resting)
                         _ = LetOnAsync(wait);
-                    return;
+                    break;
                 }
+                room = GivesWay ? CatchUpPace.LiveBundleBytes - _waiting.Length : MaxPushBytes;
             }
-            var began = time.GetTimestamp();
-            next.Replica.Fill(next.Leader, next.Fill, MostBytes());
-            if (_givesWay)
-                links.Pace.Worked(time.GetElapsedTime(began));
+            next.Replica.Fill(next.Leader, next.Fill, lane == PushLane.Live ? MaxPushBytes : links.CatchUp.Portion(room));
         }
+        if (!_givesWay)
+            return;
+        links.Pace.Worked(time.GetElapsedTime(began));
+        SendWhatWaits();
+        // Where no push came of what was read, nothing is in flight, and no answer goes on.
+        StartFilling();
     }
 
     private async Task LetOnAsync(TimeSpan wait)

@@ -39,15 +39,6 @@ public sealed class CopierTests(ITestOutputHelper output)
         await using var brokers = await start(directory["c"], log);
         Skip.If(brokers is null, "needs PostgreSQL's server programs");
         using var patience = new CancellationTokenSource(Patience);
-        try
-        {
-            await new CopierRun(brokers, log, seed, load).RunAsync(patience.Token);
-        }
-        catch (Exception e)
-        {
-            directory.IsKept = true;
-            log.Tell($"given up: {e}");
-            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
-        }
+        await directory.KeptOnFailureAsync(log, seed, () => new CopierRun(brokers, log, seed, load).RunAsync(patience.Token));
     }
 }

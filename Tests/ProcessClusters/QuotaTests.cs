@@ -1,0 +1,61 @@
+using System.Text;
+using System.Text.Json;
+
+namespace OrleansMq.Tests.ProcessClusters;
+
+/// <summary>Quotas of three silos: one broker's change holds on all, and they share the limit.</summary>
+[Collection(SharedCluster.Name)]
+public sealed class QuotaTests(SharedCluster shared)
+{
+    [SkippableFact]
+    public async Task Limit_that_one_broker_takes_is_known_to_all_and_goes_where_it_is_used()
+    {
+        var cluster = await shared.UpAsync();
+        HttpClient[] brokers = [.. cluster.Brokers.Values.Select(static broker =>
+            new HttpClient { BaseAddress = new Uri(broker.GetProperty("http").GetString()!) })];
+        (await cluster.OmqAsync(["topic", "create", "quotas", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
+        await cluster.LedAsync("quotas");
+        await LimitAsync(brokers[0], "30000000");
+        try
+        {
+            foreach (var broker in brokers)
+                await UntilShownAsync(broker, "30000000");
+            // The others say that they use nothing of it: without that it would have a third.
+            foreach (var broker in brokers)
+                await RunningCluster.UntilAsync(() => ShareAsync(broker), static share => share > 25_000_000, "nearly all of the limit");
+        }
+        finally
+        {
+            await LimitAsync(brokers[1], "null");
+        }
+        foreach (var broker in brokers)
+        {
+            await UntilShownAsync(broker, "[]");
+            broker.Dispose();
+        }
+    }
+
+    // A change is answered once all brokers have it, but for one that does not answer for seconds.
+    private static Task UntilShownAsync(HttpClient broker, string limits) => RunningCluster.UntilAsync(
+        () => broker.GetStringAsync("/api/quotas"), shown => shown.Contains(limits, StringComparison.Ordinal), $"quotas {limits}");
+
+    private static async Task LimitAsync(HttpClient broker, string limit)
+    {
+        using var body = new StringContent("""{"changes": [{"user": "ANONYMOUS", "limits": {"producer_byte_rate": """ + limit + "}}]}",
+            Encoding.UTF8, "application/json");
+        using var response = await broker.PostAsync("/api/quotas", body);
+        response.EnsureSuccessStatusCode();
+    }
+
+    // The share of the limit that a broker has, after it was used there.
+    private static async Task<double> ShareAsync(HttpClient broker)
+    {
+        using var record = new StringContent("""{"value": "one"}""", Encoding.UTF8, "application/x-ndjson");
+        using var response = await broker.PostAsync("/api/topics/quotas/records", record);
+        response.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize<JsonElement>(await broker.GetStringAsync("/api/quotas/usage")).EnumerateArray()
+            .Where(static one => one.GetProperty("quota").GetString() == "producer_byte_rate"
+                && one.GetProperty("user").GetString() == "ANONYMOUS")
+            .Select(static one => one.GetProperty("share").GetDouble()).SingleOrDefault();
+    }
+}

@@ -1,0 +1,44 @@
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.ProcessClusters.Steady;
+
+/// <summary>A Kafka client that writes the numbers from 0 to a topic while a group of the topic's name reads them, through the loss of a
+/// broker.</summary>
+internal abstract class SteadyClient : IAsyncDisposable
+{
+    /// <summary>The session timeout of the members. Brokers die here, not members.</summary>
+    protected const int SessionMilliseconds = 10_000;
+
+    /// <summary>All clients, by name.</summary>
+    public static IReadOnlyDictionary<string, Func<string, string, int, Task<SteadyClient>>> All { get; } =
+        new Dictionary<string, Func<string, string, int, Task<SteadyClient>>>
+    {
+        ["kcat"] = KcatClient.StartAsync,
+        ["confluent-kafka"] = (brokers, topic, count) => ScriptClient.PythonAsync("confluent_kafka", "steady_confluent.py", brokers, topic,
+            count),
+        ["kafka-python"] = (brokers, topic, count) => ScriptClient.PythonAsync("kafka", "steady_kafka_python.py", brokers, topic, count),
+        ["kafkajs"] = (brokers, topic, count) => ScriptClient.NodeAsync("kafkajs", brokers, topic, count),
+        ["kafka-javascript"] = (brokers, topic, count) => ScriptClient.NodeAsync("confluent", brokers, topic, count),
+        ["Confluent.Kafka"] = ConfluentClient.StartAsync,
+        ["java"] = JavaClient.StartAsync,
+    };
+
+    /// <summary>Waits until the group has read some records and many are still to come.</summary>
+    public abstract Task UnderWayAsync();
+
+    /// <summary>Waits until every record is acknowledged and read by the group. Fails if either is impossible.</summary>
+    public abstract Task EndAsync();
+
+    public abstract ValueTask DisposeAsync();
+
+    /// <summary>Waits for a condition.</summary>
+    protected static async Task AwaitAsync(Func<bool> condition, Func<string> otherwise)
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (!condition())
+        {
+            Assert.False(deadline.IsCancellationRequested, otherwise());
+            await Task.Delay(20, CancellationToken.None);
+        }
+    }
+}
