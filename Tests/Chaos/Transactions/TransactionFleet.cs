@@ -8,12 +8,12 @@ using OrleansMq.Tests.Shared;
 namespace OrleansMq.Tests.Chaos.Transactions;
 
 /// <summary>Producers of transactions, each in its own process: a writer and a copier of librdkafka and of Apache Kafka's client. One that
-/// is
-/// killed or ends is replaced by one with the same transactional id.</summary>
+/// is killed or ends is replaced by one with the same transactional id.</summary>
 internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
 {
     // Of a client's output, and as many of its log.
     private const int LinesTold = 40;
+    private const int LinesInShort = 6;
 
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
 
@@ -98,14 +98,16 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         await Task.WhenAll(ending.Select(static program => program.ExitAsync())).WaitAsync(StopPatience);
     }
 
-    /// <summary>What those of a role do, for a message: their latest output, and where Java's main thread is.</summary>
+    /// <summary>What those of a role do, for a message: their latest output, newest first, and where Java's main thread is.</summary>
     public async Task<string> DescribeAsync(string role)
     {
-        var said = new List<string>();
+        var (newest, said) = (new List<string>(), new List<string>());
         foreach (var slot in _slots.Where(slot => slot.Role == role))
         {
             var program = slot.Program!;
-            said.Add($"{slot.Name}, process {program.Id}{(program.HasExited ? ", has ended" : "")}, said last:\n"
+            var name = $"{slot.Name}, process {program.Id}{(program.HasExited ? ", has ended" : "")}";
+            newest.Add($"{name}: {string.Join(" | ", Latest(slot.Name, isLog: false).Take(LinesInShort))}");
+            said.Add($"{name}, said, newest first:\n"
                 + string.Join('\n', Latest(slot.Name, isLog: false).Concat(Latest(slot.Name, isLog: true))));
             if (slot.IsJava && !program.HasExited)
             {
@@ -117,14 +119,14 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
             said.Add(await ClientProgram.JavaAsync("org.apache.kafka.tools.TransactionsCommand",
                 ["--bootstrap-server", servers, "describe", "--transactional-id", slot.TransactionalId]));
         }
-        return string.Join('\n', said);
+        return string.Join('\n', newest.Concat(said));
     }
 
     private string[] Latest(string name, bool isLog)
     {
         var lines = _latest.GetOrAdd((name, isLog), static _ => new());
         lock (lines)
-            return [.. lines];
+            return [.. lines.Reverse()];
     }
 
     public async ValueTask DisposeAsync()

@@ -6,8 +6,7 @@ using Xunit.Abstractions;
 namespace OrleansMq.Tests.Chaos.Transactions;
 
 /// <summary>Producers of transactions and a group that copies, of librdkafka and of Apache Kafka's client, over three silo processes.
-/// Silos,
-/// clients and requests are killed, paused and delayed. The seed decides the faults; <c>OMQ_SEED</c> repeats it.</summary>
+/// Silos, clients and requests are killed, paused and delayed. The seed decides the faults; <c>OMQ_SEED</c> repeats it.</summary>
 public sealed class TransactionTests(ITestOutputHelper output)
 {
     private const short EndTxn = 26;
