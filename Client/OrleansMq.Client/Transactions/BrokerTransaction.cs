@@ -95,7 +95,13 @@ internal sealed class BrokerTransaction(TransactionCoordination coordination, Pr
         if (Refusal(producer) is { } late)
             return late;
         var produced = await coordination.Broker.ProduceInTransactionAsync(partition, batch,
-            new BatchTransaction(coordination.TransactionalId, answer.Number)).ConfigureAwait(false);
+            new BatchTransaction(coordination.TransactionalId, answer.Number) { TopicId = added.TopicId }).ConfigureAwait(false);
+        if (produced.Error == ErrorCode.UnknownTopicId)
+        {
+            Fail(new TransactionException(produced.Error, coordination.TransactionalId, $"{partition}: the topic was deleted, or created "
+                + $"again, after it was added. Abort the transaction. {produced.Message}"));
+            return ProduceResult.Failed(ErrorCode.TransactionAbortable, produced.Message ?? produced.Error.ToString());
+        }
         if (produced.Error is not (ErrorCode.InvalidProducerEpoch or ErrorCode.UnknownProducerId))
             return produced;
         // Under another epoch, as outside of transactions, the batch would not belong to this one.

@@ -36,7 +36,13 @@ public readonly record struct TransactionPartition(string Topic, int Partition, 
 /// <param name="TransactionalId">The transactional id.</param>
 /// <param name="Number">The transaction's number (<see cref="AddToTransactionResult.Number"/>); 0: the batch is appended only where the
 /// producer has a transaction open in the partition.</param>
-public readonly record struct BatchTransaction(string TransactionalId, long Number);
+public readonly record struct BatchTransaction(string TransactionalId, long Number)
+{
+    /// <summary>The id of the topic that was added to the transaction: a topic that was created again under the name refuses the batch with
+    /// <see cref="ErrorCode.UnknownTopicId"/>. Empty: it is not compared. Brokers in process compare it. Others ask the coordinator for the
+    /// batch's partition.</summary>
+    internal Guid TopicId { get; init; }
+}
 
 /// <summary>Gives the producer of a transactional id its next epoch. It fences earlier instances, and aborts what they left open.</summary>
 public sealed record InitTransactions : ITransactionRequest<InitTransactionsResult>

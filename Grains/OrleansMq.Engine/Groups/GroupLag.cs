@@ -16,6 +16,9 @@ internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCod
     /// <summary>Concurrent lookups: enough to hide the latency to other brokers without flooding them.</summary>
     private const int AtATime = 16;
 
+    /// <summary>The bytes of a read behind the first batch, which mostly answers.</summary>
+    private const int ReadAhead = 256 << 10;
+
     private readonly ConcurrentDictionary<string, IReadOnlyDictionary<TopicPartition, FirstUnread>> _remembered =
         new(StringComparer.Ordinal);
 
@@ -89,35 +92,46 @@ internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCod
             return (new PartitionLag(partition, next, latest.Offset, 0, 0), null);
 
         var topicId = committed!.TopicId;
-        var first = known is not null && known.TopicId == topicId && known.Committed == next
-            && await IsStillThereAsync(partition, known, cancellationToken).ConfigureAwait(false)
+        if (known is not null && (known.TopicId != topicId || known.Committed != next || known.Settled > latest.Offset))
+            known = null;
+        var first = known is not null && await IsStillThereAsync(partition, known, cancellationToken).ConfigureAwait(false)
             ? known
-            : await ReadFirstAsync(partition, topicId, next, latest.Offset, cancellationToken).ConfigureAwait(false);
-        // The offsets between the two may hold nothing to consume: transaction markers, and records removed by compaction.
-        var seconds = first is null ? (double?)null : first.Timestamp is { } timestamp
-            ? Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - timestamp) / 1000.0 : 0;
+            : await ReadFirstAsync(partition, known ?? new FirstUnread(topicId, next, next), latest.Offset, cancellationToken)
+                .ConfigureAwait(false);
+        // The offsets between the two may hold nothing to consume: transaction markers, records of aborted transactions, and records
+        // removed by compaction.
+        var seconds = first is null ? (double?)null : first.Record is { } record
+            ? Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - record.Timestamp) / 1000.0 : 0;
         return (new PartitionLag(partition, next, latest.Offset, latest.Offset - next, seconds), first);
     }
 
-    /// <summary>Whether the cached record still exists, or was removed by retention.</summary>
+    /// <summary>Whether the cached record still exists, or was removed by retention, or may be of a transaction that has been
+    /// aborted.</summary>
     private async ValueTask<bool> IsStillThereAsync(TopicPartition partition, FirstUnread known, CancellationToken cancellationToken)
     {
         // Without a record at the last check there may be one by now.
-        if (known.Timestamp is null)
+        if (known is not { Record: { IsStable: true } record })
             return false;
         var earliest = await broker.FindOffsetAsync(partition, OffsetSpec.Earliest, cancellationToken).ConfigureAwait(false);
-        return earliest.Error == ErrorCode.None && earliest.Offset <= known.Offset;
+        return earliest.Error == ErrorCode.None && earliest.Offset <= record.Offset;
     }
 
     /// <summary>Finds the first record at or after an offset; null if the partition could not be read.</summary>
-    private async ValueTask<FirstUnread?> ReadFirstAsync(TopicPartition partition, Guid topicId, long committed, long end,
+    /// <param name="partition">The partition.</param>
+    /// <param name="known">What is known of it.</param>
+    /// <param name="end">The high watermark.</param>
+    /// <param name="cancellationToken">Ends the reads.</param>
+    /// <remarks>Records of aborted transactions are no lag: a group that reads committed records may stand before them for ever, and one
+    /// that reads all has soon read them. Those of open transactions are some.</remarks>
+    private async ValueTask<FirstUnread?> ReadFirstAsync(TopicPartition partition, FirstUnread known, long end,
         CancellationToken cancellationToken)
     {
-        for (var offset = committed; offset < end;)
+        var (isolation, size) = (IsolationLevel.ReadCommitted, 1);
+        for (var offset = Math.Max(known.Committed, known.Settled); offset < end;)
         {
-            // The smallest possible read: one batch.
-            using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: 1),
+            using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: size, Isolation: isolation),
                 cancellationToken).ConfigureAwait(false);
+            size = ReadAhead;
             if (read.Error == ErrorCode.OffsetOutOfRange && read.LogStartOffset > offset)
             {
                 offset = read.LogStartOffset;
@@ -126,27 +140,45 @@ internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCod
             if (read.Error != ErrorCode.None)
                 return null;
             if (read.Records.Length < RecordBatchHeader.Size)
-                break;
-            var found = Find(read.Records, offset, out var next);
-            if (found is { } record)
-                return new FirstUnread(topicId, committed, record.Offset, record.Timestamp);
+            {
+                if (isolation == IsolationLevel.ReadUncommitted)
+                    break;
+                isolation = IsolationLevel.ReadUncommitted;
+                continue;
+            }
+            if (Find(read.Records, offset, out var next) is { } found)
+                return known with { Record = new(found.Offset, found.Timestamp, isolation == IsolationLevel.ReadCommitted) };
             offset = Math.Max(offset + 1, next);
+            if (isolation == IsolationLevel.ReadCommitted)
+                known = known with { Settled = offset };
         }
-        return new FirstUnread(topicId, committed, end, null);
+        return known with { Record = null };
     }
 
     /// <summary>Returns the first record in <paramref name="batches"/> from an offset on that consumers receive; otherwise sets the next
     /// offset to search.</summary>
     private (long Offset, long Timestamp)? Find(ReadOnlyMemory<byte> batches, long offset, out long next)
     {
-        var header = RecordBatchHeader.Read(batches.Span);
-        next = header.NextOffset;
+        next = offset;
+        while (batches.Length >= RecordBatchHeader.Size)
+        {
+            var header = RecordBatchHeader.Read(batches.Span);
+            var size = Math.Min(header.SizeInBytes, batches.Length);
+            if (FindInBatch(batches[..size], header, offset) is { } found)
+                return found;
+            next = Math.Max(next, header.NextOffset);
+            batches = batches[size..];
+        }
+        return null;
+    }
+
+    private (long Offset, long Timestamp)? FindInBatch(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long offset)
+    {
         if (header.LastOffset < offset || header.IsControl || header.RecordCount == 0)
             return null;
         try
         {
-            using var records = new RecordReader(batches[..Math.Min(header.SizeInBytes, batches.Length)], codecs, verifyCrc: false,
-                takesTurns: true);
+            using var records = new RecordReader(batch, codecs, verifyCrc: false, takesTurns: true);
             while (records.MoveNext())
             {
                 if (records.Current.Offset >= offset)
@@ -163,7 +195,13 @@ internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCod
     /// <summary>The first unconsumed record of a partition.</summary>
     /// <param name="TopicId">The topic.</param>
     /// <param name="Committed">The committed offset that it follows.</param>
+    /// <param name="Settled">Between the committed offset and this one there is nothing to consume, for good.</param>
+    /// <param name="Record">The record; null if there is none before the high watermark.</param>
+    private sealed record FirstUnread(Guid TopicId, long Committed, long Settled, Unread? Record = null);
+
+    /// <summary>A record.</summary>
     /// <param name="Offset">Its offset.</param>
-    /// <param name="Timestamp">Its timestamp in milliseconds since 1970; null if there is no record before the high watermark.</param>
-    private sealed record FirstUnread(Guid TopicId, long Committed, long Offset, long? Timestamp);
+    /// <param name="Timestamp">Its timestamp in milliseconds since 1970.</param>
+    /// <param name="IsStable">Whether it is not of an open transaction, which may be aborted.</param>
+    private readonly record struct Unread(long Offset, long Timestamp, bool IsStable);
 }

@@ -275,11 +275,14 @@ internal static class TransactionDecision
 
     private static TransactionOutcome Prepare(TransactionState state, EndTransaction request, long freshId, DateTimeOffset now)
     {
+        var connection = TransactionConnection.Of(request.Caller);
         var next = state with
         {
             Phase = request.IsCommit ? TransactionPhase.PrepareCommit : TransactionPhase.PrepareAbort,
             RaisesEpoch = request.RaisesEpoch,
             LastEpoch = -1,
+            // As that of an addition: what comes late over an older one belongs to this transaction, and must not begin the next.
+            Connection = connection == default ? state.Connection : connection,
             UpdatedAt = now,
             EndedNumber = state.Number,
             IsEndedByCommit = request.IsCommit,

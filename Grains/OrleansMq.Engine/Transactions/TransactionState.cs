@@ -65,8 +65,8 @@ internal sealed record TransactionState
     public ImmutableSortedSet<TransactionPartition> Partitions { get; init; } = NoPartitions;
     /// <summary>Its groups.</summary>
     public ImmutableSortedSet<string> Groups { get; init; } = NoGroups;
-    /// <summary>The connection of the last addition to a transaction of this epoch, of a client without an epoch for each transaction. It
-    /// stays when the transaction has ended, since a late addition must not begin another one.</summary>
+    /// <summary>The connection of the last addition to a transaction of this epoch, or of its end, of a client without an epoch for each
+    /// transaction. It stays when the transaction has ended, since a late addition must not begin another one.</summary>
     public TransactionConnection Connection { get; init; }
     /// <summary>When it began; null where none is open, and none is being ended.</summary>
     public DateTimeOffset? StartedAt { get; init; }

@@ -52,7 +52,9 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
         }
         catch (BrokerException refused)
         {
-            return new FoundCoordinator(refused.Code, refused.Message, null);
+            // The one that all clients look up again.
+            return new FoundCoordinator(refused.Code.Action() == ErrorAction.Retry ? ErrorCode.CoordinatorNotAvailable : refused.Code,
+                refused.Message, null);
         }
     }
 

@@ -34,6 +34,11 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
     // seen that, and another one takes its place.
     private const string Astray = "not migrating away from preferred replica";
 
+    // Where the group's coordinator has left the brokers that metadata names, librdkafka, up to 2.16, waits in the commit of offsets for a
+    // broker that is gone, without regard to the timeout that it is given: a defect of its own (librdkafka#5456, librdkafka#5511). A pause
+    // of this process, and the timeout of a transaction, are shorter.
+    private static readonly TimeSpan Hung = TimeSpan.FromSeconds(30);
+
     private static volatile bool s_isAstray;
 
     private readonly Random _random = new(order.Seed);
@@ -159,7 +164,7 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
                     Send(transaction, TransactionRun.Output, record.Message.Value);
                 var next = polled.GroupBy(static record => record.TopicPartition)
                     .Select(static partition => new KafkaOffset(partition.Key, partition.Max(static record => record.Offset.Value) + 1));
-                Retried(() => _producer.SendOffsetsToTransaction(next, consumer.ConsumerGroupMetadata, Patience));
+                Retried(() => SendOffsets(next, consumer.ConsumerGroupMetadata));
                 if (!End(transaction, _random.Next(5) > 0))
                     ReturnTo(consumer);
             }
@@ -171,6 +176,16 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
         }
         consumer.Close();
         _producer.Dispose();
+    }
+
+    private void SendOffsets(IEnumerable<KafkaOffset> next, IConsumerGroupMetadata group)
+    {
+        using var hung = new Timer(_ =>
+        {
+            Console.Out.WriteLine($"{order.Name} ends: it waits for a coordinator that is gone, librdkafka#5511");
+            Environment.Exit(0);
+        }, null, Hung, Timeout.InfiniteTimeSpan);
+        _producer.SendOffsetsToTransaction(next, group, Patience);
     }
 
     private List<ConsumeResult<Ignore, string>> Poll(IConsumer<Ignore, string> consumer)

@@ -240,6 +240,29 @@ public sealed class TransactionFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Batch_does_not_go_to_a_topic_that_was_created_again_after_it_was_added()
+    {
+        await using var producer = _client.CreateTransactionalProducer<string, string>("again", Options());
+        await using (var transaction = await producer.BeginTransactionAsync())
+        {
+            _broker.BeforeProduce = async () =>
+            {
+                _broker.BeforeProduce = static () => Task.CompletedTask;
+                await _client.Admin.DeleteTopicAsync(Topic);
+                await _client.Admin.CreateTopicAsync(Topic, Partitions);
+            };
+            await Assert.ThrowsAnyAsync<Exception>(async () => await transaction.SendAsync(new(Topic, "k", "lost")));
+            var refused = await Assert.ThrowsAsync<TransactionException>(() => transaction.CommitAsync());
+            Assert.Equal(ErrorCode.UnknownTopicId, refused.Code);
+        }
+        await using var next = await producer.BeginTransactionAsync();
+        await next.SendAsync(new(Topic, "k", "kept"));
+        await next.CommitAsync();
+        // Nothing is left open before it.
+        Assert.Equal(["kept"], await CommittedAsync());
+    }
+
+    [Fact]
     public async Task Loop_whose_handler_outlasts_the_transaction_goes_on()
     {
         await _client.Admin.CreateTopicAsync("slow");

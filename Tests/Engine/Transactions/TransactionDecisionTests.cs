@@ -155,6 +155,22 @@ public sealed class TransactionDecisionTests
         Assert.Same(state, TransactionDecision.Add(state, request with { Caller = new("c", 1, 5) }, Options, Now).Next);
     }
 
+    [Fact]
+    public void End_over_a_younger_connection_is_stored_unless_each_transaction_has_an_epoch()
+    {
+        var state = State("Ongoing 7/3")! with { Connection = new(1, 5) };
+        var request = new EndTransaction
+        {
+            TransactionalId = "x",
+            Producer = state.Producer,
+            IsCommit = true,
+            Caller = new("c", 1, 6),
+        };
+        Assert.Equal(new(1, 6), TransactionDecision.End(state, request, 9, Now).Next!.Connection);
+        Assert.Equal(new(1, 5), TransactionDecision.End(state, request with { Caller = new("c") }, 9, Now).Next!.Connection);
+        Assert.Equal(default, TransactionDecision.End(state, request with { RaisesEpoch = true }, 9, Now).Next!.Connection);
+    }
+
     [Theory]
     [InlineData("none", "7/3", "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]
     [InlineData("Empty 7/3", "8/3", "InvalidProducerIdMapping", "same", "InvalidProducerIdMapping", "same")]

@@ -29,15 +29,16 @@ internal static partial class ClassicGroupDecision
     public static ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)
     {
         var left = new List<LeftMember>(request.Members.Count);
+        var next = group;
         foreach (var leaving in request.Members)
         {
-            var error = LeaveOne(ref group, leaving, now);
+            var error = LeaveOne(ref next, leaving);
             left.Add(new LeftMember(leaving.MemberId, leaving.GroupInstanceId, error));
         }
-        return new(group, new LeaveGroupResult(ErrorCode.None, left), "");
+        return new(AfterLoss(group, next, now), new LeaveGroupResult(ErrorCode.None, left), "");
     }
 
-    private static ErrorCode LeaveOne(ref ClassicGroup group, LeavingMember leaving, DateTimeOffset now)
+    private static ErrorCode LeaveOne(ref ClassicGroup group, LeavingMember leaving)
     {
         if (leaving.GroupInstanceId is { } instance)
         {
@@ -45,31 +46,31 @@ internal static partial class ClassicGroupDecision
                 return ErrorCode.UnknownMemberId;
             if (leaving.MemberId.Length > 0 && leaving.MemberId != member.MemberId)
                 return ErrorCode.FencedInstanceId;
-            group = Remove(group, member.MemberId, now);
+            group = Without(group, [member.MemberId]);
             return ErrorCode.None;
         }
         if (group.Round.Pending.ContainsKey(leaving.MemberId))
         {
             group = group with { Round = group.Round with { Pending = group.Round.Pending.Remove(leaving.MemberId) } };
-            group = CompleteJoinIfAllAreThere(group, now);
             return ErrorCode.None;
         }
         if (!group.State.Members.ContainsKey(leaving.MemberId))
             return ErrorCode.UnknownMemberId;
-        group = Remove(group, leaving.MemberId, now);
+        group = Without(group, [leaving.MemberId]);
         return ErrorCode.None;
     }
 
     /// <summary>Removes a member that left or whose session timed out. Its partitions go to the others.</summary>
     public static ClassicGroup Remove(ClassicGroup group, string memberId, DateTimeOffset now)
     {
-        if (!group.State.Members.ContainsKey(memberId))
-            return group;
-        group = Without(group, [memberId]);
-        return group.State.State == GroupState.PreparingRebalance
-            ? CompleteJoinIfAllAreThere(group, now)
-            : PrepareRebalance(group, now);
+        return !group.State.Members.ContainsKey(memberId) ? group : AfterLoss(group, Without(group, [memberId]), now);
     }
+
+    // One transition for all that go at once: a generation that began between two of them would be answered to nobody, and members whose
+    // joins wait would not count for the next.
+    private static ClassicGroup AfterLoss(ClassicGroup before, ClassicGroup group, DateTimeOffset now) =>
+        group.State.State == GroupState.PreparingRebalance ? CompleteJoinIfAllAreThere(group, now)
+        : group.State.Members.Count < before.State.Members.Count ? PrepareRebalance(group, now) : group;
 
     /// <summary>Handles deadlines: unused ids expire, a rebalance continues without missing members, and members that do not request their
     /// assignment are removed.</summary>

@@ -82,6 +82,30 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Records_of_aborted_transactions_are_no_seconds_of_lag_and_read_once()
+    {
+        await ProduceAsync(0, "a");
+        await CommitAsync((0, 1));
+        var transactions = await TestTransactions.InitAsync(_broker, "aborts");
+        for (var i = 0; i < 3; i++)
+        {
+            await transactions.SendAsync("orders", 0, await transactions.AddAsync("orders", 0), i, "never");
+            // An open transaction may commit.
+            Assert.Equal(100, (await _lag.OfAsync(Group)).Single().Seconds);
+            await transactions.EndAsync(isCommit: false);
+        }
+        Assert.Equal((6, 0), ((await _lag.OfAsync(Group)).Single().Records, (await _lag.OfAsync(Group)).Single().Seconds));
+        _broker.Fetched = 0;
+        Assert.Equal(0, (await _lag.OfAsync(Group)).Single().Seconds);
+        Assert.Equal(0, _broker.Fetched);
+        await ProduceAsync(0, "b");
+        Assert.Equal(100, (await _lag.OfAsync(Group)).Single().Seconds);
+        _broker.Fetched = 0;
+        Assert.Equal(100, (await _lag.OfAsync(Group)).Single().Seconds);
+        Assert.Equal(0, _broker.Fetched);
+    }
+
+    [Fact]
     public async Task Partition_without_leader_has_unknown_lag_and_others_do_not()
     {
         await ProduceAsync(0, "a");
