@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Globalization;
+using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Consumers;
@@ -188,7 +189,7 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
             .ConfigureAwait(false);
         var existing = await Client.Broker.DescribeTopicAsync(letters).ConfigureAwait(false);
         var weaker = configs.Where(wanted => existing.Configs.Any(config => config.Name == wanted.Key
-            && IsWeaker(config.Name, NumberOf(config.Value), NumberOf(wanted.Value))))
+            && IsWeaker(config.Name, NumberOf(config.Value), NumberOf(wanted.Value))) && CanHave(existing, wanted.Key, wanted.Value))
             .ToDictionary(static wanted => wanted.Key, static wanted => (string?)wanted.Value);
         if (weaker.Count == 0)
             return;
@@ -201,6 +202,10 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
             // Queues that are there go on with it, and the refusal of a new one names the setting.
         }
     }
+
+    // With more than it has replicas, it would take no letter any more.
+    private static bool CanHave(TopicDescription letters, string name, string value) => name != "min.insync.replicas"
+        || NumberOf(value) <= (letters.IntendedReplicationFactor ?? letters.Partitions.Min(static partition => partition.Replicas.Count));
 
     // Flushes are counted by what is not flushed.
     private static bool IsWeaker(string name, long value, long wanted) =>

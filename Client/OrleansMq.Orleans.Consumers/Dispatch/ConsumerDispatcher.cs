@@ -123,17 +123,24 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
         }
     }
 
-    // The queues of all partitions exist then: a topic that can have none is refused.
+    // The queues of all partitions exist then, but for partitions that have as many queues as they may: the consumer goes on trying those,
+    // and warns. A topic that can have none is refused.
     private async Task PrepareAsync(ConsumerClass consumer, CancellationToken cancellationToken)
     {
         var topics = new CursorTopics(client, consumer.Delivery);
         await topics.EnsureAsync(consumer.Topic, cancellationToken).ConfigureAwait(false);
         var queue = await topics.QueueOptionsAsync(consumer.Topic, cancellationToken).ConfigureAwait(false);
         var partitions = (await client.Broker.GetTopicAsync(consumer.Topic, cancellationToken).ConfigureAwait(false)).Partitions;
-        await Task.WhenAll(Enumerable.Range(0, partitions).Select(partition => client.Broker.Queues.CreateAsync(
-            new TopicPartition(consumer.Topic, partition), new NewQueue(consumer.Queue) { Options = queue }, cancellationToken).AsTask()))
-            .ConfigureAwait(false);
+        var creating = Enumerable.Range(0, partitions).Select(Task (partition) => client.Broker.Queues.CreateAsync(
+            new TopicPartition(consumer.Topic, partition), new NewQueue(consumer.Queue) { Options = queue }, cancellationToken).AsTask())
+            .ToList();
+        await Task.WhenAll(creating).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!creating.Any(static created => created.IsCompletedSuccessfully) || !creating.All(HasQueueOrNoRoom))
+            await Task.WhenAll(creating).ConfigureAwait(false);
     }
+
+    private static bool HasQueueOrNoRoom(Task created) => created.IsCompletedSuccessfully
+        || created.Exception?.InnerException is BrokerException { Code: ErrorCode.PolicyViolation };
 
     private async Task StopAsync(CancellationToken deadline)
     {

@@ -43,8 +43,8 @@ internal static class BrokerOptionRules
         Require(options.MinFreeBytes >= 0, owner, nameof(options.MinFreeBytes), "is 0 or more");
         Require(options.MaxOpenFiles is >= 1 and <= 1_000_000, owner, nameof(options.MaxOpenFiles), "is 1 to 1,000,000");
         Require(options.AppendThreads is >= 1 and <= 256, owner, nameof(options.AppendThreads), "is 1 to 256");
-        RequireInterval(options.RetentionCheckInterval, 1, owner, nameof(options.RetentionCheckInterval));
-        RequireInterval(options.CheckpointInterval, 1, owner, nameof(options.CheckpointInterval));
+        Require(options.RetentionCheckInterval > TimeSpan.Zero, owner, nameof(options.RetentionCheckInterval), "is above zero");
+        Require(options.CheckpointInterval > TimeSpan.Zero, owner, nameof(options.CheckpointInterval), "is above zero");
         RequireInterval(options.CompactionCheckInterval, 1, owner, nameof(options.CompactionCheckInterval));
         Require(options.CompactionMapBytes > 0, owner, nameof(options.CompactionMapBytes), "is above zero");
         Require(options.CompactionMaxBytesPerSecond >= 0, owner, nameof(options.CompactionMaxBytesPerSecond), "is 0 or more");
@@ -64,7 +64,7 @@ internal static class BrokerOptionRules
     /// <summary>Checks the bounds and times of groups.</summary>
     public static void Check(GroupOptions options, string owner)
     {
-        RequireInterval(options.MinSessionTimeout, 1, owner, nameof(options.MinSessionTimeout));
+        RequireInterval(options.MinSessionTimeout, 0, owner, nameof(options.MinSessionTimeout));
         Require(options.MaxSessionTimeout >= options.MinSessionTimeout && options.MaxSessionTimeout <= LongestInterval, owner,
             nameof(options.MaxSessionTimeout), "is MinSessionTimeout to 2,147,483,647 milliseconds");
         RequireInterval(options.InitialRebalanceDelay, 0, owner, nameof(options.InitialRebalanceDelay));

@@ -116,7 +116,8 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         }
         catch (BrokerException)
         {
-            // The next check tells.
+            // A later check tells. Letters that could be sent do not wait for descriptions that fail, each for its time.
+            _checkedAt[key] = now - (long)((CheckInterval - GrowthCheckInterval).TotalSeconds * time.TimestampFrequency);
             return;
         }
         var weaker = WhyWeaker(ConfigOf(from), ConfigOf(to));

@@ -302,6 +302,32 @@ public sealed class DeadLetterPortTests
             [.. configs.Select(static config => new ConfigEntry(config.Name, config.Value, config.IsDefault))]);
     }
 
+    [Fact]
+    public async Task Letters_do_not_wait_each_for_descriptions_that_fail()
+    {
+        var clock = new ManualClock();
+        await using var broker = await OpenAsync(new MemoryFileSystem());
+        var away = new UndescribedTopics(broker);
+        var topics = new DeadLetterTopics(() => away, EngineLog.Silent, clock);
+        for (var letters = 0; letters < 3; letters++)
+            await topics.CheckAsync("orders", "letters", default);
+        Assert.Equal(1, away.Asked);
+        clock.Advance(TimeSpan.FromSeconds(5));
+        await topics.CheckAsync("orders", "letters", default);
+        Assert.Equal(2, away.Asked);
+    }
+
+    private sealed class UndescribedTopics(IBroker inner) : ForwardingBroker(inner)
+    {
+        public int Asked { get; private set; }
+
+        public override ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+        {
+            Asked++;
+            return ValueTask.FromException<TopicDescription>(new BrokerException(ErrorCode.RequestTimedOut, "Away."));
+        }
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Metadata;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Consumers;
 using OrleansMq.Tests.Shared;
@@ -273,6 +274,27 @@ public sealed class ConsumerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Silo_starts_where_a_partition_has_as_many_queues_as_it_may_unless_all_have()
+    {
+        await StartAsync(static options => options with { Serves = static _ => false },
+            static broker => broker with { MaxQueuesPerPartition = 1 });
+        await Client.Admin.CreateTopicAsync("consume-two-orders", 2);
+        await Client.Admin.CreateTopicAsync("consume-two-payments", 1);
+        await _silo!.Inside.Queues.CreateAsync(new TopicPartition("consume-two-orders", 0), new NewQueue("other"));
+        var lifecycle = Participating(_silo.Inside, static options => options);
+        await lifecycle.Observer!.OnStart(CancellationToken.None);
+        await Wait.UntilAsync(async () => (await _silo.Inside.Queues.ListAsync(new TopicPartition("consume-two-orders", 1)))
+            is [{ Name: "grains:account", Consumers: 1 }], "the partition with room is consumed");
+        await lifecycle.Observer.OnStop(CancellationToken.None);
+
+        await _silo.Inside.Queues.DeleteAsync(new TopicPartition("consume-two-orders", 1), "grains:account");
+        await _silo.Inside.Queues.CreateAsync(new TopicPartition("consume-two-orders", 1), new NewQueue("other"));
+        var refused = await Assert.ThrowsAsync<OrleansConfigurationException>(() =>
+            Participating(_silo.Inside, static options => options).Observer!.OnStart(CancellationToken.None));
+        Assert.Contains("cannot consume topic 'consume-two-orders'", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task No_more_grains_are_called_at_once_than_the_limit_says()
     {
         const int Limit = 3;
@@ -460,12 +482,13 @@ public sealed class ConsumerTests : IAsyncLifetime
         return lifecycle;
     }
 
-    private async Task StartAsync(Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null) =>
+    private async Task StartAsync(Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure = null,
+        Func<BrokerOptions, BrokerOptions>? broker = null) =>
         _silo = await TestSilo.StartAsync(_data.Path, silo =>
         {
             SharedStorage.AddTo(silo);
             silo.AddOrleansMqConsumers(options => Configured(options, configure));
-        });
+        }, configure: broker);
 
     private static OrleansMqConsumerOptions Configured(OrleansMqConsumerOptions options,
         Func<OrleansMqConsumerOptions, OrleansMqConsumerOptions>? configure)

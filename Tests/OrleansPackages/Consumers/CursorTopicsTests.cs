@@ -69,6 +69,25 @@ public sealed class CursorTopicsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Dead_letter_topic_is_not_told_to_have_more_replicas_in_sync_than_it_has()
+    {
+        var client = new OrleansMqClient(_silo.Inside);
+        await client.Admin.CreateTopicAsync(Topic, 1);
+        var topics = new CursorTopics(client, Delivery);
+        await topics.QueueOptionsAsync(Topic, CancellationToken.None);
+        await _silo.Inside.AlterTopicAsync(Topic, new Dictionary<string, string?>
+        {
+            ["flush.messages"] = "1",
+            ["min.insync.replicas"] = "2",
+        });
+        topics.Forget(Topic);
+        await topics.QueueOptionsAsync(Topic, CancellationToken.None);
+        var letters = (await _silo.Inside.DescribeTopicAsync($"{Topic}.dead-letter")).Configs;
+        Assert.Equal(("1", "1"), (letters.Single(static config => config.Name == "flush.messages").Value,
+            letters.Single(static config => config.Name == "min.insync.replicas").Value));
+    }
+
+    [Fact]
     public async Task Dead_letter_topic_follows_a_topic_that_is_made_more_durable()
     {
         var client = new OrleansMqClient(_silo.Inside);
