@@ -180,6 +180,20 @@ internal sealed class DataDirectory : IDisposable
         }
     }
 
+    /// <summary>Checks whose a data directory is, where there is one, without opening it.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="path">Where.</param>
+    /// <param name="brokerId">Whose it must be.</param>
+    /// <param name="clusterId">As of <see cref="Open"/>.</param>
+    /// <exception cref="DataDirectoryException">It belongs to another broker or cluster, or is damaged or of a newer format.</exception>
+    public static void CheckOwner(IFileSystem files, string path, BrokerId brokerId, string? clusterId)
+    {
+        path = System.IO.Path.GetFullPath(path);
+        var metaPath = System.IO.Path.Combine(path, MetaFile);
+        if (AtomicFile.TryRead(files, metaPath) is { } bytes)
+            CheckCluster(Check(Parse(bytes, metaPath), path, metaPath, brokerId), path, clusterId);
+    }
+
     private static DataDirectoryMeta ReadOrCreateMeta(IFileSystem files, string path, BrokerId brokerId, string? clusterId)
     {
         var metaPath = System.IO.Path.Combine(path, MetaFile);

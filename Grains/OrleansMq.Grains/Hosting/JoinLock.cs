@@ -60,6 +60,22 @@ internal sealed class JoinLock(string connectionString, string clusterId, Engine
         }
     }
 
+    /// <summary>Changes the membership table in a turn of its own.</summary>
+    /// <param name="change">Changes it.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public async Task ChangeAsync(Func<Task> change, CancellationToken cancellationToken)
+    {
+        await TakeAsync(cancellationToken);
+        try
+        {
+            await change();
+        }
+        finally
+        {
+            await DisposeAsync();
+        }
+    }
+
     /// <summary>Lets the next broker join.</summary>
     public async ValueTask DisposeAsync()
     {

@@ -31,7 +31,7 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         // The port of a predecessor refuses connections only until this silo listens on it. Where the whole cluster starts again, the
         // others would take the predecessors for live silos until they missed heartbeats.
         if (options.WatchProcesses && options.PostgreSql is not null)
-            lifecycle.Subscribe(nameof(BrokerIdCheck), BeforeListening, BuryAsync);
+            lifecycle.Subscribe(nameof(BrokerIdCheck), BeforeListening, BuryBeforeListeningAsync);
         // Before Orleans reads the table and joins.
         lifecycle.Subscribe(nameof(BrokerIdCheck), ServiceLifecycleStage.RuntimeGrainServices - 1, CheckAsync);
     }
@@ -44,6 +44,16 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
             return;
         await BuryAsync(cancellationToken);
         await BeTheOnlyOneAsync(services.GetRequiredService<IMembershipTable>(), cancellationToken);
+    }
+
+    // One that starts by mistake with the id of another broker ends here, and buries nobody.
+    private async Task BuryBeforeListeningAsync(CancellationToken cancellationToken)
+    {
+        await broker.CheckDirectoryAsync(cancellationToken);
+        if (services.GetService<JoinLock>() is { } turns)
+            await turns.ChangeAsync(() => BuryAsync(cancellationToken), cancellationToken);
+        else
+            await BuryAsync(cancellationToken);
     }
 
     /// <summary>Declares silos dead that are provably gone: those on this machine, and this broker's former silo anywhere. Refusals over

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Cluster.Membership;
 
@@ -86,12 +87,31 @@ public sealed class BrokerIdCheckTests : IDisposable
         Assert.Equal([SiloStatus.Dead, SiloStatus.Dead], _table.Statuses);
     }
 
+    [Fact]
+    public async Task Broker_that_starts_with_the_id_of_another_buries_nobody()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, _refusing);
+        var disk = new MemoryFileSystem();
+        DataDirectory.Open(disk, "/nowhere", new BrokerId(2), "orders").Dispose();
+        var lifecycle = new Stages();
+        Check(1, new BrokerClusterOptions { ClusterId = "orders", PostgreSql = "Host=localhost" }, disk).Participate(lifecycle);
+        var refused = await Assert.ThrowsAsync<DataDirectoryException>(() =>
+            lifecycle.Steps.MinBy(static step => step.Stage).Observer.OnStart(CancellationToken.None));
+        Assert.Contains("belongs to broker 2", refused.Message, StringComparison.Ordinal);
+        Assert.Equal([SiloStatus.Active], _table.Statuses);
+    }
+
     private Task CheckAsync(int broker) =>
         Check(broker, new BrokerClusterOptions { ClusterId = "orders" }).CheckAsync(CancellationToken.None);
 
-    private BrokerIdCheck Check(int broker, BrokerClusterOptions cluster)
+    private BrokerIdCheck Check(int broker, BrokerClusterOptions cluster, IFileSystem? disk = null)
     {
-        var options = new BrokerOptions { DataDirectory = "/nowhere", BrokerId = new BrokerId(broker) };
+        var options = new BrokerOptions
+        {
+            DataDirectory = "/nowhere",
+            BrokerId = new BrokerId(broker),
+            FileSystem = disk ?? new MemoryFileSystem(),
+        };
         var services = new ServiceCollection().AddSingleton<IMembershipTable>(_table).BuildServiceProvider();
         return new BrokerIdCheck(services, new SiloBroker(options, cluster), cluster);
     }
