@@ -23,7 +23,7 @@ public sealed class LossyGrain : Grain, ILossyGrain, IGrainConsumer<Ordered>, ID
     public const string Records = "consume-lossy";
     public const string Events = "lossy-events";
 
-    internal static TaskCompletionSource Free { get; } = new();
+    internal static TaskCompletionSource Free { get; set; } = new();
 
     public Task<SiloAddress> PlaceAsync() => Task.FromResult(((IGrainBase)this).GrainContext.Address.SiloAddress!);
 

@@ -18,6 +18,7 @@ public sealed class SlowAnswerTests : IAsyncLifetime
 
     private readonly TempDirectory _data = new();
     private readonly LostMessages _lost = new();
+    private readonly TaskCompletionSource _gate = new();
     private TestSilo? _silo;
 
     public async Task InitializeAsync() => _silo = await TestSilo.StartAsync(_data.Path, silo =>
@@ -43,6 +44,9 @@ public sealed class SlowAnswerTests : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
+        // A test that failed halfway: the grains end.
+        _gate.TrySetResult();
+        LossyGrain.Free.TrySetResult();
         await _silo!.DisposeAsync();
         _data.Dispose();
     }
@@ -53,6 +57,7 @@ public sealed class SlowAnswerTests : IAsyncLifetime
         var (busy, other) = (_silo!.Client.GetGrain<ILossyGrain>("busy"), _silo.Client.GetGrain<ILossyGrain>("slow-other"));
         // Its record comes after as many rounds: enough for the other one to come again.
         _lost.Lose(other.GetGrainId(), LostPart.Request, Losses);
+        LossyGrain.Free = new TaskCompletionSource();
         var work = busy.WorkAsync();
         await SendAsync(LossyGrain.Records, "busy", "slow-other");
         await Wait.UntilAsync(() => _lost.Calls(busy.GetGrainId(), LostMessages.Question) > 0, "the grain is asked");
@@ -69,13 +74,12 @@ public sealed class SlowAnswerTests : IAsyncLifetime
     public async Task Event_that_a_stateless_worker_works_at_is_delivered_once_though_another_activation_does_not_have_it()
     {
         var worker = GrainId.Create("positionedworker", "slow");
-        var gate = new TaskCompletionSource();
-        StreamScript.On(PositionedWorker.Topic, (_, _) => gate.Task);
+        StreamScript.On(PositionedWorker.Topic, (_, _) => _gate.Task);
         await _silo!.Inside.CreateTopicAsync(new NewTopic(PositionedWorker.Topic, 1));
         await SendAsync(PositionedWorker.Topic, "slow");
         await Wait.UntilAsync(() => _lost.Calls(worker, LostMessages.Question) > 2, "the worker is asked");
         Assert.Equal(1, _lost.Calls(worker, LostMessages.Delivery));
-        gate.SetResult();
+        _gate.SetResult();
         await Wait.UntilAsync(() => StreamScript.Received(PositionedWorker.Topic, "slow").Length > 0, "the event comes");
         Assert.Equal(1, _lost.Calls(worker, LostMessages.Delivery));
     }
@@ -83,11 +87,11 @@ public sealed class SlowAnswerTests : IAsyncLifetime
     [Fact]
     public async Task Activation_says_which_deliveries_it_works_at_and_which_wait_where_calls_interleave()
     {
-        var (gate, began) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var began = new TaskCompletionSource();
         ConsumerScript.On(PatientGrain.Topic, call =>
         {
             began.TrySetResult();
-            return gate.Task;
+            return _gate.Task;
         });
         var receiver = _silo!.Services.GetRequiredService<IGrainFactory>().GetGrain(GrainId.Create("patient", "k"))
             .AsReference<IRecordReceiver>();
@@ -98,7 +102,7 @@ public sealed class SlowAnswerTests : IAsyncLifetime
         await Wait.UntilAsync(async () => await receiver.IsDeliveringAsync(second.DeliveryId), "the second one waits");
         Assert.True(await receiver.IsDeliveringAsync(first.DeliveryId));
         Assert.False(await receiver.IsDeliveringAsync(Guid.NewGuid()));
-        gate.SetResult();
+        _gate.SetResult();
         await Task.WhenAll(deliveries);
         Assert.False(await receiver.IsDeliveringAsync(first.DeliveryId));
         Assert.False(await receiver.IsDeliveringAsync(second.DeliveryId));
