@@ -102,6 +102,9 @@ public sealed record OrleansMqConsumerOptions
     /// out.</summary>
     internal TimeSpan WorkTimeout { get; init; } = TimeSpan.FromSeconds(295);
 
+    /// <summary>How long a call has no answer before its grain is asked about it, and asked again.</summary>
+    internal TimeSpan AskInterval { get; init; } = LostCalls.DefaultInterval;
+
     /// <summary>What they say of calls at their grain.</summary>
     internal TurnOptions Turns => new(TurnTimeout, WorkTimeout, DeactivateOnFailure);
 

@@ -79,6 +79,9 @@ public sealed record OrleansMqStreamOptions
     /// than the silo, which then checks before it reads the topic.</summary>
     internal TimeSpan CheckTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a call has no answer before its grain is asked about it, and asked again.</summary>
+    internal TimeSpan AskInterval { get; init; } = LostCalls.DefaultInterval;
+
     /// <summary>What they say of deliveries.</summary>
     internal DeliveryOptions Delivery => new()
     {

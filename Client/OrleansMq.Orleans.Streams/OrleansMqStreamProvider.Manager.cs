@@ -72,10 +72,14 @@ internal sealed partial class OrleansMqStreamProvider : IStreamSubscriptionManag
         RequireStream(stream);
     }
 
+    /// <summary>Whether a grain may have several activations on a silo.</summary>
+    internal static bool IsStatelessWorker(IGrainContext grain) =>
+        grain.GrainInstance?.GetType().IsDefined(typeof(StatelessWorkerAttribute), inherit: true) == true;
+
     // Each event may come to another activation, which has to attach an observer of its own, and none goes back.
     private void RequireEveryActivation(IGrainContext grain, StreamId stream, StreamSequenceToken? token)
     {
-        if (grain.GrainInstance is not { } instance || !instance.GetType().IsDefined(typeof(StatelessWorkerAttribute), inherit: true))
+        if (grain.GrainInstance is not { } instance || !IsStatelessWorker(grain))
             return;
         if (instance is not IStreamSubscriptionObserver)
         {

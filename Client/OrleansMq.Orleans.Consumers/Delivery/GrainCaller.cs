@@ -9,9 +9,10 @@ namespace OrleansMq.Consumers;
 /// <param name="classes">The grain classes that the cluster has.</param>
 /// <param name="missingClassTimeout">How long records wait for a class that no silo has.</param>
 /// <param name="maxMessageSize">The largest body of a message between silos: Orleans' MaxMessageBodySize.</param>
+/// <param name="lost">Finds calls that are lost on their way.</param>
 /// <param name="logger">Takes warnings.</param>
 internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses classes, TimeSpan missingClassTimeout, int maxMessageSize,
-    ILogger logger)
+    LostCalls lost, ILogger logger)
 {
     // For names, and for what the serializer adds.
     private const int MessageRoom = 64 << 10;
@@ -105,17 +106,18 @@ internal sealed partial class GrainCaller(IGrainFactory grains, GrainClasses cla
     private async Task<DeliveryAnswer> CallAsync(GrainId grain, IGrainDelivery delivery, CancellationToken cancellationToken)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, delivery.Ended);
-        Task<DeliveryAnswer>? call = null;
         try
         {
-            call = delivery.CallAsync(grains, grain, ending.Token);
-            return await call.WaitAsync(cancellationToken).ConfigureAwait(false);
+            using var call = lost.Begin(grain, delivery, delivery.CallAsync(grains, grain, ending.Token), cancellationToken);
+            if (await call.Answer.ConfigureAwait(false) is { } answer)
+                return answer;
+            // A request that still comes to the grain is given up there.
+            await ending.CancelAsync().ConfigureAwait(false);
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, "The grain does not have the call any more, and has not answered: "
+                + "the request or the answer was lost between two silos. What the grain has handled it skips.");
         }
-        catch (OperationCanceledException) when (ending.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested || ending.IsCancellationRequested)
         {
-            // It goes on without a caller: its failure is not looked at.
-            _ = call?.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted,
-                TaskScheduler.Default);
             throw;
         }
         catch (TimeoutException timeout)

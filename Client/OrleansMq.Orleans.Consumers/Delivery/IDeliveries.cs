@@ -89,4 +89,8 @@ internal interface IGrainDelivery
 
     /// <summary>Returns the record that the grain works at, by its offset; null: at none.</summary>
     Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain);
+
+    /// <summary>Returns whether the grain has this delivery, by a call that waits behind those that the grain has; true: it has, or cannot
+    /// tell.</summary>
+    Task<bool> IsDeliveringAsync(IGrainFactory grains, GrainId grain);
 }

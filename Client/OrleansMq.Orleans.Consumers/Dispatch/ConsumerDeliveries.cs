@@ -56,6 +56,10 @@ internal sealed class ConsumerDelivery(RecordDelivery delivery, RecordRun run) :
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
         ExtensionReferences<IRecordReceiver>.Of(grains, grain).FindCurrentAsync(delivery.SourceInQueue);
+
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IRecordReceiver>.Of(grains, grain).IsDeliveringAsync(delivery.DeliveryId);
 }
 
 /// <summary>Which topic a cursor belongs to. A topic that is deleted and created again has another id. Thread-safe.</summary>

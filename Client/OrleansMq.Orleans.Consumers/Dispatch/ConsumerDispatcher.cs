@@ -49,7 +49,8 @@ internal sealed partial class ConsumerDispatcher(ConsumerClasses classes, Orlean
         foreach (var without in classes.WithoutTopic)
             LogWithoutTopic(without);
         var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), MissingClassTimeout,
-            (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize, _logger);
+            (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize,
+            new LostCalls(grains, options.AskInterval, TimeProvider.System), _logger);
         var sources = new CursorSources(client);
         var later = new List<ConsumerClass>();
         foreach (var (consumer, isThere) in await Task.WhenAll(classes.All.Select(async consumer =>

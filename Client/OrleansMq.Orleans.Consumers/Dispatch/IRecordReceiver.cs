@@ -17,6 +17,12 @@ internal interface IRecordReceiver : IGrainExtension
     /// <param name="source">The records' source.</param>
     [Alias("FindCurrent"), AlwaysInterleave]
     Task<long?> FindCurrentAsync(Guid source);
+
+    /// <summary>Returns whether this activation works at a delivery, or has it wait for an earlier one. The question waits behind the calls
+    /// that the grain has: without calls that interleave, a delivery that came before it has ended.</summary>
+    /// <param name="delivery">The delivery's id.</param>
+    [Alias("IsDelivering"), ResponseTimeout("00:00:10")]
+    Task<bool> IsDeliveringAsync(Guid delivery);
 }
 
 /// <summary>A header of a record.</summary>
@@ -42,9 +48,11 @@ internal readonly record struct ConsumedItem([property: Id(0)] long Offset, [pro
 /// <param name="Partition">Their partition.</param>
 /// <param name="Key">Their key.</param>
 /// <param name="Items">The records, in order; one or more.</param>
+/// <param name="DeliveryId">The id of this delivery; empty: an earlier version sends.</param>
 [GenerateSerializer, Immutable, Alias("omq.RecordDelivery")]
 internal sealed record RecordDelivery([property: Id(0)] string Topic, [property: Id(1)] Guid TopicId, [property: Id(2)] Guid Queue,
-    [property: Id(3)] int Partition, [property: Id(4)] byte[] Key, [property: Id(5)] ConsumedItem[] Items)
+    [property: Id(3)] int Partition, [property: Id(4)] byte[] Key, [property: Id(5)] ConsumedItem[] Items,
+    [property: Id(6)] Guid DeliveryId = default)
 {
     /// <summary>Their source in this cursor: offsets of one ascend.</summary>
     public Guid SourceInQueue => RecordPosition.Of(Queue, Partition, Key, 0).Source;
@@ -56,5 +64,5 @@ internal sealed record RecordDelivery([property: Id(0)] string Topic, [property:
         run.Key.AsSpan().ToArray(), [.. run.Messages.Select(static message => new ConsumedItem(message.Offset,
             message.Time.ToUnixTimeMilliseconds(), message.Value,
             [.. message.Headers.Select(static header => new ConsumedHeader(header.Key.ToArray(), header.Value?.ToArray()))],
-            message.Failures + 1, message.IsRedelivered))]);
+            message.Failures + 1, message.IsRedelivered))], DeliveryIds.Next());
 }

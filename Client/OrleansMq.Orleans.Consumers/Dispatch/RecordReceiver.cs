@@ -49,6 +49,9 @@ internal sealed partial class RecordReceiver : IRecordReceiver
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(Guid source) => Task.FromResult(_turns.FindCurrent(source));
 
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(Guid delivery) => Task.FromResult(_turns.IsDelivering(delivery));
+
     private ReadRecord Read(ConsumerClass consumer, RecordDelivery delivery, ConsumedItem item)
     {
         var call = consumer.Reader.Read(item.Value);

@@ -33,6 +33,13 @@ internal interface IStreamConsumer : IGrainExtension
     /// <returns>False: this activation has no such replay.</returns>
     [Alias("Replay"), ResponseTimeout("00:05:00")]
     Task<bool> ReplayAsync(Guid subscription, Guid replay);
+
+    /// <summary>Returns whether this activation works at a delivery, or has it wait for an earlier one. The question waits behind the calls
+    /// that the grain has: without calls that interleave, a delivery that came before it has ended.</summary>
+    /// <param name="delivery">The delivery's id.</param>
+    /// <returns>True also of a stateless worker: another of its activations may have it.</returns>
+    [Alias("IsDelivering"), ResponseTimeout("00:00:10")]
+    Task<bool> IsDeliveringAsync(Guid delivery);
 }
 
 /// <summary>An event.</summary>
@@ -56,8 +63,10 @@ internal readonly record struct StreamItem([property: Id(0)] long Offset, [prope
 /// <param name="Continues">Of a split: the replay from a token that it goes on with, or empty; null: it is none.</param>
 /// <param name="Generation">How many tokens the subscription had been resumed from. A replay of an earlier generation is an earlier
 /// one.</param>
+/// <param name="DeliveryId">The id of this delivery; empty: an earlier version sends, or no grain is called.</param>
 [GenerateSerializer, Immutable, Alias("omq.StreamDelivery")]
 internal sealed record StreamDelivery([property: Id(0)] string Provider, [property: Id(1)] StreamId Stream,
     [property: Id(2)] Guid Subscription, [property: Id(3)] Guid Queue, [property: Id(4)] int Partition,
     [property: Id(5)] StreamItem[] Items, [property: Id(6)] int Replay = 0,
-    [property: Id(7)] Guid ReplayId = default, [property: Id(8)] Guid? Continues = null, [property: Id(9)] int Generation = 0);
+    [property: Id(7)] Guid ReplayId = default, [property: Id(8)] Guid? Continues = null, [property: Id(9)] int Generation = 0,
+    [property: Id(10)] Guid DeliveryId = default);

@@ -32,6 +32,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private readonly Dictionary<Guid, Resuming> _resuming = [];
     // One observer of the grain has events at a time, also where calls interleave. It needs no disposal: nothing takes its wait handle.
     private readonly SemaphoreSlim _turn = new(1);
+    // The deliveries that have the turn or wait for it. More than one only where calls interleave.
+    private readonly List<Guid> _deliveries = new(1);
     private int _trimFrom = FewSubscriptions;
 
     /// <summary>The number of subscriptions that it remembers: those with an observer, those that are removed, and those that are being
@@ -252,7 +254,24 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
         DeliveredOffsets.Validate<StreamItem, StreamId>(delivery.Items, static item => item.Offset, delivery.Stream, delivery.Partition);
-        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+        _deliveries.Add(delivery.DeliveryId);
+        try
+        {
+            return await WaitAndDeliverAsync(delivery);
+        }
+        finally
+        {
+            _deliveries.Remove(delivery.DeliveryId);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(Guid delivery) =>
+        Task.FromResult(_deliveries.Contains(delivery) || OrleansMqStreamProvider.IsStatelessWorker(_grain));
+
+    // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
+    private async Task<DeliveryAnswer> WaitAndDeliverAsync(StreamDelivery delivery)
+    {
         if (!await _turn.WaitAsync(TurnTimeout))
             return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, StillObserves);
         try

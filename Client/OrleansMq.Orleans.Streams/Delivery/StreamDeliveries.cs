@@ -21,7 +21,10 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
 
     /// <summary>Returns the delivery to a subscription that a grain has by its class, without the first events.</summary>
     public StreamDelivery To(string provider, Guid subscription, int skipped) => new(provider, Stream, subscription, Queue, Partition,
-        skipped == 0 ? Items : Items[skipped..]);
+        skipped == 0 ? Items : Items[skipped..])
+    {
+        DeliveryId = DeliveryIds.Next(),
+    };
 
     /// <summary>Returns the delivery to an explicit subscription, without the first events.</summary>
     /// <param name="provider">The provider.</param>
@@ -32,7 +35,7 @@ internal sealed record StreamRun(StreamId Stream, Guid Queue, int Partition, Str
     public StreamDelivery To(string provider, ExplicitSubscription subscription, int skipped, Guid queue) => new(provider, Stream,
         subscription.Id, queue, Partition, skipped == 0 ? Items : Items[skipped..],
         subscription.Replay?.Number ?? 0, subscription.Replay?.Id ?? Guid.Empty, subscription.Replay?.Continues,
-        subscription.Replay?.Generation ?? 0);
+        subscription.Replay?.Generation ?? 0, DeliveryIds.Next());
 }
 
 /// <summary>Delivers to the grain of a class that subscribes by its attribute.</summary>
@@ -143,4 +146,8 @@ internal sealed class StreamGrainDelivery(StreamDelivery delivery, RecordRun run
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
         ExtensionReferences<IStreamConsumer>.Of(grains, grain).FindObservedOfAsync(delivery.Subscription, delivery.Queue,
             delivery.Partition);
+
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<IStreamConsumer>.Of(grains, grain).IsDeliveringAsync(delivery.DeliveryId);
 }

@@ -77,10 +77,12 @@ internal sealed partial class StreamDispatcher(string name, IServiceProvider ser
     {
         var provider = (OrleansMqStreamProvider)services.GetRequiredKeyedService<IStreamProvider>(name);
         var client = services.GetRequiredService<OrleansMqClient>();
-        var caller = new GrainCaller(services.GetRequiredService<IGrainFactory>(),
+        var grains = services.GetRequiredService<IGrainFactory>();
+        var caller = new GrainCaller(grains,
             new GrainClasses(services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System),
             provider.Options.MissingClassTimeout,
-            services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize, logger);
+            services.GetRequiredService<IOptions<SiloMessagingOptions>>().Value.MaxMessageBodySize,
+            new LostCalls(grains, provider.Options.AskInterval, TimeProvider.System), logger);
         var splits = new StreamSplits(provider, client, logger);
         _replays = new StreamReplays(provider, client, caller, splits, logger, services.GetService<ILocalPartitions>());
         var hasFailed = false;

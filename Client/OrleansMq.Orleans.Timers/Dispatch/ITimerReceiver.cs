@@ -18,4 +18,10 @@ internal interface ITimerReceiver : IGrainExtension
     /// <param name="source">The records' source.</param>
     [Alias("FindCurrent"), AlwaysInterleave]
     Task<long?> FindCurrentAsync(Guid source);
+
+    /// <summary>Returns whether this activation works at a delivery, or has it wait for an earlier one. The question waits behind the calls
+    /// that the grain has: without calls that interleave, a delivery that came before it has ended.</summary>
+    /// <param name="delivery">The delivery's id.</param>
+    [Alias("IsDelivering"), ResponseTimeout("00:00:10")]
+    Task<bool> IsDeliveringAsync(Guid delivery);
 }

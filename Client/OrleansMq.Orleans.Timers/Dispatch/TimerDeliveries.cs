@@ -57,4 +57,8 @@ internal sealed class TimerDelivery(RecordDelivery delivery, RecordRun run) : IG
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) =>
         ExtensionReferences<ITimerReceiver>.Of(grains, grain).FindCurrentAsync(delivery.SourceInQueue);
+
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(IGrainFactory grains, GrainId grain) =>
+        ExtensionReferences<ITimerReceiver>.Of(grains, grain).IsDeliveringAsync(delivery.DeliveryId);
 }

@@ -108,7 +108,8 @@ internal sealed partial class TimerDispatcher(OrleansMqTimerOptions options, Orl
     private CursorDispatcher Start(CursorTopics topics)
     {
         var caller = new GrainCaller(grains, new GrainClasses(manifests, TimeProvider.System), options.MissingClassTimeout,
-            (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize, logger);
+            (messaging?.Value ?? new SiloMessagingOptions()).MaxMessageBodySize,
+            new LostCalls(grains, options.AskInterval, TimeProvider.System), logger);
         return new CursorDispatcher(client, topics, options.Delivery, options.Topic, Queue,
             new TimerDeliveries(new CursorSources(client), caller, catalog, Queue), local is not null ? PriorityOf : null, logger);
     }

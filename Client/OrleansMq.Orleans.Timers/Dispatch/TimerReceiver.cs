@@ -34,6 +34,9 @@ internal sealed partial class TimerReceiver : ITimerReceiver
     /// <inheritdoc/>
     public Task<long?> FindCurrentAsync(Guid source) => Task.FromResult(_turns.FindCurrent(source));
 
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(Guid delivery) => Task.FromResult(_turns.IsDelivering(delivery));
+
     private ReadRecord Read(RecordDelivery delivery, ConsumedItem item)
     {
         if (TimerRecords.Find(item, TimerRecords.Type) is not { } message)

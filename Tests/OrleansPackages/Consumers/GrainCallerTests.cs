@@ -1,13 +1,17 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Consumers;
+using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.OrleansPackages.Consumers;
 
 /// <summary>Which records reach their grain's call at all.</summary>
 public sealed class GrainCallerTests : IAsyncLifetime
 {
+    private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
+
     private readonly TempDirectory _data = new();
+    private readonly ManualClock _clock = new();
     private TestSilo? _silo;
     private GrainCaller? _caller;
 
@@ -16,7 +20,7 @@ public sealed class GrainCallerTests : IAsyncLifetime
         _silo = await TestSilo.StartAsync(_data.Path);
         _caller = new GrainCaller(_silo.Services.GetRequiredService<IGrainFactory>(),
             new GrainClasses(_silo.Services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System), TimeSpan.FromDays(1),
-            1 << 20, NullLogger.Instance);
+            1 << 20, new LostCalls(_silo.Client, s_interval, _clock), NullLogger.Instance);
     }
 
     public async Task DisposeAsync()
@@ -96,6 +100,29 @@ public sealed class GrainCallerTests : IAsyncLifetime
         }, places)).Outcome);
     }
 
+    [Fact]
+    public async Task Record_whose_call_is_lost_has_not_failed_and_a_request_that_still_comes_is_given_up()
+    {
+        using var places = new SemaphoreSlim(1);
+        var token = CancellationToken.None;
+        var delivering = DeliverAsync(new Delivery(1, CancellationToken.None)
+        {
+            Working = cancellationToken =>
+            {
+                token = cancellationToken;
+                return new TaskCompletionSource<DeliveryAnswer>().Task;
+            },
+        }, places);
+        _clock.Advance(s_interval);
+        // The wait for an answer right behind that of the question.
+        _clock.Advance(s_interval);
+        var answer = await delivering.WaitAsync(Wait.Deadline);
+        Assert.Equal((0, DeliveryOutcome.Unreachable), (answer.Count, answer.Outcome));
+        Assert.Contains("was lost between two silos", answer.Cause, StringComparison.Ordinal);
+        Assert.True(token.IsCancellationRequested);
+        Assert.Equal(1, places.CurrentCount);
+    }
+
     private Task<DeliveryAnswer> DeliverAsync(Delivery delivery, SemaphoreSlim places) =>
         _caller!.DeliverAsync(GrainId.Create("fragile", "k"), delivery, places, CancellationToken.None);
 
@@ -118,5 +145,7 @@ public sealed class GrainCallerTests : IAsyncLifetime
         public Func<Task<long?>>? Finding { get; init; }
 
         public Task<long?> FindCurrentAsync(IGrainFactory grains, GrainId grain) => Finding?.Invoke() ?? Task.FromResult<long?>(null);
+
+        public Task<bool> IsDeliveringAsync(IGrainFactory grains, GrainId grain) => Task.FromResult(false);
     }
 }

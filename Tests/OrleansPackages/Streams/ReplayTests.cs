@@ -219,8 +219,10 @@ public sealed class ReplayTests : IAsyncLifetime
         var stray = new Replay(Guid.NewGuid(), 1, Guid.NewGuid(), 0);
         await provider.Topics.CreateReplayQueueAsync(partition, "k"u8.ToArray(), stray, CancellationToken.None);
         var classes = new GrainClasses(_silo.Services.GetRequiredService<IClusterManifestProvider>(), TimeProvider.System);
-        var replays = new StreamReplays(provider, _client, new GrainCaller(_silo.Client, classes, TimeSpan.FromMinutes(1), 1 << 20,
-            NullLogger.Instance), new StreamSplits(provider, _client, NullLogger.Instance), NullLogger.Instance, local: null);
+        var caller = new GrainCaller(_silo.Client, classes, TimeSpan.FromMinutes(1), 1 << 20,
+            new LostCalls(_silo.Client, LostCalls.DefaultInterval, TimeProvider.System), NullLogger.Instance);
+        var replays = new StreamReplays(provider, _client, caller, new StreamSplits(provider, _client, NullLogger.Instance),
+            NullLogger.Instance, local: null);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.FromMinutes(1), CancellationToken.None);
         Assert.Equal(2, (await ReplayQueuesAsync("replay-stray")).Count);
         await replays.SweepAsync([("replay-stray", 1)], TimeSpan.Zero, CancellationToken.None);

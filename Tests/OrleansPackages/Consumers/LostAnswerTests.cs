@@ -1,0 +1,115 @@
+using OrleansMq.Api;
+using OrleansMq.Client;
+using OrleansMq.Consumers;
+using OrleansMq.Tests.Cluster.Catalogue;
+using OrleansMq.Tests.OrleansPackages.Streams;
+using OrleansMq.Tests.OrleansPackages.Timers;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Timers;
+
+namespace OrleansMq.Tests.OrleansPackages.Consumers;
+
+/// <summary>The answer of a delivery is lost between two live silos of three: what was delivered comes again to its activation, which skips
+/// it, and what is behind it comes.</summary>
+public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    private static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan s_refresh = TimeSpan.FromMilliseconds(200);
+
+    private readonly LostMessages _lost = new();
+
+    private protected override void ConfigureSilo(ISiloBuilder silo)
+    {
+        SharedStorage.AddTo(silo);
+        _lost.AddTo(silo);
+        silo.AddOrleansMqConsumers(static options => options with
+        {
+            MissingTopic = MissingTopic.Wait,
+            Serves = static type => type == typeof(LossyGrain),
+            RetryDelay = s_retry,
+            RefreshInterval = s_refresh,
+            AskInterval = s_interval,
+        });
+        silo.AddOrleansMqTimers(static options => options with
+        {
+            Partitions = 1,
+            RetryDelay = s_retry,
+            RefreshInterval = s_refresh,
+            AskInterval = s_interval,
+        });
+        silo.AddOrleansMqStreams("test", static options => options with
+        {
+            RetryDelay = s_retry,
+            RefreshInterval = s_refresh,
+            AskInterval = s_interval,
+        });
+    }
+
+    [SkippableFact]
+    public async Task Record_whose_answer_is_lost_is_settled_and_the_next_one_of_its_key_comes()
+    {
+        var grain = await PlaceAsync(LossyGrain.Records, "record");
+        await SendAsync(LossyGrain.Records, "record");
+        await Wait.UntilAsync(() => ConsumerScript.Received(LossyGrain.Records, "record").Length >= 2, "both records");
+        await DemandAsync(LossyGrain.Records, "grains:lossy", grain);
+        Assert.Equal([0, 1], ConsumerScript.Received(LossyGrain.Records, "record"));
+    }
+
+    [SkippableFact]
+    public async Task Event_whose_answer_is_lost_is_settled_and_the_next_one_of_its_stream_comes()
+    {
+        var grain = await PlaceAsync(LossyGrain.Events, "event");
+        await SendAsync(LossyGrain.Events, "event");
+        await Wait.UntilAsync(() => StreamScript.Received(LossyGrain.Events, "event").Length >= 2, "both events");
+        await DemandAsync(LossyGrain.Events, "streams:test:lossy", grain);
+        Assert.Equal([0, 1], StreamScript.Received(LossyGrain.Events, "event"));
+    }
+
+    [SkippableFact]
+    public async Task Timer_whose_answer_is_lost_is_settled_and_the_next_one_of_its_grain_comes()
+    {
+        var timers = Cluster.Get<IDurableTimers>(1);
+        // The topics are made on first use.
+        await timers.ScheduleAsync(GrainOf(1, "timer"), DateTimeOffset.UtcNow.AddDays(1), new Ping(-1), "far");
+        var grain = await PlaceAsync("grain-timers", "timer");
+        for (var number = 0; number < 2; number++)
+            await timers.ScheduleAsync(GrainOf(1, "timer"), DateTimeOffset.UtcNow, new Ping(number), $"{number}");
+        await Wait.UntilAsync(() => TimerScript.Received("timer").Length >= 2, "both timers");
+        await DemandAsync("grain-timers", "timers", grain);
+        Assert.Equal([0, 1], TimerScript.Received("timer").Order());
+    }
+
+    // Activates a grain on another silo than that which delivers, the leader's, and loses the answer of its first delivery.
+    private async Task<GrainId> PlaceAsync(string topic, string key)
+    {
+        if (topic != "grain-timers")
+            await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 3));
+        await Cluster.UntilInSyncAsync(topic);
+        var leader = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
+        var other = 1 + (leader % 3);
+        var grain = GrainOf(other, key);
+        Assert.Equal(Cluster.Get<ILocalSiloDetails>(other).SiloAddress, await grain.PlaceAsync());
+        _lost.Lose(grain.GetGrainId(), LostPart.Answer);
+        return grain.GetGrainId();
+    }
+
+    private ILossyGrain GrainOf(int broker, string key) => Cluster.Get<IGrainFactory>(broker).GetGrain<ILossyGrain>(key);
+
+    private async Task SendAsync(string topic, string key)
+    {
+        await using var producer = new OrleansMqClient(Cluster.Broker(1)).CreateProducer<string, string>();
+        for (var number = 0; number < 2; number++)
+            await producer.SendAsync(new(topic, key, $$"""{"number":{{number}}}"""));
+    }
+
+    private async Task DemandAsync(string topic, string queue, GrainId grain)
+    {
+        await Wait.UntilAsync(async () => (await Cluster.Broker(1).Queues.ListAsync(new TopicPartition(topic, 0)))
+            .SingleOrDefault(found => found.Name == queue) is { Unsettled: 0 }, "everything is settled");
+        await Cluster.DemandEmptyAsync(1, $"{topic}.dead-letter");
+        // The answer was lost between two silos, once.
+        Assert.NotEqual(await Cluster.Get<IGrainFactory>(1).GetGrain<ILossyGrain>(grain.Key.ToString()!).PlaceAsync(), _lost.LostBy[grain]);
+        Assert.True(_lost.Calls(grain, LostMessages.Delivery) >= 2);
+    }
+}
