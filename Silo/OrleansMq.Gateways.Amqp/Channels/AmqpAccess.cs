@@ -84,6 +84,9 @@ internal sealed class AmqpSession : IAmqpSession
     /// <summary>The publishes of all channels that no queue has answered.</summary>
     public PublishWindow Publishes { get; } = new(MaxPublishing);
 
+    /// <summary>The room for the copies that go to further queues than a message's first, of all channels.</summary>
+    public CopyRoom Copies { get; } = new(MaxPublishing);
+
     /// <summary>The clock.</summary>
     public TimeProvider Time => Registry.Time;
 

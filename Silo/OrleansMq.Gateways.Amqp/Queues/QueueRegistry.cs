@@ -58,6 +58,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log, MemoryBudget memory)
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
+        Copies = new CopyRoom(memory.Limit / 2);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
@@ -76,6 +77,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The memory of messages.</summary>
     public MemoryBudget Memory { get; }
+
+    /// <summary>The room for batches on their way to queues on the log: half of what messages may have in memory. The copies that the
+    /// queues of one message need must not block all publishers.</summary>
+    public CopyRoom Copies { get; }
 
     /// <summary>What channels and dead letters count.</summary>
     public MessageTotals Totals { get; } = new();
@@ -568,7 +573,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
                 async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id,
-                Hosts.IsShared ? IsLed : null).ConfigureAwait(false);
+                Hosts.IsShared ? IsLed : null, Copies).ConfigureAwait(false);
             return new QueueEntry(this, virtualHost, state, settings, state.Type != QueueType.Stream ? log : new StreamQueue(
                 new StreamSource(_broker, log.Partition, state.Name, StandardCodecs.All, Time, Log), log));
         }
