@@ -89,6 +89,9 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     /// <inheritdoc/>
     public bool SendsTooSlowly() => _output.IsTooSlow();
 
+    /// <summary>Its session; null while its virtual host is not open.</summary>
+    internal IAmqpSession? Session => Volatile.Read(ref _session);
+
     /// <summary>Bytes that the client has not received.</summary>
     public int UnsentBytes
     {
@@ -453,9 +456,9 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         switch (action.Kind)
         {
             case ActionKind.OpenChannel:
-                var (session, client) = (_session!, new ChannelClient(this, action.Channel!));
-                var opened = new ChannelLane(action.Channel!, this, () => session.CreateChannel(client));
-                _lanes.Add(action.Channel!, opened);
+                var (session, channel) = (_session!, action.Channel!);
+                var opened = new ChannelLane(channel, this, ending => session.CreateChannel(new ChannelClient(this, channel, ending)));
+                _lanes.Add(channel, opened);
                 Add(opened, action, ref work);
                 break;
             case ActionKind.Handle or ActionKind.EndChannel:
@@ -590,7 +593,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     }
 
     /// <summary>A channel's way to the client.</summary>
-    private sealed class ChannelClient(AmqpConnection connection, ChannelState channel) : IChannelClient
+    private sealed class ChannelClient(AmqpConnection connection, ChannelState channel, Task ending) : IChannelClient
     {
         public ushort Number => channel.Number;
 
@@ -613,6 +616,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                     return connection.CanDeliver;
             }
         }
+
+        public Task Ending => ending;
 
         public void Send<T>(in T method)
             where T : IMethod => connection.Send(channel, method);

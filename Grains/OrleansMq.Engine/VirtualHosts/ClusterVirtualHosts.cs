@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using OrleansMq.Coordination;
 using OrleansMq.Diagnostics;
 
 namespace OrleansMq.VirtualHosts;
@@ -24,6 +25,7 @@ internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log)
     private readonly Lock _lock = new();
     private VirtualHostsImage _image = VirtualHostsImage.Empty;
     private long _lowest;
+    private SharedRun<long>? _newest;
 
     /// <inheritdoc/>
     public event Action<VirtualHostChange>? Changed;
@@ -89,13 +91,23 @@ internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log)
         }
     }
 
-    /// <summary>Reads what the owner has beyond this broker's image.</summary>
+    /// <summary>Reads what the owner has beyond this broker's image. One question is on its way at a time: calls that come meanwhile share
+    /// the next, so that each has what was answered before it.</summary>
     /// <exception cref="BrokerException">It cannot be reached in time.</exception>
-    public async Task CatchUpAsync(CancellationToken cancellationToken)
+    public Task CatchUpAsync(CancellationToken cancellationToken)
     {
-        var reply = await link.AskAsync(new VirtualHostRequest { Known = Image.Version }, cancellationToken).ConfigureAwait(false);
-        if (reply.DemandDecided().Newer is { } newer)
-            Apply(newer);
+        var newest = LazyInitializer.EnsureInitialized(ref _newest, () => new SharedRun<long>(AskForNewerAsync));
+        if (ExecutionContext.IsFlowSuppressed())
+            return newest.ReadAsync(cancellationToken);
+        // Not in the context of one caller's request: others share the answer.
+        using (ExecutionContext.SuppressFlow())
+            return newest.ReadAsync(cancellationToken);
+    }
+
+    private async Task<long> AskForNewerAsync()
+    {
+        var reply = await link.AskAsync(new VirtualHostRequest { Known = Image.Version }, CancellationToken.None).ConfigureAwait(false);
+        return reply.DemandDecided().Newer is { } newer ? Apply(newer) : Image.Version;
     }
 
     private async ValueTask<VirtualHostAnswer> AskAsync(VirtualHostRequest request, CancellationToken cancellationToken)

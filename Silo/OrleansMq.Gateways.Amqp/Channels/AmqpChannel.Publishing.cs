@@ -17,6 +17,7 @@ internal sealed partial class AmqpChannel
     private const long MaxPublishing = 8L << 20;
 
     private readonly PublishWindow _publishes = new(MaxPublishing);
+    private readonly ChannelPatience _patience = new(client.Ending, MaxReturning, session.Time);
     private ConfirmWindow? _confirms;
 
     private ValueTask SelectConfirms(ConfirmSelect select)
@@ -59,8 +60,8 @@ internal sealed partial class AmqpChannel
             return;
         }
         _ = CompleteAsync(tag, message.Bytes, published);
-        await _publishes.WaitForRoomAsync().ConfigureAwait(false);
-        await session.Publishes.WaitForRoomAsync().ConfigureAwait(false);
+        await _patience.WaitAsync(_publishes.WaitForRoomAsync()).ConfigureAwait(false);
+        await _patience.WaitAsync(session.Publishes.WaitForRoomAsync()).ConfigureAwait(false);
     }
 
     private ulong NextTag()
@@ -162,7 +163,8 @@ internal sealed partial class AmqpChannel
         {
             if (image.Topology.FindQueue(target.Name) is not { } queue)
                 continue;
-            published.Add(await PublishAsync(queue, message).ConfigureAwait(false));
+            published.Add(await (published.Count == 0 ? PublishAsync(queue, message) : PublishCopyAsync(queue, message))
+                .ConfigureAwait(false));
         }
         _counters.Add(MessageCount.Routed, published.Count);
         return published;
@@ -185,6 +187,35 @@ internal sealed partial class AmqpChannel
             return Task.FromResult(PublishOutcome.Gone);
         }
         return entry.Queue.PublishAsync(message);
+    }
+
+    // A message's first queue is bounded with the message. Each further one has a copy of it in the end: the next goes on its way once
+    // there is room. A channel that ends gives up the queues that there is no room for, and the message is not confirmed.
+    private async ValueTask<Task<PublishOutcome>> PublishCopyAsync(QueueState queue, AmqpMessage message)
+    {
+        var (room, bytes) = (session.Copies, message.Bytes);
+        var entry = room.EnterAsync(bytes);
+        if (!await _patience.WaitAsync(entry).ConfigureAwait(false) && room.TryWithdraw(entry))
+            return Task.FromResult(PublishOutcome.Unknown);
+        Task<PublishOutcome>? published = null;
+        try
+        {
+            published = await PublishAsync(queue, message).ConfigureAwait(false);
+            return published;
+        }
+        finally
+        {
+            if (published is null or { IsCompleted: true })
+                room.Exit(bytes);
+            else
+                _ = ExitAfterAsync(published, bytes);
+        }
+    }
+
+    private async Task ExitAfterAsync(Task published, long bytes)
+    {
+        await published.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        session.Copies.Exit(bytes);
     }
 
     // A queue that was deleted meanwhile has nothing to keep.

@@ -10,9 +10,10 @@ namespace OrleansMq.Gateways.Amqp.Connections;
 /// </summary>
 /// <param name="state">The channel's state.</param>
 /// <param name="owner">The connection.</param>
-/// <param name="create">Creates the channel.</param>
-internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<IAmqpChannel> create)
+/// <param name="create">Creates the channel, which learns when its end waits.</param>
+internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<Task, IAmqpChannel> create)
 {
+    private readonly TaskCompletionSource _ending = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Queue<ConnectionAction> _queue = new();
     private bool _isRunning;
     private bool _hasFailed;
@@ -22,6 +23,8 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
     public bool Add(in ConnectionAction action)
     {
         _queue.Enqueue(action);
+        if (action.Kind == ActionKind.EndChannel)
+            _ending.TrySetResult();
         var mustRun = !_isRunning;
         _isRunning = true;
         return mustRun;
@@ -53,7 +56,7 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
                 return;
             if (action.Kind == ActionKind.OpenChannel)
             {
-                _channel = create();
+                _channel = create(_ending.Task);
                 await _channel.OpenAsync().ConfigureAwait(false);
                 owner.Opened(state);
                 return;

@@ -68,6 +68,9 @@ internal interface IChannelClient
     /// <summary>Whether the client is there, and the connection does not close.</summary>
     bool CanDeliver { get; }
 
+    /// <summary>Completes once the channel's end waits behind its commands: the client has closed it, or its connection closes.</summary>
+    Task Ending { get; }
+
     /// <summary>Sends a method.</summary>
     void Send<T>(in T method)
         where T : IMethod;

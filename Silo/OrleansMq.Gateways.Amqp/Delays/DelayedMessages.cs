@@ -166,7 +166,7 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
     {
         var state = StateOf(firstEpoch);
         var queue = await LogQueue.OpenAsync(broker, virtualHost, state, PolicySet.Empty.SettingsOf(state), registry, registry.Time,
-            registry.Log, IsCurrentAsync).ConfigureAwait(false);
+            registry.Log, IsCurrentAsync, room: registry.Copies).ConfigureAwait(false);
         return new DueMessages(registry, virtualHost, queue);
 
         async ValueTask<bool> IsCurrentAsync() =>

@@ -29,6 +29,10 @@ internal sealed class OperatorChannel : IChannelClient, IAsyncDisposable
     /// <inheritdoc/>
     public bool CanDeliver => true;
 
+    /// <inheritdoc/>
+    /// <remarks>It ends after the answers to its commands.</remarks>
+    public Task Ending { get; } = new TaskCompletionSource().Task;
+
     /// <summary>Opens one.</summary>
     /// <exception cref="AmqpException">The user may not.</exception>
     public static async Task<OperatorChannel> OpenAsync(IAmqpAccess access, string virtualHost, AmqpClient client)

@@ -46,7 +46,7 @@ internal sealed class LogQueue : IAmqpQueue
     private DeadLetterWatch? _watch;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
-        TimeProvider time, EngineLog log, Func<TopicPartition, bool>? isLed)
+        TimeProvider time, EngineLog log, Func<TopicPartition, bool>? isLed, CopyRoom? room)
     {
         (_isLed, _isShared) = (isLed ?? (static _ => true), isLed is not null);
         (Broker, State, _settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
@@ -55,7 +55,7 @@ internal sealed class LogQueue : IAmqpQueue
         if (settings.DeadLetterExchange is not null)
             _watch = new DeadLetterWatch(this, _isShared);
         _appender = new LogAppender(broker, Partition, $"queue '{state.Name}'", time, log);
-        _lane = new PublishLane(StoreAsync, BatchLimits, time);
+        _lane = new PublishLane(StoreAsync, BatchLimits, time, room);
         _trim = new LengthTrim(this);
         Letters = new LogLetters(this);
     }
@@ -101,9 +101,9 @@ internal sealed class LogQueue : IAmqpQueue
     /// <exception cref="BrokerException">They cannot be created.</exception>
     public static async Task<LogQueue> OpenAsync(IBroker broker, string virtualHost, QueueState state, QueueSettings settings,
         IDeadLetters deadLetters, TimeProvider time, EngineLog log, Func<ValueTask<bool>> isCurrent,
-        Func<TopicPartition, bool>? isLed = null)
+        Func<TopicPartition, bool>? isLed = null, CopyRoom? room = null)
     {
-        var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed);
+        var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed, room);
         for (var attempt = 1; !await queue.TryCreateTopicAsync(isCurrent).ConfigureAwait(false); attempt++)
         {
             if (attempt == MostAttempts)

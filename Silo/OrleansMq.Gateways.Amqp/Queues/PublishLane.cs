@@ -8,6 +8,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// storing -- a message comes       --> storing    it waits
 /// storing -- the batch is answered --> storing, if messages wait; else idle
 /// </code>
+/// The queues of a message share its memory. A batch is a copy, since the leader stamps offsets and times into it: the lane encodes it once
+/// there is room for it.
 /// </summary>
 /// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next. What has
 /// waited long behind it is not tried: batches may fail slowly, one after the other.</remarks>
@@ -15,8 +17,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <param name="limits">Returns the most messages of a batch, and the most bytes, unless one message has more; null: those of
 /// <see cref="MaxMessages"/> and <see cref="MaxBytes"/>.</param>
 /// <param name="time">The clock; null: the system's.</param>
+/// <param name="room">The room for the batches of all lanes; null: there is always room.</param>
 internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store, Func<(int Messages, int Bytes)>? limits = null,
-    TimeProvider? time = null)
+    TimeProvider? time = null, CopyRoom? room = null)
 {
     /// <summary>The most messages of a batch.</summary>
     internal const int MaxMessages = 1000;
@@ -73,8 +76,20 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
         }
     }
 
-    private async Task<PublishOutcome> StoreAsync(List<Publish> batch) =>
-        await store(MessageRecords.Encode(batch), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent)).ConfigureAwait(false);
+    private async Task<PublishOutcome> StoreAsync(List<Publish> batch)
+    {
+        var bytes = batch.Sum(static publish => (long)publish.Message.Bytes);
+        if (room is not null)
+            await room.EnterAsync(bytes).ConfigureAwait(false);
+        try
+        {
+            return await store(MessageRecords.Encode(batch), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent)).ConfigureAwait(false);
+        }
+        finally
+        {
+            room?.Exit(bytes);
+        }
+    }
 
     private bool HasMore()
     {

@@ -42,8 +42,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _applying = new(StringComparer.Ordinal);
     // Patterns of policies that take too long for some names, and are logged.
     private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
-    // The last question for the newest image of each virtual host.
-    private readonly Dictionary<string, (Task<VirtualHostImage?> Refreshed, long Since)> _refreshes = new(StringComparer.Ordinal);
+    // For the newest images of virtual hosts.
+    private readonly SpacedQuestions<VirtualHostImage?> _refreshes;
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
@@ -58,6 +58,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log, MemoryBudget memory)
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
+        Copies = new CopyRoom(memory.Limit / 2);
+        _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
@@ -76,6 +78,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The memory of messages.</summary>
     public MemoryBudget Memory { get; }
+
+    /// <summary>The room for batches on their way to queues on the log: half of what messages may have in memory. The copies that the
+    /// queues of one message need must not block all publishers.</summary>
+    public CopyRoom Copies { get; }
 
     /// <summary>What channels and dead letters count.</summary>
     public MessageTotals Totals { get; } = new();
@@ -330,16 +336,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     // Null: the owner cannot be asked, or the virtual host is deleted. Letters share a question, and ask once a second at most: those that
     // find no route are tried again.
-    private Task<VirtualHostImage?> TryRefreshAsync(string virtualHost)
-    {
-        lock (_refreshes)
-        {
-            if (!_refreshes.TryGetValue(virtualHost, out var last)
-                || (last.Refreshed.IsCompleted && Time.GetElapsedTime(last.Since) >= RefreshPause))
-                _refreshes[virtualHost] = last = (RefreshOnceAsync(virtualHost), Time.GetTimestamp());
-            return last.Refreshed;
-        }
-    }
+    private Task<VirtualHostImage?> TryRefreshAsync(string virtualHost) => _refreshes.AskAsync(virtualHost);
 
     private async Task<VirtualHostImage?> RefreshOnceAsync(string virtualHost)
     {
@@ -568,7 +565,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
                 async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id,
-                Hosts.IsShared ? IsLed : null).ConfigureAwait(false);
+                Hosts.IsShared ? IsLed : null, Copies).ConfigureAwait(false);
             return new QueueEntry(this, virtualHost, state, settings, state.Type != QueueType.Stream ? log : new StreamQueue(
                 new StreamSource(_broker, log.Partition, state.Name, StandardCodecs.All, Time, Log), log));
         }

@@ -14,7 +14,7 @@ public sealed class ChannelLaneTests
         var owner = new Owner();
         var channel = new Channel();
         var state = new ChannelState(1);
-        var lane = new ChannelLane(state, owner, () => channel);
+        var lane = new ChannelLane(state, owner, _ => channel);
         Assert.True(lane.Add(new ConnectionAction(ActionKind.OpenChannel, state)));
         await lane.RunAsync();
         Assert.True(lane.Add(new ConnectionAction(ActionKind.Handle, state, new BasicGet("q", true))));

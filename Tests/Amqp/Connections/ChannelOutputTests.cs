@@ -43,6 +43,8 @@ public sealed class ChannelOutputTests
 
         public bool CanDeliver => true;
 
+        public Task Ending => Task.CompletedTask;
+
         public void Send<T>(in T method)
             where T : IMethod => Send(method, default, default);
 

@@ -82,6 +82,8 @@ public sealed class ConfirmWindowTests
 
         public bool CanDeliver => true;
 
+        public Task Ending => Task.CompletedTask;
+
         public void Send<T>(in T method)
             where T : IMethod => Sent.Add(method);
 

@@ -185,6 +185,28 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    public async Task Refreshes_share_a_question_that_is_asked_after_them()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        var link = new SlowLink(cluster);
+        // No owner knows this broker: it gets no images.
+        var far = new ClusterVirtualHosts(link, Diagnostics.EngineLog.Silent);
+        var first = far.RefreshAsync(Host).AsTask();
+        await link.IsAnswered.Task.WaitAsync(TimeSpan.FromSeconds(60));
+        await cluster.Brokers[0].SendAsync(Host, VirtualHostOwnerTests.Declare("orders"));
+        var others = Enumerable.Range(0, 100).Select(_ => far.RefreshAsync(Host).AsTask()).ToArray();
+        Assert.Equal(1, link.Asked);
+        Assert.All(others, static one => Assert.False(one.IsCompleted));
+        link.Arrives.SetResult();
+        await first.WaitAsync(TimeSpan.FromSeconds(60));
+        // The first answer is from before the declaration.
+        foreach (var image in await Task.WhenAll(others).WaitAsync(TimeSpan.FromSeconds(60)))
+            Assert.NotNull(image!.Topology.FindQueue("orders"));
+        Assert.Equal(2, link.Asked);
+    }
+
     private int _answered;
     private int _unknown;
     private int _refused;
@@ -294,6 +316,27 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
                 Assert.Equal(VirtualHostOwnerTests.Route(host, "x", key), VirtualHostOwnerTests.Route(other, "x", key));
                 Assert.Equal(VirtualHostOwnerTests.Route(host, "", key), VirtualHostOwnerTests.Route(other, "", key));
             }
+        }
+    }
+
+    /// <summary>A way to the owner; the answers arrive late.</summary>
+    private sealed class SlowLink(TestCluster cluster) : IVirtualHostsLink
+    {
+        private int _asked;
+
+        public int Asked => Volatile.Read(ref _asked);
+
+        public TaskCompletionSource IsAnswered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource Arrives { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public async Task<VirtualHostReply> AskAsync(VirtualHostRequest request, CancellationToken cancellationToken)
+        {
+            Interlocked.Increment(ref _asked);
+            var reply = await cluster.AskAsync(request, cancellationToken);
+            IsAnswered.TrySetResult();
+            await Arrives.Task;
+            return reply;
         }
     }
 

@@ -1,0 +1,124 @@
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// Bounds the bytes of copies of messages that are under way to queues. A copy enters where it fits, or where there is no other: one of any
+/// size gets its turn. Those that wait enter in their order, so that a large one is not passed for ever. Thread safe.
+/// <code>
+/// waiting -- there is room, and none waits before it --> under way
+/// waiting -- withdrawn                               --> gone
+/// </code>
+/// </summary>
+/// <param name="limit">The most bytes under way, unless one copy alone has more.</param>
+internal sealed class CopyRoom(long limit)
+{
+    private readonly Lock _lock = new();
+    private readonly LinkedList<Copy> _waiting = new();
+    private long _bytes;
+    private long _mostBytes;
+
+    /// <summary>The most bytes that were under way at once.</summary>
+    public long MostBytes => Interlocked.Read(ref _mostBytes);
+
+    /// <summary>Whether nothing more fits.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+                return _bytes >= limit;
+        }
+    }
+
+    /// <summary>The number of copies that wait.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+                return _waiting.Count;
+        }
+    }
+
+    /// <summary>Lets a copy in, or has it wait.</summary>
+    /// <param name="bytes">Its bytes, as <see cref="Exit"/> is told.</param>
+    /// <returns>Completes once it is in.</returns>
+    public Task EnterAsync(long bytes)
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count > 0 || !TryTake(bytes))
+                return _waiting.AddLast(new Copy(bytes)).Value.Task;
+        }
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Lets a copy in that fits, also before those that wait. Returns whether it is in.</summary>
+    /// <param name="bytes">Its bytes.</param>
+    public bool TryEnter(long bytes)
+    {
+        lock (_lock)
+            return TryTake(bytes);
+    }
+
+    /// <summary>Gives up a wait.</summary>
+    /// <param name="entry">What <see cref="EnterAsync"/> returned.</param>
+    /// <returns>Whether the copy is out; if not, it has come in meanwhile.</returns>
+    public bool TryWithdraw(Task entry)
+    {
+        List<Copy>? entered;
+        lock (_lock)
+        {
+            var node = _waiting.First;
+            while (node is not null && node.Value.Task != entry)
+                node = node.Next;
+            if (node is null)
+                return false;
+            _waiting.Remove(node);
+            entered = TakeWaiting();
+        }
+        entered?.ForEach(static copy => copy.SetResult());
+        return true;
+    }
+
+    /// <summary>A copy that came in is stored, or lost.</summary>
+    /// <param name="bytes">Its bytes; below 0 where what came in has turned out larger.</param>
+    public void Exit(long bytes)
+    {
+        List<Copy>? entered;
+        lock (_lock)
+        {
+            _bytes -= bytes;
+            _mostBytes = Math.Max(_mostBytes, _bytes);
+            entered = TakeWaiting();
+        }
+        entered?.ForEach(static copy => copy.SetResult());
+    }
+
+    // Under the lock.
+    private List<Copy>? TakeWaiting()
+    {
+        List<Copy>? entered = null;
+        while (_waiting.First is { } next && TryTake(next.Value.Bytes))
+        {
+            (entered ??= []).Add(next.Value);
+            _waiting.RemoveFirst();
+        }
+        return entered;
+    }
+
+    // Under the lock.
+    private bool TryTake(long bytes)
+    {
+        if (_bytes > 0 && _bytes + bytes > limit)
+            return false;
+        _bytes += bytes;
+        _mostBytes = Math.Max(_mostBytes, _bytes);
+        return true;
+    }
+
+    private sealed class Copy(long bytes) : TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)
+    {
+        /// <summary>Its bytes.</summary>
+        public long Bytes => bytes;
+    }
+}
