@@ -135,7 +135,8 @@ internal sealed partial class AmqpChannel
         {
             if (_consumers.ContainsKey(tag) || _replyConsumer == tag)
                 throw new AmqpException(ReplyCode.NotAllowed, $"attempt to reuse consumer tag '{tag}'");
-            if (_consumers.Count >= MaxConsumers)
+            // One that is cancelled and holds messages is there until they are settled.
+            if (_consumers.Count + _cancelled.Count >= MaxConsumers)
                 throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({MaxConsumers}) of consumers per channel");
         }
         Check(Publication.ToEngine(consume.Arguments).FaultOf($"consumer '{tag}'"));
