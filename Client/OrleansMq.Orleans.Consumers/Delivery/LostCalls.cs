@@ -1,7 +1,7 @@
 namespace OrleansMq.Consumers;
 
 /// <summary>
-/// Finds calls whose answer does not come: a request or an answer is lost where the connection of two live silos breaks. A call without an
+/// Finds calls that are lost: a request or an answer is lost where the connection of two live silos breaks. A call without an
 /// answer is asked about at its grain, by a question that waits behind the calls that the grain has. A grain that then has no such delivery
 /// has answered it, or never had it. Most calls are answered before that: they share one timer. Thread-safe.
 /// </summary>

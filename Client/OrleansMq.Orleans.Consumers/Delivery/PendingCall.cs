@@ -1,6 +1,6 @@
 namespace OrleansMq.Consumers;
 
-/// <summary>A call of a grain whose answer is waited for. Its disposal ends the wait. Thread-safe.</summary>
+/// <summary>A call of a grain, of which the answer is waited for. Its disposal ends the wait. Thread-safe.</summary>
 internal sealed class PendingCall : IDisposable
 {
     private readonly LostCalls _calls;

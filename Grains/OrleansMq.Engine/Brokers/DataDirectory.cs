@@ -180,10 +180,10 @@ internal sealed class DataDirectory : IDisposable
         }
     }
 
-    /// <summary>Checks whose a data directory is, where there is one, without opening it.</summary>
+    /// <summary>Checks the broker and the cluster of a data directory, where there is one, without opening it.</summary>
     /// <param name="files">The disk.</param>
     /// <param name="path">Where.</param>
-    /// <param name="brokerId">Whose it must be.</param>
+    /// <param name="brokerId">The broker that it must be of.</param>
     /// <param name="clusterId">As of <see cref="Open"/>.</param>
     /// <exception cref="DataDirectoryException">It belongs to another broker or cluster, or is damaged or of a newer format.</exception>
     public static void CheckOwner(IFileSystem files, string path, BrokerId brokerId, string? clusterId)

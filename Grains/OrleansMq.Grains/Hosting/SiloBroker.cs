@@ -183,7 +183,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         DataDirectory = Options.DataDirectory,
     };
 
-    /// <summary>Checks whose the data directory is, before it is opened.</summary>
+    /// <summary>Checks the broker and the cluster of the data directory, before it is opened.</summary>
     /// <exception cref="DataDirectoryException">It belongs to another broker or cluster, or cannot be read.</exception>
     public Task CheckDirectoryAsync(CancellationToken cancellationToken) => Task.Run(() => DataDirectory.CheckOwner(_files,
         Options.DataDirectory, Options.BrokerId, Cluster?.ClusterId), cancellationToken);
