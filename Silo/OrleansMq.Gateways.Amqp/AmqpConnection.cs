@@ -89,9 +89,6 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     /// <inheritdoc/>
     public bool SendsTooSlowly() => _output.IsTooSlow();
 
-    /// <summary>Its session; null while its virtual host is not open.</summary>
-    internal IAmqpSession? Session => Volatile.Read(ref _session);
-
     /// <summary>Bytes that the client has not received.</summary>
     public int UnsentBytes
     {

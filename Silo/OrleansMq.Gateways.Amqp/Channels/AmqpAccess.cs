@@ -49,8 +49,6 @@ internal sealed class AmqpSession : IAmqpSession
 {
     // Of all channels: eight that publish to queues that do not answer, or a few of the largest messages.
     private const long MaxPublishing = 64L << 20;
-    // Of all channels: what clients usually hold becomes dead letters without being read again.
-    private const long MaxKept = 32L << 20;
 
     private readonly string _user;
     private readonly long _userId;
@@ -85,15 +83,6 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <summary>The publishes of all channels that no queue has answered.</summary>
     public PublishWindow Publishes { get; } = new(MaxPublishing);
-
-    /// <summary>The room for what the channels have received from queues and not delivered.</summary>
-    public DeliveryRoom Deliveries { get; } = new();
-
-    /// <summary>What the channels keep for dead letters.</summary>
-    public KeptBytes Kept { get; } = new(MaxKept);
-
-    /// <summary>The room for messages that are read again, since they become dead letters and are not kept.</summary>
-    public CopyRoom Letters { get; } = new(MaxKept);
 
     /// <summary>The room for the copies that go to further queues than a message's first, of all channels.</summary>
     public CopyRoom Copies { get; } = new(MaxPublishing);

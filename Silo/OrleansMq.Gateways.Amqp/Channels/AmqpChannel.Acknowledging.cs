@@ -14,8 +14,6 @@ internal sealed partial class AmqpChannel
     internal static readonly TimeSpan MaxReturning = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<ulong, Delivery> _unacknowledged = [];
-    // Dead letters go on their way one at a time.
-    private readonly CopyRoom _letters = new(limit: 1);
     private ulong _deliveryTag;
     // No tag below it is unacknowledged.
     private ulong _lowestTag = 1;
@@ -43,11 +41,9 @@ internal sealed partial class AmqpChannel
             _counters.Add(MessageCount.Redelivered);
         if (isNoAck)
             return tag;
-        // Only dead letters need it. A queue in memory has it anyway.
-        var (isLetter, bytes) = (entry.Settings.DeadLetterExchange is not null, held.Message.Bytes);
-        var isCounted = isLetter && entry.Queue is LogQueue && session.Kept.TryKeep(bytes);
-        var kept = isCounted || (isLetter && entry.Queue is not LogQueue) ? held.Message : null;
-        var delivery = new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp(), bytes, isCounted);
+        // Only dead letters need it.
+        var kept = entry.Settings.DeadLetterExchange is not null ? held.Message : null;
+        var delivery = new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp());
         _unacknowledged.Add(tag, delivery);
         if (consumer is not null)
         {
@@ -141,8 +137,6 @@ internal sealed partial class AmqpChannel
         var released = new List<ChannelConsumer>();
         lock (Gate)
         {
-            if (outcome is Outcome.Acknowledged or Outcome.Returned)
-                deliveries.ForEach(Unkeep);
             if (outcome == Outcome.Acknowledged)
                 _counters.Add(MessageCount.Acknowledged, deliveries.Count);
             foreach (var consumer in deliveries.Select(static delivery => delivery.Consumer).OfType<ChannelConsumer>())
@@ -169,89 +163,43 @@ internal sealed partial class AmqpChannel
     }
 
     // It counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.
-    private Task FailAsync(Delivery delivery)
-    {
-        var isQuorum = delivery.Entry.State.Type == QueueType.Quorum;
-        if (isQuorum && delivery.Hold.Failures + 1 > delivery.Entry.Settings.DeliveryLimit)
-            return EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail);
-        Unkeep(delivery);
-        return isQuorum ? delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings,
-            delivery.Hold, isFailure: true)) : delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return);
-    }
-
-    private void Unkeep(Delivery delivery) => session.Kept.Return(delivery.TakeKept());
+    private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum
+        ? delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return)
+        : delivery.Hold.Failures + 1 > delivery.Entry.Settings.DeliveryLimit
+            ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail)
+            : delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
+                isFailure: true));
 
     // The dead letter is stored before the message leaves the queue; otherwise the message stays, and waits: the client would reject it
     // again at once.
     private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
     {
-        bool isGone;
-        try
-        {
-            isGone = delivery.Entry.Settings.DeadLetterExchange is null || await PublishLetterAsync(delivery, reason).ConfigureAwait(false);
-        }
-        finally
-        {
-            Unkeep(delivery);
-        }
+        var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await PublishLetterAsync(delivery, reason).ConfigureAwait(false);
         await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : otherwise, isGone ? default : LogLetters.MinPause)
             .ConfigureAwait(false);
     }
 
-    // Letters are published in the order of the rejections, also where some are read again first.
     private async Task<bool> PublishLetterAsync(Delivery delivery, DeathReason reason)
     {
-        await _letters.EnterAsync(1).ConfigureAwait(false);
-        if (delivery.Message is not { } message)
-            return await PublishReadAsync(delivery, reason).ConfigureAwait(false);
-        Task<bool> publishing;
+        var message = delivery.Message;
         try
         {
-            publishing = PublishLetterAsync(delivery, message, reason);
+            // The exchange came by a policy after the delivery.
+            message ??= await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false);
         }
-        finally
+        catch (BrokerException unread)
         {
-            _letters.Exit(1);
+            session.Log.Write(EngineLogLevel.Warning, $"A message of queue '{delivery.Entry.State.Name}' goes back to it instead of "
+                + $"becoming a dead letter: {unread.Message}");
+            return false;
         }
-        return await publishing.ConfigureAwait(false);
-    }
-
-    // The message was not kept, or the exchange came by a policy after the delivery.
-    private async Task<bool> PublishReadAsync(Delivery delivery, DeathReason reason)
-    {
-        await session.Letters.EnterAsync(delivery.Bytes).ConfigureAwait(false);
-        try
-        {
-            Task<bool> publishing;
-            try
-            {
-                if (await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false) is not { } message)
-                    return true;
-                publishing = PublishLetterAsync(delivery, message, reason);
-            }
-            catch (BrokerException unread)
-            {
-                session.Log.Write(EngineLogLevel.Warning, $"A message of queue '{delivery.Entry.State.Name}' goes back to it instead of "
-                    + $"becoming a dead letter: {unread.Message}");
-                return false;
-            }
-            finally
-            {
-                _letters.Exit(1);
-            }
-            return await publishing.ConfigureAwait(false);
-        }
-        finally
-        {
-            session.Letters.Exit(delivery.Bytes);
-        }
-    }
-
-    private async Task<bool> PublishLetterAsync(Delivery delivery, AmqpMessage message, DeathReason reason) =>
-        delivery.Entry.Queue is LogQueue log
+        if (message is null)
+            return true;
+        return delivery.Entry.Queue is LogQueue log
             ? await log.Letters.PublishAsync(message, delivery.Hold.Position, delivery.Entry.Settings, reason).ConfigureAwait(false)
             : await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State, delivery.Entry.Settings, reason)
                 .ConfigureAwait(false);
+    }
 
     private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)
     {

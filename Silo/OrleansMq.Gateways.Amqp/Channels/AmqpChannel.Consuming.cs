@@ -240,43 +240,24 @@ internal sealed partial class AmqpChannel
                 + "active consumer");
         entry.Used();
         var reader = await GetterOfAsync(entry).ConfigureAwait(false);
-        // The client of a channel that ends would not get it.
-        if (!await session.Deliveries.EnterAsync(client.Ending).ConfigureAwait(false))
-            return;
-        HeldMessage? held = null;
+        IReadOnlyList<HeldMessage> received;
         try
         {
-            held = (await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false)).FirstOrDefault();
+            received = await reader.ReceiveAsync(1, TimeSpan.Zero, CancellationToken.None).ConfigureAwait(false);
         }
         catch (QueueGoneException)
         {
             await EndGetterAsync(entry.State.Id).ConfigureAwait(false);
             throw;
         }
-        finally
-        {
-            session.Deliveries.Received(held?.Message.Bytes ?? 0);
-        }
-        try
-        {
-            await GetAsync(get, entry, reader, held).ConfigureAwait(false);
-        }
-        finally
-        {
-            session.Deliveries.Left(held?.Message.Bytes ?? 0);
-        }
-    }
-
-    private async ValueTask GetAsync(BasicGet get, QueueEntry entry, IQueueReader reader, HeldMessage? held)
-    {
-        if (held is null)
+        if (received.Count == 0)
         {
             _counters.Add(MessageCount.GotNone);
             _output.Send(default(BasicGetEmpty));
             return;
         }
+        var held = received[0];
         var left = Count(await entry.Queue.CountAsync().ConfigureAwait(false));
-        await WaitForRoomAsync(client.Ending).ConfigureAwait(false);
         // A client that went meanwhile would not get it, and the message count as delivered.
         if (!client.CanDeliver)
         {

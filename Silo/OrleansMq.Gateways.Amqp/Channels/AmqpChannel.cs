@@ -94,17 +94,8 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
         }
     }
 
-    /// <summary>What the channels of the connection have received and not delivered.</summary>
-    public DeliveryRoom Deliveries => session.Deliveries;
-
-    /// <summary>Waits until the client takes deliveries. All that wait are told of room, and the first to deliver may use it up: the others
-    /// wait again.</summary>
-    /// <param name="gaveUp">Completes when the wait is to be given up.</param>
-    public async ValueTask WaitForRoomAsync(Task gaveUp)
-    {
-        while (client.IsFull && !gaveUp.IsCompleted)
-            await Task.WhenAny(client.WaitForRoomAsync(), gaveUp).ConfigureAwait(false);
-    }
+    /// <summary>Waits until the client takes deliveries.</summary>
+    public Task WaitForRoomAsync() => client.IsFull ? client.WaitForRoomAsync() : Task.CompletedTask;
 
     /// <summary>Sends what was added. Not under <see cref="Gate"/>.</summary>
     public void Flush() => _output.Flush();

@@ -1,24 +1,18 @@
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
-using OrleansMq.Gateways.Amqp.Streams;
 using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Channels;
 
 /// <summary>
-/// A consumer of a channel: a loop that receives as much as its credit and the client's pace allow, and delivers. It receives while its
-/// connection has room for what is not delivered. It ends when it is cancelled, when its queue is deleted, or with its channel; what it
-/// holds stays until the channel settles it or ends.
+/// A consumer of a channel: a loop that receives as much as its credit and the client's pace allow, and delivers. It ends when it is
+/// cancelled, when its queue is deleted, or with its channel; what it holds stays until the channel settles it or ends.
 /// </summary>
 internal sealed class ChannelConsumer : IQueueConsumer
 {
     // What is received at once without a limit: the pace of the client's socket decides on the next.
     private const int MaxReceived = 256;
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
-    // A receive that takes longer waits for messages, and others may have its share of the room.
-    private static readonly TimeSpan IdleAfter = TimeSpan.FromMilliseconds(10);
-    // How often one that waits for a shared limit looks whether others need the room of its message.
-    private static readonly TimeSpan RoomPeriod = TimeSpan.FromSeconds(1);
 
     private readonly AmqpChannel _channel;
     private readonly CancellationTokenSource _stop = new();
@@ -100,11 +94,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
         {
             while (await WaitForCreditAsync().ConfigureAwait(false) is > 0 and var credit)
             {
-                foreach (var message in await ReceiveAsync(credit).ConfigureAwait(false))
-                {
+                var received = await Reader.ReceiveAsync(credit, MaxWait, _stop.Token).ConfigureAwait(false);
+                foreach (var message in received)
                     await DeliverAsync(message).ConfigureAwait(false);
-                    _channel.Deliveries.Left(message.Message.Bytes);
-                }
             }
         }
         catch (OperationCanceledException)
@@ -122,41 +114,6 @@ internal sealed class ChannelConsumer : IQueueConsumer
         // The reader logs a failure.
         await Task.WhenAll(_returned).WaitAsync(AmqpChannel.MaxReturning, _channel.Time)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
-
-    // None also where the connection has no room any more, or the consumer is stopped.
-    private async ValueTask<IReadOnlyList<HeldMessage>> ReceiveAsync(int credit)
-    {
-        var room = _channel.Deliveries;
-        if (!await room.EnterAsync(_stopped.Task).ConfigureAwait(false))
-            return [];
-        var (bytes, hasShare) = (0L, true);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, room.Full);
-        try
-        {
-            var receiving = Reader.ReceiveAsync(credit, MaxWait, ended.Token).AsTask();
-            if (!receiving.IsCompleted && await Task.WhenAny(receiving, Task.Delay(IdleAfter)).ConfigureAwait(false) != receiving)
-            {
-                hasShare = false;
-                room.Idles();
-            }
-            var received = await receiving.ConfigureAwait(false);
-            bytes = received.Sum(static message => (long)message.Message.Bytes);
-            if (hasShare || room.TryReceive(bytes))
-                return received;
-            _returned.Add(Reader.UnreadAsync(received));
-            _returned.RemoveAll(static returned => returned.IsCompleted);
-            return [];
-        }
-        catch (OperationCanceledException) when (ended.IsCancellationRequested && !_stop.IsCancellationRequested)
-        {
-            return [];
-        }
-        finally
-        {
-            if (hasShare)
-                room.Received(bytes);
-        }
     }
 
     // 0: it is stopped.
@@ -182,11 +139,14 @@ internal sealed class ChannelConsumer : IQueueConsumer
     }
 
     // A stopped consumer waits for no client that does not read: it returns what it has received.
-    private ValueTask WaitForRoomAsync() => _channel.WaitForRoomAsync(_stopped.Task);
+    private Task WaitForRoomAsync()
+    {
+        var room = _channel.WaitForRoomAsync();
+        return room.IsCompleted ? Task.CompletedTask : Task.WhenAny(room, _stopped.Task);
+    }
 
     // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it. A shared limit may
-    // be used up by other consumers while this one received. What waits for it returns where other receives need its room: the client may
-    // settle nothing before it has their messages.
+    // be used up by other consumers while this one received.
     private async ValueTask DeliverAsync(HeldMessage message)
     {
         await WaitForRoomAsync().ConfigureAwait(false);
@@ -214,10 +174,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     _ = Reader.SettleAsync(message.Hold, Settlement.Accept);
                 return;
             }
-            await wait.WaitAsync(RoomPeriod, _channel.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            // A stream takes nothing back.
-            if (!wait.IsCompleted && _channel.Deliveries.IsScarce && Entry.Queue is not StreamQueue)
-                break;
+            await wait.ConfigureAwait(false);
         }
         _returned.Add(Reader.SettleAsync(message.Hold, Settlement.Return));
     }

@@ -10,16 +10,9 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <param name="reader">Its way to the queue.</param>
 /// <param name="consumer">Its consumer; null where the client asked for it.</param>
 /// <param name="since">When it was delivered, a timestamp.</param>
-/// <param name="bytes">The bytes that the message takes in memory.</param>
-/// <param name="isCounted">Whether these count among <see cref="KeptBytes"/>.</param>
 internal sealed class Delivery(ulong tag, MessageHold hold, AmqpMessage? message, QueueEntry entry, IQueueReader reader,
-    ChannelConsumer? consumer, long since, int bytes = 0, bool isCounted = false)
+    ChannelConsumer? consumer, long since)
 {
-    private int _isCounted = isCounted ? 1 : 0;
-
-    /// <summary>The bytes that the message takes in memory.</summary>
-    public int Bytes { get; } = bytes;
-
     /// <summary>Its tag.</summary>
     public ulong Tag { get; } = tag;
 
@@ -40,9 +33,6 @@ internal sealed class Delivery(ulong tag, MessageHold hold, AmqpMessage? message
 
     /// <summary>Since when the client holds it, a timestamp.</summary>
     public long Since { get; set; } = since;
-
-    /// <summary>The message counts no more. Returns the bytes that it did: 0 from the second call on.</summary>
-    public int TakeKept() => Interlocked.Exchange(ref _isCounted, 0) != 0 ? Bytes : 0;
 
     /// <summary>The neighbours in <see cref="HeldDeliveries"/>.</summary>
     internal Delivery? Older { get; set; }

@@ -19,16 +19,6 @@ internal sealed class CopyRoom(long limit)
     /// <summary>The most bytes that were under way at once.</summary>
     public long MostBytes => Interlocked.Read(ref _mostBytes);
 
-    /// <summary>Whether nothing more fits.</summary>
-    public bool IsFull
-    {
-        get
-        {
-            lock (_lock)
-                return _bytes >= limit;
-        }
-    }
-
     /// <summary>The number of copies that wait.</summary>
     public int Waiting
     {
@@ -52,14 +42,6 @@ internal sealed class CopyRoom(long limit)
         return Task.CompletedTask;
     }
 
-    /// <summary>Lets a copy in that fits, also before those that wait. Returns whether it is in.</summary>
-    /// <param name="bytes">Its bytes.</param>
-    public bool TryEnter(long bytes)
-    {
-        lock (_lock)
-            return TryTake(bytes);
-    }
-
     /// <summary>Gives up a wait.</summary>
     /// <param name="entry">What <see cref="EnterAsync"/> returned.</param>
     /// <returns>Whether the copy is out; if not, it has come in meanwhile.</returns>
@@ -81,14 +63,13 @@ internal sealed class CopyRoom(long limit)
     }
 
     /// <summary>A copy that came in is stored, or lost.</summary>
-    /// <param name="bytes">Its bytes; below 0 where what came in has turned out larger.</param>
+    /// <param name="bytes">Its bytes.</param>
     public void Exit(long bytes)
     {
         List<Copy>? entered;
         lock (_lock)
         {
             _bytes -= bytes;
-            _mostBytes = Math.Max(_mostBytes, _bytes);
             entered = TakeWaiting();
         }
         entered?.ForEach(static copy => copy.SetResult());

@@ -91,12 +91,6 @@ internal interface IQueueReader : IAsyncDisposable
     /// <param name="delay">How long one that goes back waits. A queue in memory does not wait.</param>
     Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default);
 
-    /// <summary>Takes back messages of the last <see cref="ReceiveAsync"/> that were not delivered: all of them, or the last ones. They are
-    /// received again, by this reader or another. Called before the next receive.</summary>
-    /// <returns>Completes as <see cref="SettleAsync"/>.</returns>
-    Task UnreadAsync(IReadOnlyList<HeldMessage> messages) =>
-        Task.WhenAll(messages.Select(message => SettleAsync(message.Hold, Settlement.Return)).ToArray());
-
     /// <summary>Receives nothing more, and keeps what it holds: a single active reader gives its turn up to the next one.</summary>
     Task YieldAsync() => Task.CompletedTask;
 

@@ -61,9 +61,6 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
         var bytes = 0;
         for (var waited = source.Time.GetTimestamp(); messages.Count < max && bytes < MaxReceivedBytes;)
         {
-            // What it has read is not read again.
-            if (messages.Count > 0 && cancellationToken.IsCancellationRequested)
-                break;
             cancellationToken.ThrowIfCancellationRequested();
             if (TryRead(out var message))
             {
@@ -72,8 +69,7 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
                 continue;
             }
             var wait = messages.Count > 0 ? TimeSpan.Zero : maxWait - source.Time.GetElapsedTime(waited);
-            if (!await FetchAsync(wait > TimeSpan.Zero ? wait : TimeSpan.Zero, messages.Count > 0 ? CancellationToken.None
-                : cancellationToken).ConfigureAwait(false)
+            if (!await FetchAsync(wait > TimeSpan.Zero ? wait : TimeSpan.Zero, cancellationToken).ConfigureAwait(false)
                 && (messages.Count > 0 || source.Time.GetElapsedTime(waited) >= maxWait))
                 break;
         }
@@ -85,18 +81,6 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     /// <inheritdoc/>
     /// <remarks>A stream has no state of its consumers.</remarks>
     public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
-
-    /// <inheritdoc/>
-    /// <remarks>They are read again.</remarks>
-    public Task UnreadAsync(IReadOnlyList<HeldMessage> messages)
-    {
-        if (messages.Count > 0)
-        {
-            Release();
-            _position = messages[0].Hold.Position;
-        }
-        return Task.CompletedTask;
-    }
 
     /// <inheritdoc/>
     /// <remarks>A stream has no dead letters, for which alone messages are read again.</remarks>
