@@ -10,9 +10,6 @@ public sealed class KafkaClientTests(SharedCluster shared)
 {
     private const int Records = 6000;
 
-    // This client has no idempotent producer, so its retries may duplicate records.
-    private const string AtLeastOnce = "kafka-python";
-
     // Over the same library as the first client of .NET.
     private static readonly string[] OfTheSameLibrary = ["confluent-kafka", "kafka-javascript", "kcat"];
 
@@ -35,7 +32,7 @@ public sealed class KafkaClientTests(SharedCluster shared)
         var topic = $"numbers-{client}";
         (await cluster.OmqAsync(["topic", "create", topic, "--partitions", "3", "--replication-factor", "3"])).Expect(0);
         var leaders = await cluster.LedAsync(topic);
-        await using var running = await SteadyClient.All[client](cluster.Kafka, topic, Records);
+        await using var running = await SteadyClient.All[client](new SteadyTarget(cluster.Kafka, topic, Records));
         await running.UnderWayAsync();
         var coordinator = Json(await cluster.OmqAsync(["group", "describe", topic, "--json"])).GetProperty("coordinator").GetInt32();
         Assert.Contains(coordinator, leaders);
@@ -51,18 +48,10 @@ public sealed class KafkaClientTests(SharedCluster shared)
             await cluster.RestartedAsync(coordinator);
         }
 
-        var stored = await StoredAsync(cluster, topic);
+        var stored = await cluster.StoredAsync(topic);
         Assert.Equal(Enumerable.Range(0, Records).Select(static number => $"{number}").Order(StringComparer.Ordinal),
-            (client == AtLeastOnce ? stored.Distinct() : stored).Order(StringComparer.Ordinal));
+            (client == SteadyClient.AtLeastOnce ? stored.Distinct() : stored).Order(StringComparer.Ordinal));
         await cluster.HealthyAsync();
-    }
-
-    /// <summary>Counts the stored records by the end offsets.</summary>
-    private static async Task<string[]> StoredAsync(RunningCluster cluster, string topic)
-    {
-        var ends = Json(await cluster.OmqAsync(["topic", "describe", topic, "--json"])).GetProperty("partitions").EnumerateArray()
-            .Sum(static partition => partition.GetProperty("highWatermark").GetInt64());
-        return (await cluster.OmqAsync(["consume", topic, "--max", $"{ends}"])).Expect(0).Lines;
     }
 
     private static JsonElement Json(Outcome outcome) => JsonSerializer.Deserialize<JsonElement>(outcome.Expect(0).Text);

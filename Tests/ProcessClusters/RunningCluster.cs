@@ -107,6 +107,16 @@ internal sealed class RunningCluster : IAsyncDisposable
     public async Task<JsonElement> AskAsync(params string[] arguments) =>
         JsonSerializer.Deserialize<JsonElement>((await OmqAsync([.. arguments, "--json"])).Expect(0).Text);
 
+    /// <summary>Reads the values of all stored records, which it counts by the end offsets.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="login">Options that log in.</param>
+    public async Task<string[]> StoredAsync(string topic, params string[] login)
+    {
+        var ends = (await AskAsync(["topic", "describe", topic, .. login])).GetProperty("partitions").EnumerateArray()
+            .Sum(static partition => partition.GetProperty("highWatermark").GetInt64());
+        return (await OmqAsync(["consume", topic, "--max", $"{ends}", .. login])).Expect(0).Lines;
+    }
+
     /// <summary>Signals the launcher to end, and waits until it has.</summary>
     public async Task<Outcome> EndAsync(int signal = 15)
     {

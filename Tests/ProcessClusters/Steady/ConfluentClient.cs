@@ -7,27 +7,25 @@ namespace OrleansMq.Tests.ProcessClusters.Steady;
 /// <summary>Confluent.Kafka: an idempotent producer, and a group of two consumers with cooperative rebalances.</summary>
 internal sealed class ConfluentClient : SteadyClient
 {
-    private readonly string _brokers;
-    private readonly string _topic;
-    private readonly int _count;
+    private readonly SteadyTarget _target;
     private readonly ConcurrentDictionary<string, byte> _read = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _writing;
     private readonly Task[] _reading;
 
-    private ConfluentClient(string brokers, string topic, int count)
+    private ConfluentClient(SteadyTarget target)
     {
-        (_brokers, _topic, _count) = (brokers, topic, count);
+        _target = target;
         _writing = WriteAsync();
         _reading =
             [.. Enumerable.Range(0, 2)
                 .Select(_ => Task.Factory.StartNew(Read, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
     }
 
-    public static Task<SteadyClient> StartAsync(string brokers, string topic, int count)
+    public static Task<SteadyClient> StartAsync(SteadyTarget target)
     {
         Librdkafka.Require();
-        return Task.FromResult<SteadyClient>(new ConfluentClient(brokers, topic, count));
+        return Task.FromResult<SteadyClient>(new ConfluentClient(target));
     }
 
     public override Task UnderWayAsync() => AwaitAsync(() => _read.Count >= 1000, () => $"{_read.Count} records were read.");
@@ -35,7 +33,7 @@ internal sealed class ConfluentClient : SteadyClient
     public override async Task EndAsync()
     {
         await _writing;
-        await AwaitAsync(() => _read.Count == _count, () => $"{_read.Count} of {_count} records were read.");
+        await AwaitAsync(() => _read.Count == _target.Count, () => $"{_read.Count} of {_target.Count} records were read.");
     }
 
     public override async ValueTask DisposeAsync()
@@ -48,12 +46,13 @@ internal sealed class ConfluentClient : SteadyClient
     // The task fails if its record was not acknowledged.
     private async Task WriteAsync()
     {
-        var config = new ProducerConfig { BootstrapServers = _brokers, EnableIdempotence = true, LingerMs = 5 };
+        var config = new ProducerConfig { BootstrapServers = _target.Brokers, EnableIdempotence = true, LingerMs = 5 };
+        _target.Login?.AddTo(config);
         using var producer = new ProducerBuilder<string, string>(config).Build();
         var written = new List<Task>();
-        for (var number = 0; number < _count; number++)
+        for (var number = 0; number < _target.Count; number++)
         {
-            written.Add(producer.ProduceAsync(_topic, new Message<string, string> { Key = $"{number}", Value = $"{number}" }));
+            written.Add(producer.ProduceAsync(_target.Topic, new Message<string, string> { Key = $"{number}", Value = $"{number}" }));
             if (number % 20 == 19)
                 await Task.Delay(TimeSpan.FromMilliseconds(15));
         }
@@ -62,17 +61,19 @@ internal sealed class ConfluentClient : SteadyClient
 
     private void Read()
     {
-        using var consumer = new ConsumerBuilder<Ignore, string>(new ConsumerConfig
+        var config = new ConsumerConfig
         {
-            BootstrapServers = _brokers,
-            GroupId = _topic,
+            BootstrapServers = _target.Brokers,
+            GroupId = _target.Topic,
             AutoOffsetReset = AutoOffsetReset.Earliest,
             SessionTimeoutMs = SessionMilliseconds,
             HeartbeatIntervalMs = 300,
             AutoCommitIntervalMs = 500,
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
-        }).Build();
-        consumer.Subscribe(_topic);
+        };
+        _target.Login?.AddTo(config);
+        using var consumer = new ConsumerBuilder<Ignore, string>(config).Build();
+        consumer.Subscribe(_target.Topic);
         while (!_stop.IsCancellationRequested)
         {
             try

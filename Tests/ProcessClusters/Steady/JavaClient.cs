@@ -11,22 +11,24 @@ internal sealed class JavaClient : SteadyClient
 
     private readonly int _count;
     private readonly string _config = Path.GetTempFileName();
+    private readonly string _readersConfig = Path.GetTempFileName();
     private readonly RunningProgram _producer;
     private readonly RunningProgram _consumer;
 
-    private JavaClient(string brokers, string topic, int count)
+    private JavaClient(SteadyTarget target)
     {
-        _count = count;
+        _count = target.Count;
+        var login = target.Login?.ToProperties() ?? "";
         // By default the tool does not retry.
-        File.WriteAllText(_config, "retries=2147483647\nenable.idempotence=true\n");
-        _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}",
-            "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
-        _consumer = Start("VerifiableConsumer", "--bootstrap-server", brokers, "--topic", topic, "--group-id", topic, "--group-protocol",
-            "consumer", "--verbose");
+        File.WriteAllText(_config, login + "retries=2147483647\nenable.idempotence=true\n");
+        File.WriteAllText(_readersConfig, login);
+        _producer = Start("VerifiableProducer", "--bootstrap-server", target.Brokers, "--topic", target.Topic, "--max-messages",
+            $"{target.Count}", "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
+        _consumer = Start("VerifiableConsumer", "--bootstrap-server", target.Brokers, "--topic", target.Topic, "--group-id", target.Topic,
+            "--group-protocol", "consumer", "--verbose", "--command-config", _readersConfig);
     }
 
-    public static Task<SteadyClient> StartAsync(string brokers, string topic, int count) =>
-        Task.FromResult<SteadyClient>(new JavaClient(brokers, topic, count));
+    public static Task<SteadyClient> StartAsync(SteadyTarget target) => Task.FromResult<SteadyClient>(new JavaClient(target));
 
     public override Task UnderWayAsync() => _consumer.LineAsync(static line => Read(line) == "1000");
 
@@ -49,6 +51,7 @@ internal sealed class JavaClient : SteadyClient
         await _producer.DisposeAsync();
         await _consumer.DisposeAsync();
         File.Delete(_config);
+        File.Delete(_readersConfig);
     }
 
     private static RunningProgram Start(string tool, params string[] arguments) =>

@@ -12,19 +12,21 @@ internal sealed class KcatClient : SteadyClient
     private readonly RunningProgram _producer;
     private readonly RunningProgram[] _members;
 
-    private KcatClient(string kcat, string brokers, string topic, int count)
+    private KcatClient(string kcat, SteadyTarget target)
     {
-        _count = count;
-        _producer = new RunningProgram(kcat, ["-P", "-b", brokers, "-t", topic, "-X", "enable.idempotence=true", "-X", "linger.ms=5"],
-            input: _input);
+        _count = target.Count;
+        var login = target.Login?.ToKcat() ?? [];
+        _producer = new RunningProgram(kcat, ["-P", "-b", target.Brokers, "-t", target.Topic, "-X", "enable.idempotence=true",
+            "-X", "linger.ms=5", .. login], input: _input);
         _members =
             [.. Enumerable.Range(0, 2)
-                .Select(_ => new RunningProgram(kcat, ["-G", topic, "-b", brokers, "-q", "-u", "-X", "auto.offset.reset=earliest",
-            "-X", $"session.timeout.ms={SessionMilliseconds}", "-X", "heartbeat.interval.ms=300", topic]))];
+                .Select(_ => new RunningProgram(kcat, ["-G", target.Topic, "-b", target.Brokers, "-q", "-u",
+                "-X", "auto.offset.reset=earliest", "-X", $"session.timeout.ms={SessionMilliseconds}", "-X", "heartbeat.interval.ms=300",
+                .. login, target.Topic]))];
     }
 
-    public static Task<SteadyClient> StartAsync(string brokers, string topic, int count) =>
-        Task.FromResult<SteadyClient>(new KcatClient(ClientProgram.Require("kcat"), brokers, topic, count));
+    public static Task<SteadyClient> StartAsync(SteadyTarget target) =>
+        Task.FromResult<SteadyClient>(new KcatClient(ClientProgram.Require("kcat"), target));
 
     public override async Task UnderWayAsync()
     {

@@ -18,17 +18,20 @@ internal sealed class ScriptClient : SteadyClient
         _packages = packages;
     }
 
-    public static Task<SteadyClient> PythonAsync(string package, string script, string brokers, string topic, int count)
+    public static Task<SteadyClient> PythonAsync(string package, string script, SteadyTarget target)
     {
         PythonPackages.Require(package);
+        string[] login = target.Login is { } known ? [known.Authority, known.Mechanism, known.User, known.Password] : [];
         return Task.FromResult<SteadyClient>(new ScriptClient(PythonPackages.Python,
-            [PythonPackages.Script(script), brokers, topic, $"{count}"]));
+            [PythonPackages.Script(script), target.Brokers, target.Topic, $"{target.Count}", .. login]));
     }
 
-    public static async Task<SteadyClient> NodeAsync(string library, string brokers, string topic, int count)
+    public static async Task<SteadyClient> NodeAsync(string library, SteadyTarget target)
     {
+        Assert.Null(target.Login);
         var packages = library == "kafkajs" ? await NodePackages.RequireKafkajsAsync() : NodePackages.RequireConfluent();
-        return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, brokers, topic, $"{count}"],
+        return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, target.Brokers, target.Topic,
+            $"{target.Count}"],
             packages);
     }
 

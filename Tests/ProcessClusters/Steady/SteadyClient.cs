@@ -9,16 +9,18 @@ internal abstract class SteadyClient : IAsyncDisposable
     /// <summary>The session timeout of the members. Brokers die here, not members.</summary>
     protected const int SessionMilliseconds = 10_000;
 
+    /// <summary>The client without an idempotent producer: its retries may duplicate records.</summary>
+    public const string AtLeastOnce = "kafka-python";
+
     /// <summary>All clients, by name.</summary>
-    public static IReadOnlyDictionary<string, Func<string, string, int, Task<SteadyClient>>> All { get; } =
-        new Dictionary<string, Func<string, string, int, Task<SteadyClient>>>
+    public static IReadOnlyDictionary<string, Func<SteadyTarget, Task<SteadyClient>>> All { get; } =
+        new Dictionary<string, Func<SteadyTarget, Task<SteadyClient>>>
     {
         ["kcat"] = KcatClient.StartAsync,
-        ["confluent-kafka"] = (brokers, topic, count) => ScriptClient.PythonAsync("confluent_kafka", "steady_confluent.py", brokers, topic,
-            count),
-        ["kafka-python"] = (brokers, topic, count) => ScriptClient.PythonAsync("kafka", "steady_kafka_python.py", brokers, topic, count),
-        ["kafkajs"] = (brokers, topic, count) => ScriptClient.NodeAsync("kafkajs", brokers, topic, count),
-        ["kafka-javascript"] = (brokers, topic, count) => ScriptClient.NodeAsync("confluent", brokers, topic, count),
+        ["confluent-kafka"] = static target => ScriptClient.PythonAsync("confluent_kafka", "steady_confluent.py", target),
+        ["kafka-python"] = static target => ScriptClient.PythonAsync("kafka", "steady_kafka_python.py", target),
+        ["kafkajs"] = static target => ScriptClient.NodeAsync("kafkajs", target),
+        ["kafka-javascript"] = static target => ScriptClient.NodeAsync("confluent", target),
         ["Confluent.Kafka"] = ConfluentClient.StartAsync,
         ["java"] = JavaClient.StartAsync,
     };

@@ -1,5 +1,5 @@
 # kafka-python: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
-# the topic, the count. Reports its progress, and "as expected" at the end.
+# the topic, the count; for SASL over TLS also the file of the authority, the mechanism, the user, the password. Reports its progress, and "as expected" at the end.
 import sys
 import threading
 import time
@@ -7,6 +7,10 @@ import time
 from kafka import KafkaConsumer, KafkaProducer
 
 brokers, topic, count = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3])
+login = {}
+if len(sys.argv) > 4:
+    login = dict(security_protocol="SASL_SSL", ssl_cafile=sys.argv[4], sasl_mechanism=sys.argv[5], sasl_plain_username=sys.argv[6],
+                 sasl_plain_password=sys.argv[7])
 read, gate, done = set(), threading.Lock(), threading.Event()
 
 
@@ -16,7 +20,7 @@ def say(what):
 
 def consume():
     consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=topic, auto_offset_reset="earliest", session_timeout_ms=10000, heartbeat_interval_ms=300,
-                             auto_commit_interval_ms=500, request_timeout_ms=15000, retry_backoff_ms=50)
+                             auto_commit_interval_ms=500, request_timeout_ms=15000, retry_backoff_ms=50, **login)
     while not done.is_set():
         for records in consumer.poll(100).values():
             with gate:
@@ -31,7 +35,7 @@ members = [threading.Thread(target=consume) for _ in range(2)]
 for member in members:
     member.start()
 producer = KafkaProducer(bootstrap_servers=brokers, acks="all", retries=1000, retry_backoff_ms=50, request_timeout_ms=10000, max_in_flight_requests_per_connection=1,
-                         linger_ms=5)
+                         linger_ms=5, **login)
 sent = []
 for number in range(count):
     sent.append(producer.send(topic, key=b"%d" % number, value=b"%d" % number))
