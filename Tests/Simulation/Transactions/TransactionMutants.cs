@@ -55,12 +55,15 @@ internal sealed class ConnectionIsForgotten : TransactionRules
 {
     // The youngest connection is not stored: only the one that began the transaction is known.
     public override TransactionOutcome Add(TransactionState? state, AddToTransaction request, TransactionOptions options,
-        DateTimeOffset now)
-    {
-        var outcome = base.Add(state, request, options, now);
-        return state is { Phase: TransactionPhase.Ongoing } && outcome.Next is { } next
+        DateTimeOffset now) => Forget(state, base.Add(state, request, options, now));
+
+    public override TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now) =>
+        Forget(state, base.End(state, request, freshId, now));
+
+    // Where the end raises the epoch, no connection is known, as without the fault.
+    private static TransactionOutcome Forget(TransactionState? state, TransactionOutcome outcome) =>
+        state is { Phase: TransactionPhase.Ongoing } && outcome.Next is { RaisesEpoch: false } next
             ? outcome with { Next = next with { Connection = state.Connection } } : outcome;
-    }
 }
 
 internal sealed class ConnectionEndsWithItsTransaction : TransactionRules
