@@ -1,13 +1,16 @@
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>A file that a producer reads, with positions at which an action hits the broker. The producer goes on reading meanwhile, so
-/// that records are in flight. Only the next position waits until the action is over.</summary>
-internal sealed class KillingStream(Stream source, IEnumerable<long> moments, Func<Task> kill) : Stream
+/// <summary>A file that a producer reads, with positions at which the broker is killed. The producer goes on reading as soon as it is dead,
+/// so that records are sent to none. Only the next position waits until the broker is there again.</summary>
+/// <param name="source">The file.</param>
+/// <param name="moments">The positions.</param>
+/// <param name="kill">Kills the broker, and returns its restart.</param>
+internal sealed class KillingStream(Stream source, IEnumerable<long> moments, Func<Task<Task>> kill) : Stream
 {
     private readonly Queue<long> _moments = new(moments.Order());
     private Task _last = Task.CompletedTask;
 
-    /// <summary>Completes when the action at the last reached position is over.</summary>
+    /// <summary>Completes when the broker that was killed at the last reached position is there again.</summary>
     public Task LastAsync() => _last;
 
     public override bool CanRead => true;
@@ -22,7 +25,7 @@ internal sealed class KillingStream(Stream source, IEnumerable<long> moments, Fu
         {
             _moments.Dequeue();
             await _last;
-            _last = Task.Run(kill, cancellationToken);
+            _last = await kill();
         }
         // Up to the next position and no further, in pieces that are small compared with the distance between positions.
         var length = Math.Min(buffer.Length, 64 << 10);

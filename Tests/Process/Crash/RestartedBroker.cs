@@ -13,12 +13,19 @@ internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
 
     public async Task StartAsync() => _broker = await RunningBroker.UpAsync(dataDirectory);
 
-    public async Task KillAndRestartAsync()
+    public async Task KillAndRestartAsync() => await await KillAsync();
+
+    /// <summary>Kills it. Returns its restart, once it is dead.</summary>
+    public async Task<Task> KillAsync()
     {
-        var port = _broker!.Port;
-        await _broker.KillAsync();
+        await _broker!.KillAsync();
         Kills++;
-        await _broker.DisposeAsync();
+        return RestartAsync(_broker.Port);
+    }
+
+    private async Task RestartAsync(int port)
+    {
+        await _broker!.DisposeAsync();
         _broker = await RunningBroker.UpAsync(dataDirectory, port);
     }
 
