@@ -161,7 +161,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     internal MemoryBudget Memory { get; }
 
     /// <summary>The room for batches on their way to queues on the log; null before a connection has opened a virtual host.</summary>
-    internal CopyRoom? Copies => Volatile.Read(ref _registry)?.Copies;
+    internal BatchRoom? Copies => Volatile.Read(ref _registry)?.Copies;
 
     /// <summary>Why publishers are blocked; null: they are not.</summary>
     internal string? BlockedFor => _alarms.Reason ?? (Memory.IsOver ? MemoryBudget.Reason : null);

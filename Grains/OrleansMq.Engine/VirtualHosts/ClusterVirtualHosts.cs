@@ -20,8 +20,14 @@ internal interface IVirtualHostsLink
 /// that is here, and the owner sends the whole image.
 /// </para>
 /// </summary>
-internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log) : IVirtualHosts
+/// <param name="link">The way to the owner.</param>
+/// <param name="log">The log.</param>
+/// <param name="time">The clock; null: the system's.</param>
+internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log, TimeProvider? time = null) : IVirtualHosts
 {
+    // The owner answers within milliseconds. An answer that is lost between two silos is missed after many seconds.
+    private static readonly TimeSpan Late = TimeSpan.FromSeconds(2);
+
     private readonly Lock _lock = new();
     private VirtualHostsImage _image = VirtualHostsImage.Empty;
     private long _lowest;
@@ -92,11 +98,11 @@ internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log)
     }
 
     /// <summary>Reads what the owner has beyond this broker's image. One question is on its way at a time: calls that come meanwhile share
-    /// the next, so that each has what was answered before it.</summary>
+    /// the next, so that each has what was answered before it. Where an answer is late, the next question goes beside it.</summary>
     /// <exception cref="BrokerException">It cannot be reached in time.</exception>
     public Task CatchUpAsync(CancellationToken cancellationToken)
     {
-        var newest = LazyInitializer.EnsureInitialized(ref _newest, () => new SharedRun<long>(AskForNewerAsync));
+        var newest = LazyInitializer.EnsureInitialized(ref _newest, () => new SharedRun<long>(AskForNewerAsync, Late, time));
         if (ExecutionContext.IsFlowSuppressed())
             return newest.ReadAsync(cancellationToken);
         // Not in the context of one caller's request: others share the answer.
@@ -104,6 +110,7 @@ internal sealed class ClusterVirtualHosts(IVirtualHostsLink link, EngineLog log)
             return newest.ReadAsync(cancellationToken);
     }
 
+    // The answer is a whole image. One that comes late, behind a newer one, is not taken.
     private async Task<long> AskForNewerAsync()
     {
         var reply = await link.AskAsync(new VirtualHostRequest { Known = Image.Version }, CancellationToken.None).ConfigureAwait(false);

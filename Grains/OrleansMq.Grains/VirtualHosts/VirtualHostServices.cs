@@ -18,7 +18,7 @@ internal static class VirtualHostServices
         services.AddSingleton<IVirtualHostsLink>(static provider => new VirtualHostsLink(provider.GetRequiredService<IGrainFactory>(),
             new GrainBrokerOptions { TimeProvider = provider.GetRequiredService<SiloBroker>().Options.TimeProvider }));
         services.AddSingleton(static provider => new ClusterVirtualHosts(provider.GetRequiredService<IVirtualHostsLink>(),
-            provider.GetRequiredService<SiloBroker>().Options.Log));
+            provider.GetRequiredService<SiloBroker>().Options.Log, provider.GetRequiredService<SiloBroker>().Options.TimeProvider));
         services.AddSingleton<VirtualHostsFollower>();
         services.AddParticipant<VirtualHostsFollower>();
     }

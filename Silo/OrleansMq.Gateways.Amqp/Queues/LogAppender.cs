@@ -3,7 +3,8 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
 
-/// <summary>Appends batches of messages to a partition. While that has no leader a batch waits. Thread safe.</summary>
+/// <summary>Appends batches of messages to a partition. While that has no leader, or too few replicas, a batch waits, and holds no room.
+/// Thread safe.</summary>
 /// <param name="broker">The broker, as the publisher may use it.</param>
 /// <param name="partition">The partition.</param>
 /// <param name="target">What the partition is to a reader of the log, such as <c>queue 'orders'</c>.</param>
@@ -13,12 +14,14 @@ internal sealed class LogAppender(IBroker broker, TopicPartition partition, stri
 {
     // How long messages wait for a leader, which then has none of them.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(50);
+    // Each attempt encodes the batch.
+    private static readonly TimeSpan MaxPause = TimeSpan.FromMilliseconds(400);
 
     /// <summary>Appends a batch. What went wrong is logged.</summary>
     /// <param name="batch">The batch.</param>
     /// <param name="acks">How safe it is when the task completes.</param>
-    public async Task<PublishOutcome> AppendAsync(byte[] batch, Acks acks)
+    public async Task<PublishOutcome> AppendAsync(LaneBatch batch, Acks acks)
     {
         try
         {
@@ -44,16 +47,28 @@ internal sealed class LogAppender(IBroker broker, TopicPartition partition, stri
     }
 
     // Appended again only where the leader had none of it: no message comes twice, and the order stays.
-    private async Task<ProduceResult> AppendToLeaderAsync(byte[] batch, Acks acks)
+    private async Task<ProduceResult> AppendToLeaderAsync(LaneBatch batch, Acks acks)
     {
-        var began = time.GetTimestamp();
+        var (began, last, pause) = (default(long), default(ProduceResult?), MinPause);
         while (true)
         {
-            var result = await broker.ProduceAsync(partition, batch, acks).ConfigureAwait(false);
-            if (result.Error is not (ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.NotEnoughReplicas)
-                || time.GetElapsedTime(began) >= Patience)
+            var left = last is null ? default(TimeSpan?) : Patience - time.GetElapsedTime(began);
+            if (left <= TimeSpan.Zero)
+                return last!.Value;
+            // An attempt that there is no room for in time is not made.
+            var result = await batch.TryAsync(TryAsync, left).ConfigureAwait(false) ?? last!.Value;
+            if (result.Error is not (ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.NotEnoughReplicas))
                 return result;
-            await Task.Delay(LeaderPause, time).ConfigureAwait(false);
+            last = result;
+            await Task.Delay(pause, time).ConfigureAwait(false);
+            pause = pause * 2 < MaxPause ? pause * 2 : MaxPause;
+        }
+
+        ValueTask<ProduceResult> TryAsync(byte[] bytes)
+        {
+            if (last is null)
+                began = time.GetTimestamp();
+            return broker.ProduceAsync(partition, bytes, acks);
         }
     }
 }

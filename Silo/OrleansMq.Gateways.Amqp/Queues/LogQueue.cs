@@ -46,7 +46,7 @@ internal sealed class LogQueue : IAmqpQueue
     private DeadLetterWatch? _watch;
 
     private LogQueue(IBroker broker, string virtualHost, QueueState state, QueueSettings settings, IDeadLetters deadLetters,
-        TimeProvider time, EngineLog log, Func<TopicPartition, bool>? isLed, CopyRoom? room)
+        TimeProvider time, EngineLog log, Func<TopicPartition, bool>? isLed, BatchRoom? room)
     {
         (_isLed, _isShared) = (isLed ?? (static _ => true), isLed is not null);
         (Broker, State, _settings, DeadLetters, Time, Log) = (broker, state, settings, deadLetters, time, log);
@@ -101,7 +101,7 @@ internal sealed class LogQueue : IAmqpQueue
     /// <exception cref="BrokerException">They cannot be created.</exception>
     public static async Task<LogQueue> OpenAsync(IBroker broker, string virtualHost, QueueState state, QueueSettings settings,
         IDeadLetters deadLetters, TimeProvider time, EngineLog log, Func<ValueTask<bool>> isCurrent,
-        Func<TopicPartition, bool>? isLed = null, CopyRoom? room = null)
+        Func<TopicPartition, bool>? isLed = null, BatchRoom? room = null)
     {
         var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed, room);
         for (var attempt = 1; !await queue.TryCreateTopicAsync(isCurrent).ConfigureAwait(false); attempt++)
@@ -291,7 +291,7 @@ internal sealed class LogQueue : IAmqpQueue
         }
     }
 
-    private async Task<PublishOutcome> StoreAsync(byte[] batch, Acks acks)
+    private async Task<PublishOutcome> StoreAsync(LaneBatch batch, Acks acks)
     {
         var outcome = await _appender.AppendAsync(batch, acks).ConfigureAwait(false);
         HeadMayChange();

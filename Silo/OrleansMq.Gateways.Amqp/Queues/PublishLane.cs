@@ -8,8 +8,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// storing -- a message comes       --> storing    it waits
 /// storing -- the batch is answered --> storing, if messages wait; else idle
 /// </code>
-/// The queues of a message share its memory. A batch is a copy, since the leader stamps offsets and times into it: the lane encodes it once
-/// there is room for it.
+/// The queues of a message share its memory. A batch is a copy, since the leader stamps offsets and times into it: it is encoded for each
+/// attempt to append it, once there is room.
 /// </summary>
 /// <remarks>A batch is stored as a whole, or not: its messages have one outcome. A failed batch does not hold back the next. What has
 /// waited long behind it is not tried: batches may fail slowly, one after the other.</remarks>
@@ -18,8 +18,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <see cref="MaxMessages"/> and <see cref="MaxBytes"/>.</param>
 /// <param name="time">The clock; null: the system's.</param>
 /// <param name="room">The room for the batches of all lanes; null: there is always room.</param>
-internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store, Func<(int Messages, int Bytes)>? limits = null,
-    TimeProvider? time = null, CopyRoom? room = null)
+internal sealed class PublishLane(Func<LaneBatch, Acks, Task<PublishOutcome>> store, Func<(int Messages, int Bytes)>? limits = null,
+    TimeProvider? time = null, BatchRoom? room = null)
 {
     /// <summary>The most messages of a batch.</summary>
     internal const int MaxMessages = 1000;
@@ -58,17 +58,19 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
     {
         List<Publish>? answered = null;
         Task<PublishOutcome>? answer = null;
+        var hasFailed = false;
         while (true)
         {
             var batch = Take();
-            var storing = batch is null ? null : StoreAsync(batch);
+            var storing = batch is null ? null : StoreAsync(batch, hasFailed);
             answered?.ForEach(publish => publish.Answer(answer!));
             if (batch is null)
                 return;
             (answered, answer) = (batch, storing!);
             var isDone = answer.IsCompleted;
             await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!answer.IsCompletedSuccessfully || answer.Result == PublishOutcome.Unknown)
+            hasFailed = !answer.IsCompletedSuccessfully || answer.Result == PublishOutcome.Unknown;
+            if (hasFailed)
                 GiveUpLate();
             // The thread of a publisher does not store for the others.
             if (isDone && HasMore())
@@ -76,20 +78,9 @@ internal sealed class PublishLane(Func<byte[], Acks, Task<PublishOutcome>> store
         }
     }
 
-    private async Task<PublishOutcome> StoreAsync(List<Publish> batch)
-    {
-        var bytes = batch.Sum(static publish => (long)publish.Message.Bytes);
-        if (room is not null)
-            await room.EnterAsync(bytes).ConfigureAwait(false);
-        try
-        {
-            return await store(MessageRecords.Encode(batch), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent)).ConfigureAwait(false);
-        }
-        finally
-        {
-            room?.Exit(bytes);
-        }
-    }
+    private async Task<PublishOutcome> StoreAsync(List<Publish> batch, bool isSuspect) =>
+        await store(new LaneBatch(batch, room, isSuspect, _time), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent))
+            .ConfigureAwait(false);
 
     private bool HasMore()
     {

@@ -58,7 +58,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public QueueRegistry(HostedBroker host, IVirtualHosts hosts, TimeProvider time, EngineLog log, MemoryBudget memory)
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
-        Copies = new CopyRoom(memory.Limit / 2);
+        Copies = new BatchRoom(memory.Limit / 2);
         _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
@@ -81,7 +81,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The room for batches on their way to queues on the log: half of what messages may have in memory. The copies that the
     /// queues of one message need must not block all publishers.</summary>
-    public CopyRoom Copies { get; }
+    public BatchRoom Copies { get; }
 
     /// <summary>What channels and dead letters count.</summary>
     public MessageTotals Totals { get; } = new();

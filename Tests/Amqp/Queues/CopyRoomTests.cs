@@ -53,15 +53,15 @@ public sealed class CopyRoomTests
     public async Task Lane_encodes_a_batch_once_there_is_room_and_gives_it_back_also_where_the_store_fails()
     {
         var message = new AmqpMessage("", "q", ContentProperties.None, new byte[1_000], 1);
-        var room = new CopyRoom(2 * message.Bytes);
+        var room = new BatchRoom(2 * message.Bytes);
         var stored = new List<TaskCompletionSource<PublishOutcome>>();
-        var lanes = Enumerable.Range(0, 4).Select(_ => new PublishLane((_, _) =>
+        var lanes = Enumerable.Range(0, 4).Select(_ => new PublishLane(async (batch, _) => (await batch.TryAsync(_ =>
         {
             var one = new TaskCompletionSource<PublishOutcome>(TaskCreationOptions.RunContinuationsAsynchronously);
             lock (stored)
                 stored.Add(one);
-            return one.Task;
-        }, room: room)).ToArray();
+            return new ValueTask<PublishOutcome>(one.Task);
+        }))!.Value, room: room)).ToArray();
         var published = lanes.Select(lane => lane.AddAsync(message, null, null)).ToArray();
         Assert.Equal((2, 2), (stored.Count, room.Waiting));
         stored[0].SetException(new InvalidOperationException("A bug."));

@@ -95,12 +95,12 @@ public sealed class PublishLaneTests
     public async Task Store_that_answers_at_once_keeps_the_order_of_each_publisher()
     {
         var stored = new List<string>();
-        var lane = new PublishLane((batch, _) =>
+        var lane = new PublishLane(async (batch, _) => (await batch.TryAsync(bytes =>
         {
             lock (stored)
-                stored.AddRange(Bodies(batch));
-            return Task.FromResult(PublishOutcome.Accepted);
-        });
+                stored.AddRange(Bodies(bytes));
+            return new ValueTask<PublishOutcome>(PublishOutcome.Accepted);
+        }))!.Value);
         await Task.WhenAll(Enumerable.Range(0, 4).Select(publisher => Task.Run(async () =>
         {
             var published = Enumerable.Range(0, 500).Select(i => lane.AddAsync(Message($"{publisher} {i}"), null, null)).ToList();
@@ -118,13 +118,17 @@ public sealed class PublishLaneTests
     private static AmqpMessage Message(string body, bool isPersistent = true) =>
         new("", "q", isPersistent ? Persistent : ContentProperties.None, System.Text.Encoding.UTF8.GetBytes(body), 1);
 
-    private Task<PublishOutcome> Store(byte[] batch, Acks acks)
+    private async Task<PublishOutcome> Store(LaneBatch batch, Acks acks)
     {
-        _stored.Add((Bodies(batch), acks));
-        var open = new TaskCompletionSource<PublishOutcome>();
-        _open.Enqueue(open);
-        _begun.Release();
-        return open.Task;
+        var outcome = await batch.TryAsync(bytes =>
+        {
+            _stored.Add((Bodies(bytes), acks));
+            var open = new TaskCompletionSource<PublishOutcome>();
+            _open.Enqueue(open);
+            _begun.Release();
+            return new ValueTask<PublishOutcome>(open.Task);
+        });
+        return outcome!.Value;
     }
 
     private async Task AnswerAsync(PublishOutcome outcome) => (await NextAsync()).SetResult(outcome);

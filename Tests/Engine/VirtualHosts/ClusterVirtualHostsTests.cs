@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using OrleansMq.State;
 using OrleansMq.VirtualHosts;
+using OrleansMq.Tests.Engine.Partitions;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Engine.VirtualHosts;
@@ -207,6 +208,30 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         Assert.Equal(2, link.Asked);
     }
 
+    [Fact]
+    public async Task Refresh_whose_answer_is_lost_gets_that_of_the_next_question_and_the_lost_one_changes_nothing_later()
+    {
+        var cluster = new TestCluster(new MemoryStateStore());
+        await cluster.TakeOverAsync();
+        await cluster.Brokers[0].SendAsync(Host, VirtualHostOwnerTests.Declare("first"));
+        var (link, clock) = (new ScriptedLink(cluster), new ManualClock());
+        var far = new ClusterVirtualHosts(link, Diagnostics.EngineLog.Silent, clock);
+        var refreshing = far.RefreshAsync(Host).AsTask();
+        var lost = await link.NextAsync();
+        await cluster.Brokers[0].SendAsync(Host, VirtualHostOwnerTests.Declare("second"));
+        while (link.Waiting == 0)
+        {
+            clock.Advance(TimeSpan.FromMilliseconds(100));
+            await Task.Delay(5);
+        }
+        (await link.NextAsync()).Arrives.SetResult();
+        Assert.NotNull((await refreshing.WaitAsync(TimeSpan.FromSeconds(60)))!.Topology.FindQueue("second"));
+        var version = far.Image.Version;
+        lost.Arrives.SetResult();
+        await lost.Given.WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(version, far.Image.Version);
+    }
+
     private int _answered;
     private int _unknown;
     private int _refused;
@@ -337,6 +362,35 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
             IsAnswered.TrySetResult();
             await Arrives.Task;
             return reply;
+        }
+    }
+
+    /// <summary>A way to the owner; each answer arrives when a test says.</summary>
+    private sealed class ScriptedLink(TestCluster cluster) : IVirtualHostsLink
+    {
+        private readonly System.Threading.Channels.Channel<Answer> _answers = System.Threading.Channels.Channel.CreateUnbounded<Answer>();
+
+        public int Waiting => _answers.Reader.Count;
+
+        public async Task<Answer> NextAsync() => await _answers.Reader.ReadAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60));
+
+        public async Task<VirtualHostReply> AskAsync(VirtualHostRequest request, CancellationToken cancellationToken)
+        {
+            var reply = await cluster.AskAsync(request, cancellationToken);
+            var answer = new Answer();
+            _answers.Writer.TryWrite(answer);
+            await answer.Arrives.Task;
+            answer.IsGiven.SetResult();
+            return reply;
+        }
+
+        public sealed class Answer
+        {
+            public TaskCompletionSource Arrives { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+            public TaskCompletionSource IsGiven { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+            public Task Given => IsGiven.Task;
         }
     }
 
