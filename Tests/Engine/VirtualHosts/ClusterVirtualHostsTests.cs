@@ -219,8 +219,9 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
         var refreshing = far.RefreshAsync(Host).AsTask();
         var lost = await link.NextAsync();
         await cluster.Brokers[0].SendAsync(Host, VirtualHostOwnerTests.Declare("second"));
-        while (link.Waiting == 0)
+        for (var waits = 0; link.Waiting == 0; waits++)
         {
+            Assert.True(waits < 10_000, "No question began beside the late one.");
             clock.Advance(TimeSpan.FromMilliseconds(100));
             await Task.Delay(5);
         }
