@@ -88,6 +88,9 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         await using var input = new KillingStream(File.OpenRead(corpus), moments, async () =>
         {
             Assert.False(producer!.HasExited, "the producer ended before all lines were read");
+            // The producer reads far ahead. Before its first batch, a broker could come and go without one.
+            if (brokers.Kills == 0)
+                await brokers.WaitUntilProducedAsync(Patience);
             return await brokers.KillAsync();
         });
         await using (producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--json", "--server", brokers.Url],

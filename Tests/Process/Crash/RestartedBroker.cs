@@ -29,6 +29,11 @@ internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
         _broker = await RunningBroker.UpAsync(dataDirectory, port);
     }
 
+    /// <summary>Waits until a batch was appended since the broker's start, by its metrics.</summary>
+    public Task WaitUntilProducedAsync(TimeSpan patience) => _broker!.WaitForMetricAsync(
+        "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}/partitions/{partition}/batches\",method=\"POST\","
+        + "status=\"200\"}", patience);
+
     /// <summary>Waits until a client has received a topic's metadata, by the broker's metrics.</summary>
     public Task WaitUntilTopicWasAskedForAsync(TimeSpan patience) =>
         _broker!.WaitForMetricAsync(
