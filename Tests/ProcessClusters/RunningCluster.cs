@@ -27,6 +27,13 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>The directory it lives in.</summary>
     public string Data => Cluster.GetProperty("data").GetString()!;
 
+    /// <summary>Of a secured cluster, the file with the certificate of its authority.</summary>
+    public string Authority => Cluster.GetProperty("certificateAuthority").GetString()!;
+
+    /// <summary>Of a secured cluster, the options of commands by which they log in as its administrator.</summary>
+    public string[] AsAdmin => ["--ca", Authority, "--user", "admin", "--password-file",
+        Cluster.GetProperty("passwordFile").GetString()!];
+
     /// <summary>All processes of the cluster except the launcher.</summary>
     public IEnumerable<int> Processes => Brokers.Values.Append(Postgres).Select(line => line.GetProperty("pid"))
         .Where(pid => pid.ValueKind == JsonValueKind.Number).Select(pid => pid.GetInt32());

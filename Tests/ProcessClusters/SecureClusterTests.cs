@@ -16,9 +16,7 @@ public sealed class SecureClusterTests
     {
         Librdkafka.Require();
         await using var cluster = await RunningCluster.UpAsync(3, "--secure");
-        var authority = cluster.Cluster.GetProperty("certificateAuthority").GetString()!;
-        string[] asAdmin = ["--ca", authority, "--user", "admin", "--password-file",
-            cluster.Cluster.GetProperty("passwordFile").GetString()!];
+        var (authority, asAdmin) = (cluster.Authority, cluster.AsAdmin);
         await OmqAsync("topic", "create", "orders", "--partitions", "3", "--replication-factor", "3");
         (await cluster.OmqAsync(["user", "add", "alice", .. asAdmin], Encoding.UTF8.GetBytes(Password + "\n"))).Expect(0);
         await OmqAsync("acl", "add", "User:alice", "read,write", "topic:orders");

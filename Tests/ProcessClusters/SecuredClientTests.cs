@@ -24,9 +24,7 @@ public sealed class SecuredClientTests
     public async Task Clients_lose_no_record_while_certificates_are_replaced_and_go_on_with_another_password(string mechanism)
     {
         await using var cluster = await RunningCluster.UpAsync(3, "--secure");
-        var authority = cluster.Cluster.GetProperty("certificateAuthority").GetString()!;
-        string[] asAdmin = ["--ca", authority, "--user", "admin", "--password-file",
-            cluster.Cluster.GetProperty("passwordFile").GetString()!];
+        var (authority, asAdmin) = (cluster.Authority, cluster.AsAdmin);
         await OmqAsync("acl", "add", "User:alice", "read,write", "topic:numbers-", "--prefixed");
         await OmqAsync("acl", "add", "User:alice", "read", "group:numbers-", "--prefixed");
         await AddUserAsync(First);

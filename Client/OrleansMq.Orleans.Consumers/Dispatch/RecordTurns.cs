@@ -24,8 +24,7 @@ internal sealed class RecordTurns(IGrainContext grain, TurnOptions options, Acti
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
 
     private readonly SemaphoreSlim _turn = new(1);
-    // Those that have the turn or wait for it. More than one only where calls interleave.
-    private readonly List<Guid> _deliveries = new(1);
+    private readonly CurrentDeliveries _deliveries = new();
     // One entry a topic, unless a producer chose partitions or the topic was created again.
     private readonly Dictionary<Guid, long> _served = [];
     private readonly LastSource _source = new();
@@ -39,7 +38,7 @@ internal sealed class RecordTurns(IGrainContext grain, TurnOptions options, Acti
 
     /// <summary>Whether a delivery has the turn or waits for it.</summary>
     /// <param name="delivery">The delivery's id.</param>
-    public bool IsDelivering(Guid delivery) => _deliveries.Contains(delivery);
+    public bool IsDelivering(Guid delivery) => _deliveries.Has(delivery);
 
     /// <summary>Delivers records of one key. Completes when the activation has handled all of them, or one failed.</summary>
     /// <param name="delivery">The records.</param>
@@ -50,20 +49,7 @@ internal sealed class RecordTurns(IGrainContext grain, TurnOptions options, Acti
         CancellationToken cancellationToken)
     {
         DeliveredOffsets.Validate<ConsumedItem, string>(delivery.Items, static item => item.Offset, delivery.Topic, delivery.Partition);
-        _deliveries.Add(delivery.DeliveryId);
-        try
-        {
-            return await InTurnAsync(delivery, read, cancellationToken);
-        }
-        finally
-        {
-            _deliveries.Remove(delivery.DeliveryId);
-        }
-    }
-
-    private async Task<DeliveryAnswer> InTurnAsync(RecordDelivery delivery, Func<ConsumedItem, ReadRecord> read,
-        CancellationToken cancellationToken)
-    {
+        using var current = _deliveries.Begin(delivery.DeliveryId);
         var began = TimeProvider.System.GetTimestamp();
         using var deadline = new CancellationTokenSource(options.WorkTimeout);
         using var work = CancellationTokenSource.CreateLinkedTokenSource([cancellationToken, stopping, deadline.Token]);

@@ -32,8 +32,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private readonly Dictionary<Guid, Resuming> _resuming = [];
     // One observer of the grain has events at a time, also where calls interleave. It needs no disposal: nothing takes its wait handle.
     private readonly SemaphoreSlim _turn = new(1);
-    // The deliveries that have the turn or wait for it. More than one only where calls interleave.
-    private readonly List<Guid> _deliveries = new(1);
+    private readonly CurrentDeliveries _deliveries = new();
     private int _trimFrom = FewSubscriptions;
 
     /// <summary>The number of subscriptions that it remembers: those with an observer, those that are removed, and those that are being
@@ -254,24 +253,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     public async Task<DeliveryAnswer> DeliverAsync(StreamDelivery delivery)
     {
         DeliveredOffsets.Validate<StreamItem, StreamId>(delivery.Items, static item => item.Offset, delivery.Stream, delivery.Partition);
-        _deliveries.Add(delivery.DeliveryId);
-        try
-        {
-            return await WaitAndDeliverAsync(delivery);
-        }
-        finally
-        {
-            _deliveries.Remove(delivery.DeliveryId);
-        }
-    }
-
-    /// <inheritdoc/>
-    public Task<bool> IsDeliveringAsync(Guid delivery) =>
-        Task.FromResult(_deliveries.Contains(delivery) || OrleansMqStreamProvider.IsStatelessWorker(_grain));
-
-    // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
-    private async Task<DeliveryAnswer> WaitAndDeliverAsync(StreamDelivery delivery)
-    {
+        using var current = _deliveries.Begin(delivery.DeliveryId);
+        // A dispatcher that could not settle what it delivers may still wait for its call, also where calls interleave.
         if (!await _turn.WaitAsync(TurnTimeout))
             return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, StillObserves);
         try
@@ -283,6 +266,10 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             _turn.Release();
         }
     }
+
+    /// <inheritdoc/>
+    public Task<bool> IsDeliveringAsync(Guid delivery) =>
+        Task.FromResult(_deliveries.Has(delivery) || OrleansMqStreamProvider.IsStatelessWorker(_grain));
 
     private async Task<DeliveryAnswer> DeliverInTurnAsync(StreamDelivery delivery, long began)
     {

@@ -195,11 +195,11 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local)
-            && (transaction.TopicId == default || transaction.TopicId == local.TopicId))
+            && (transaction.TopicId is null || transaction.TopicId == local.TopicId))
             return local.AppendAsync(batch, Acks.All, cancellationToken, verified: new VerifiedTransaction(transaction.Number));
         cancellationToken.ThrowIfCancellationRequested();
         return CallAsync(partition, grains => LendAsync(batch, lent => Answer(grains.Grain.AppendInTransactionAsync(lent, transaction))),
-            static result => result.Error, ProduceResult.Failed, transaction.TopicId == default ? null : transaction.TopicId);
+            static result => result.Error, ProduceResult.Failed, transaction.TopicId);
     }
 
     private static async Task<ProduceResult> LendAsync(Memory<byte> batch, Func<BatchInCall, Task<ProduceResult>> call)

@@ -39,9 +39,9 @@ public readonly record struct TransactionPartition(string Topic, int Partition, 
 public readonly record struct BatchTransaction(string TransactionalId, long Number)
 {
     /// <summary>The id of the topic that was added to the transaction: a topic that was created again under the name refuses the batch with
-    /// <see cref="ErrorCode.UnknownTopicId"/>. Empty: it is not compared. Brokers in process compare it. Others ask the coordinator for the
+    /// <see cref="ErrorCode.UnknownTopicId"/>. Null: it is not compared. Brokers in process compare it. Others ask the coordinator for the
     /// batch's partition.</summary>
-    internal Guid TopicId { get; init; }
+    internal Guid? TopicId { get; init; }
 }
 
 /// <summary>Gives the producer of a transactional id its next epoch. It fences earlier instances, and aborts what they left open.</summary>

@@ -23,12 +23,12 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
 
     // How long letters wait for a target that is given its replicas: brokers that are away may not come.
     private static readonly TimeSpan GrowthPatience = TimeSpan.FromMinutes(2);
-    private static readonly TimeSpan GrowthCheckInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ShortCheckInterval = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<Guid, string> _names = new();
     private readonly ConcurrentDictionary<Guid, long> _absentSince = new();
     private readonly ConcurrentDictionary<Guid, long> _goneSince = new();
-    private readonly ConcurrentDictionary<(string Source, string Target), long> _checkedAt = new();
+    private readonly ConcurrentDictionary<(string Source, string Target), (long At, TimeSpan Pause)> _checked = new();
     private readonly ConcurrentDictionary<(string Source, string Target), (long Since, long CheckedAt, string Why)> _growing = new();
 
     /// <inheritdoc cref="IDeadLetterPort.FindTargetAsync"/>
@@ -104,9 +104,9 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
     public async Task CheckAsync(string source, string target, CancellationToken cancellationToken)
     {
         var (now, key) = (time.GetTimestamp(), (source, target));
-        if (_checkedAt.TryGetValue(key, out var last) && time.GetElapsedTime(last, now) < CheckInterval)
+        if (_checked.TryGetValue(key, out var last) && time.GetElapsedTime(last.At, now) < last.Pause)
             return;
-        if (_growing.TryGetValue(key, out var growing) && time.GetElapsedTime(growing.CheckedAt, now) < GrowthCheckInterval)
+        if (_growing.TryGetValue(key, out var growing) && time.GetElapsedTime(growing.CheckedAt, now) < ShortCheckInterval)
             throw new BrokerException(ErrorCode.NotEnoughReplicas, growing.Why);
         TopicDescription from, to;
         try
@@ -117,7 +117,7 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
         catch (BrokerException)
         {
             // A later check tells. Letters that could be sent do not wait for descriptions that fail, each for its time.
-            _checkedAt[key] = now - (long)((CheckInterval - GrowthCheckInterval).TotalSeconds * time.TimestampFrequency);
+            _checked[key] = (now, ShortCheckInterval);
             return;
         }
         var weaker = WhyWeaker(ConfigOf(from), ConfigOf(to));
@@ -130,7 +130,7 @@ internal sealed class DeadLetterTopics(Func<IBroker> broker, EngineLog log, Time
             if (time.GetElapsedTime(growing.Since, now) < GrowthPatience)
                 throw new BrokerException(ErrorCode.NotEnoughReplicas, why);
         }
-        _checkedAt[key] = now;
+        _checked[key] = (now, CheckInterval);
         if (weaker is null)
             _growing.TryRemove(key, out _);
         else

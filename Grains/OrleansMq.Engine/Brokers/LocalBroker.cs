@@ -204,8 +204,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     /// <inheritdoc/>
     public ValueTask<ProduceResult> ProduceInTransactionAsync(TopicPartition partition, Memory<byte> batch, BatchTransaction transaction,
         CancellationToken cancellationToken = default) =>
-        AppendAsync(transaction.TopicId == default ? null : transaction.TopicId, partition, batch, Acks.All, cancellationToken,
-            new VerifiedTransaction(transaction.Number));
+        AppendAsync(transaction.TopicId, partition, batch, Acks.All, cancellationToken, new VerifiedTransaction(transaction.Number));
 
     private ValueTask<ProduceResult> AppendAsync(Guid? topicId, TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken, in VerifiedTransaction verified = default)

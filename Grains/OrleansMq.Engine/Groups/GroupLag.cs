@@ -127,7 +127,7 @@ internal sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCod
         CancellationToken cancellationToken)
     {
         var (isolation, size) = (IsolationLevel.ReadCommitted, 1);
-        for (var offset = Math.Max(known.Committed, known.Settled); offset < end;)
+        for (var offset = known.Settled; offset < end;)
         {
             using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: size, Isolation: isolation),
                 cancellationToken).ConfigureAwait(false);

@@ -46,7 +46,7 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         await BeTheOnlyOneAsync(services.GetRequiredService<IMembershipTable>(), cancellationToken);
     }
 
-    // One that starts by mistake with the id of another broker ends here, and buries nobody.
+    // One that starts by mistake with the id of another broker ends here, and buries no silo.
     private async Task BuryBeforeListeningAsync(CancellationToken cancellationToken)
     {
         await broker.CheckDirectoryAsync(cancellationToken);

@@ -311,8 +311,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         var outcome = await SendLetterAsync(host, letter, stored).ConfigureAwait(false);
         if (outcome is null && settings.DeadLettersAtLeastOnce)
         {
-            // This broker's image may be older than the exchange, or its bindings.
-            if (await TryRefreshAsync(host.Name).ConfigureAwait(false) is not { } newest)
+            // This broker's image may be older than the exchange, or its bindings. Letters share a question, and ask once a second at most:
+            // those that find no route are tried again.
+            if (await _refreshes.AskAsync(host.Name).ConfigureAwait(false) is not { } newest)
                 return false;
             outcome = await SendLetterAsync(newest, letter, stored).ConfigureAwait(false) ?? PublishOutcome.Refused;
         }
@@ -334,10 +335,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             : await RouteAsync(host, letter, stored).ConfigureAwait(false);
     }
 
-    // Null: the owner cannot be asked, or the virtual host is deleted. Letters share a question, and ask once a second at most: those that
-    // find no route are tried again.
-    private Task<VirtualHostImage?> TryRefreshAsync(string virtualHost) => _refreshes.AskAsync(virtualHost);
-
+    // Null: the owner cannot be asked, or the virtual host is deleted.
     private async Task<VirtualHostImage?> RefreshOnceAsync(string virtualHost)
     {
         await Task.Yield();

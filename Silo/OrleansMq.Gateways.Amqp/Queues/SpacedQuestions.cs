@@ -1,6 +1,6 @@
 namespace OrleansMq.Gateways.Amqp.Queues;
 
-/// <summary>Questions about keys: those who ask about one share a question, and its answer for a time. Answers that are older are
+/// <summary>Questions about keys: callers that ask about one share a question, and its answer for a time. Answers that are older are
 /// forgotten. Thread safe.</summary>
 /// <param name="ask">Asks about a key. It does not fail.</param>
 /// <param name="pause">How long an answer holds from its question on.</param>

@@ -34,9 +34,9 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
     // seen that, and another one takes its place.
     private const string Astray = "not migrating away from preferred replica";
 
-    // Where the group's coordinator has left the brokers that metadata names, librdkafka, up to 2.16, waits in the commit of offsets for a
-    // broker that is gone, without regard to the timeout that it is given: a defect of its own (librdkafka#5456, librdkafka#5511). A pause
-    // of this process, and the timeout of a transaction, are shorter.
+    // Metadata leaves out a coordinator that is dead. Librdkafka, up to 2.16, may go on waiting for it in a commit of offsets, longer than
+    // the timeout that it is given: a defect of its own (librdkafka#5456, librdkafka#5511). A pause of this process, and the timeout of a
+    // transaction, are shorter.
     private static readonly TimeSpan Hung = TimeSpan.FromSeconds(30);
 
     private static volatile bool s_isAstray;

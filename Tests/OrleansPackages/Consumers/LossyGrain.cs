@@ -16,7 +16,7 @@ public interface ILossyGrain : IGrainWithStringKey
     Task WorkAsync();
 }
 
-/// <summary>Receives records, events and timers whose requests or answers may be lost.</summary>
+/// <summary>Receives records, events and timers. Their requests or answers may be lost.</summary>
 [Consumes(Records), ImplicitStreamSubscription(Events), PreferLocalPlacement]
 public sealed class LossyGrain : Grain, ILossyGrain, IGrainConsumer<Ordered>, IDurableTimerHandler<Ping>, IStreamSubscriptionObserver
 {

@@ -150,7 +150,7 @@ public sealed class LostCallsTests
 
     private PendingCall Begin() => _calls.Begin(default, _delivery, _call.Task, CancellationToken.None);
 
-    // Of one record, whose offset is 8.
+    // Of one record, at offset 8.
     private sealed class Delivery : IGrainDelivery
     {
         public string Origin => "topic test";

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.ProcessClusters.Steady;
 /// <param name="Brokers">The brokers.</param>
 /// <param name="Topic">Its topic and its group.</param>
 /// <param name="Count">The number of its records.</param>
-/// <param name="Login">How it connects; null: in the clear, as nobody.</param>
+/// <param name="Login">How it connects; null: in the clear, without a login.</param>
 internal sealed record SteadyTarget(string Brokers, string Topic, int Count, SteadyLogin? Login = null);
 
 /// <summary>A login over TLS.</summary>

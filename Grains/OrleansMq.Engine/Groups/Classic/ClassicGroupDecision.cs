@@ -66,8 +66,8 @@ internal static partial class ClassicGroupDecision
         return !group.State.Members.ContainsKey(memberId) ? group : AfterLoss(group, Without(group, [memberId]), now);
     }
 
-    // One transition for all that go at once: a generation that began between two of them would be answered to nobody, and members whose
-    // joins wait would not count for the next.
+    // One transition for all that go at once: a generation that began between two of them would reach no member, and the joins that
+    // wait would not count for the next.
     private static ClassicGroup AfterLoss(ClassicGroup before, ClassicGroup group, DateTimeOffset now) =>
         group.State.State == GroupState.PreparingRebalance ? CompleteJoinIfAllAreThere(group, now)
         : group.State.Members.Count < before.State.Members.Count ? PrepareRebalance(group, now) : group;
