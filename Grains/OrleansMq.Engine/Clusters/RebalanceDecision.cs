@@ -43,16 +43,21 @@ internal static class RebalanceDecision
     /// <param name="now">The current time.</param>
     /// <param name="isSettled">Whether the set of live brokers has not changed for a while: an automatic rebalance then gives up moves
     /// that wait for a broker.</param>
+    /// <param name="isAbandoned">Whether a partition has had no leader for a while: an automatic rebalance then gives up its move. A
+    /// handover leaves a partition without a leader for a moment.</param>
     /// <returns>The updated rebalance (this instance if nothing changes), and the requests to send once that is stored.</returns>
     public static (RebalanceJob Job, IReadOnlyList<RebalanceAction> Actions) Next(RebalanceJob job, ClusterImage image, DateTimeOffset now,
-        bool isSettled = false)
+        bool isSettled = false, Func<ReplicaKey, bool>? isAbandoned = null)
     {
+        bool IsHopeless(RebalanceStep step) => job.IsAutomatic
+            && ((isSettled && LacksBroker(step, image)) || (isAbandoned?.Invoke(step.Key) ?? false));
+
         var actions = new List<RebalanceAction>();
         var steps = job.Steps.ToBuilder();
         for (var index = 0; index < steps.Count; index++)
         {
             if (steps[index].State == RebalanceStepState.Moving)
-                steps[index] = isSettled && job.IsAutomatic && WaitsForBroker(steps[index], image)
+                steps[index] = IsHopeless(steps[index])
                     ? GiveUp(steps[index], image, actions)
                     : Watch(steps[index], image, job.State == RebalanceState.Cancelling, actions);
         }
@@ -61,10 +66,9 @@ internal static class RebalanceDecision
         {
             if (steps[index].State != RebalanceStepState.Waiting)
                 continue;
-            var waits = job.IsAutomatic && WaitsForBroker(steps[index], image);
-            if (job.State == RebalanceState.Cancelling || (waits && isSettled))
+            if (job.State == RebalanceState.Cancelling || IsHopeless(steps[index]))
                 steps[index] = steps[index] with { State = RebalanceStepState.Skipped };
-            else if (!waits && free > 0)
+            else if (free > 0 && !(job.IsAutomatic && (LacksBroker(steps[index], image) || LacksLeader(steps[index], image))))
             {
                 steps[index] = Watch(steps[index] with { State = RebalanceStepState.Moving }, image, isCancelling: false, actions);
                 free -= steps[index].IsOver ? 0 : 1;
@@ -99,9 +103,10 @@ internal static class RebalanceDecision
 
     /// <summary>Lists what is due without a request, in the order in which it is done. Draining brokers that hold replicas are emptied
     /// first. Then topics that have fewer replicas than intended are given them. If automatic rebalancing is on, a broker that holds less
-    /// than half its share gets more last.</summary>
+    /// than half its share gets more last; what the last rebalance has given up is planned again however little it is.</summary>
     /// <param name="image">The cluster.</param>
-    public static IEnumerable<DueRebalance> WhatIsDue(ClusterImage image)
+    /// <param name="last">The last rebalance; null for none.</param>
+    public static IEnumerable<DueRebalance> WhatIsDue(ClusterImage image, RebalanceJob? last = null)
     {
         var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id)
             .ToDictionary(group => group.Key, group => group.Count());
@@ -109,7 +114,7 @@ internal static class RebalanceDecision
             yield return new DueRebalance($"broker {drained} is drained", IsGrowth: false);
         if (ReplicaGrowth.WhyDue(image) is { } growth)
             yield return new DueRebalance(growth, IsGrowth: true);
-        if (WhyUneven(image, held) is { } uneven)
+        if ((WhyUneven(image, held) ?? WhyIncomplete(image, last)) is { } uneven)
             yield return new DueRebalance(uneven, IsGrowth: false);
     }
 
@@ -124,16 +129,22 @@ internal static class RebalanceDecision
             : null;
     }
 
-    // A broker that is to take a replica and is dead, gone or being drained, or a leader that is away.
-    private static bool WaitsForBroker(RebalanceStep step, ClusterImage image) =>
-        (image.TryGetPartition(new(step.TopicId, step.Partition), out _, out var partition) && partition.Leader < 0)
-        || step.To.Any(id => !step.From.Contains(id) && !(image.Brokers.TryGetValue(id, out var broker) && broker.TakesReplicas));
+    private static string? WhyIncomplete(ClusterImage image, RebalanceJob? last) => image.AutoRebalance && last is { IsIncomplete: true }
+        ? $"rebalance '{last.PlanId}' has given up moves"
+        : null;
+
+    private static bool LacksLeader(RebalanceStep step, ClusterImage image) =>
+        image.TryGetPartition(step.Key, out _, out var partition) && partition.Leader < 0;
+
+    // A broker that is to take a replica is dead, gone or being drained.
+    private static bool LacksBroker(RebalanceStep step, ClusterImage image) => step.To.Any(id =>
+        !step.From.Contains(id) && !(image.Brokers.TryGetValue(id, out var broker) && broker.TakesReplicas));
 
     private static bool IsDraining(ClusterImage image, int broker) => image.Brokers.TryGetValue(broker, out var found) && found.IsDraining;
 
     private static RebalanceStep Watch(RebalanceStep step, ClusterImage image, bool isCancelling, List<RebalanceAction> actions)
     {
-        var key = new ReplicaKey(step.TopicId, step.Partition);
+        var key = step.Key;
         if (!image.TryGetPartition(key, out _, out var partition))
             return step with { State = RebalanceStepState.Skipped };
         if (partition.Target.IsEmpty && partition.Replicas.AsSpan().SequenceEqual(step.To.AsSpan()))
@@ -169,9 +180,8 @@ internal static class RebalanceDecision
     // Without a leader nothing can be asked: what has begun goes on by itself when there is one.
     private static RebalanceStep GiveUp(RebalanceStep step, ClusterImage image, List<RebalanceAction> actions)
     {
-        var key = new ReplicaKey(step.TopicId, step.Partition);
-        return image.TryGetPartition(key, out _, out var partition) && partition.Leader >= 0
-            ? TakeBack(step, key, partition, actions)
+        return image.TryGetPartition(step.Key, out _, out var partition) && partition.Leader >= 0
+            ? TakeBack(step, step.Key, partition, actions)
             : step with { State = RebalanceStepState.Skipped };
     }
 

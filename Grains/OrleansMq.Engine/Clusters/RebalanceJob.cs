@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Api;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Clusters;
 
@@ -36,6 +37,10 @@ internal sealed class RebalanceStepStateConverter()
 internal sealed record RebalanceStep(Guid TopicId, string Topic, int Partition, ImmutableArray<int> From, ImmutableArray<int> To,
     RebalanceStepState State = RebalanceStepState.Waiting)
 {
+    /// <summary>The partition.</summary>
+    [JsonIgnore]
+    public ReplicaKey Key => new(TopicId, Partition);
+
     /// <summary>Whether the step is done or skipped.</summary>
     [JsonIgnore]
     public bool IsOver => State is RebalanceStepState.Done or RebalanceStepState.Skipped;
@@ -79,6 +84,12 @@ internal sealed record RebalanceJob
     /// <summary>Whether it is still running or being cancelled.</summary>
     [JsonIgnore]
     public bool IsRunning => State is RebalanceState.Running or RebalanceState.Cancelling;
+
+    /// <summary>Whether the cluster has planned it, it has ended, and some of its moves were given up. Replicas that were to be added are
+    /// no moves.</summary>
+    [JsonIgnore]
+    public bool IsIncomplete => IsAutomatic && State == RebalanceState.Completed
+        && Steps.Any(static step => step.State == RebalanceStepState.Skipped && step.From.Length == step.To.Length);
 
     /// <summary>Starts the execution of a plan.</summary>
     public static RebalanceJob Begin(RebalancePlan plan, ClusterImage image, string reason, RebalanceThrottle throttle,

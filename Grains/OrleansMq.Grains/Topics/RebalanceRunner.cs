@@ -35,6 +35,10 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     // When the set of live brokers last changed.
     private long _settledSince;
     private string _members = "";
+    // When the partitions that are to be moved were first seen without a leader.
+    private readonly Dictionary<ReplicaKey, long> _leaderless = [];
+    // The last rebalance, if nothing was left to be planned after it.
+    private string? _nothingLeftAfter;
 
     private TimeProvider Time => broker.Options.TimeProvider;
 
@@ -117,12 +121,14 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             var isSettled = IsSettled();
             if (job is not { IsRunning: true })
             {
-                if (!isSettled || !IsPatienceOver(job) || Plan() is not { } planned)
+                if (!isSettled || !IsPatienceOver(job) || Plan(job) is not { } planned)
                     return [];
                 job = planned;
                 await document.WriteAsync(job);
             }
-            var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow(), isSettled);
+            var image = cluster.Image;
+            ObserveLeaders(job, image);
+            var (next, actions) = RebalanceDecision.Next(job, image, Time.GetUtcNow(), isSettled, IsAbandoned);
             if (!ReferenceEquals(next, job))
                 await document.WriteAsync(next);
             Throttle(next);
@@ -153,10 +159,10 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     }
 
     // What is due first may have no possible move, such as draining the only broker.
-    private RebalanceJob? Plan()
+    private RebalanceJob? Plan(RebalanceJob? last)
     {
         var image = cluster.Image;
-        foreach (var due in RebalanceDecision.WhatIsDue(image))
+        foreach (var due in RebalanceDecision.WhatIsDue(image, last?.PlanId == _nothingLeftAfter ? null : last))
         {
             var plan = due.Plan(image, $"{(due.IsGrowth ? "grow" : "auto")}-{Guid.NewGuid():N}"[..13]);
             if (plan.Moves.Count == 0)
@@ -164,8 +170,23 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             broker.Log(EngineLogLevel.Information, $"Started rebalance '{plan.PlanId}': {due.Reason}. {plan.Summary}");
             return RebalanceJob.Begin(plan, image, due.Reason, new RebalanceThrottle(), Time.GetUtcNow(), isAutomatic: true);
         }
+        _nothingLeftAfter = last?.PlanId;
         return null;
     }
+
+    private void ObserveLeaders(RebalanceJob job, ClusterImage image)
+    {
+        foreach (var key in job.Steps.Select(static step => step.Key))
+        {
+            if (image.TryGetPartition(key, out _, out var partition) && partition.Leader < 0)
+                _leaderless.TryAdd(key, Time.GetTimestamp());
+            else
+                _leaderless.Remove(key);
+        }
+    }
+
+    private bool IsAbandoned(ReplicaKey key) =>
+        _leaderless.TryGetValue(key, out var since) && Time.GetElapsedTime(since) >= settleTime;
 
     private bool IsSettled()
     {

@@ -75,7 +75,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
         await Cluster.StartAsync(4);
         await Wait.UntilAsync(async () =>
             (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Any(broker => broker is { BrokerId: 4, Replicas: 3 }),
-            "broker 4 has its share");
+            "broker 4 has its share", StateAsync);
     }
 
     [SkippableFact]
@@ -102,6 +102,9 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
 
     private Task UntilOverAsync() => Wait.UntilAsync(
         async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "the rebalance is over");
+
+    private async Task<string> StateAsync() =>
+        $"{string.Join('\n', (await Cluster.Broker(1).DescribeClusterAsync()).Brokers)}\n{await Administration.GetRebalanceAsync()}";
 
     private async Task<BrokerDescription?> DescribeAsync(int broker) =>
         (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.SingleOrDefault(found => found.BrokerId == broker);

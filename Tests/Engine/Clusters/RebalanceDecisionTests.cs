@@ -168,9 +168,46 @@ public class RebalanceDecisionTests
             RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now, isAutomatic: true), image, Now);
         image = Targeted(image, actions[0]);
         image = image.WithPartition(actions[0].Key, Partition(image, 0) with { Leader = -1 });
-        Assert.Same(job, RebalanceDecision.Next(job, image, Now).Job);
-        (job, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true);
+        // A handover takes a moment.
+        Assert.Same(job, RebalanceDecision.Next(job, image, Now, isSettled: true, static _ => false).Job);
+        (job, actions) = RebalanceDecision.Next(job, image, Now, isSettled: true, key => key == job.Steps[0].Key);
         Assert.Equal((RebalanceState.Completed, 0), (job.State, actions.Count));
+    }
+
+    [Fact]
+    public void Partition_without_a_leader_is_not_begun()
+    {
+        var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1]));
+        var plan = new RebalancePlan("p", [new("t", 0, [1], [3], "")], [], "");
+        var job = RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now, isAutomatic: true);
+        var leaderless = image.WithPartition(job.Steps[0].Key, Partition(image, 0) with { Leader = -1 });
+        var (waiting, actions) = RebalanceDecision.Next(job, leaderless, Now, isSettled: true, static _ => false);
+        Assert.Same(job, waiting);
+        Assert.Empty(actions);
+        Assert.Single(RebalanceDecision.Next(waiting, image, Now, isSettled: true, static _ => false).Actions);
+    }
+
+    /// <summary>Broker 3 has two of four replicas: not less than half its share.</summary>
+    [Fact]
+    public void What_an_automatic_rebalance_has_given_up_is_planned_again()
+    {
+        var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1], [1], [1], [2], [2], [2], [3], [3], [1])) with
+        {
+            AutoRebalance = true,
+        };
+        var plan = RebalancePlanner.Plan(image, "p");
+        var move = Assert.Single(plan.Moves);
+        var job = RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(1), Now, isAutomatic: true);
+        Assert.Empty(RebalanceDecision.WhatIsDue(image, job));
+        var givenUp = RebalanceDecision.Next(job, image, Now, isSettled: true, static _ => true).Job;
+        var due = Assert.Single(RebalanceDecision.WhatIsDue(image, givenUp));
+        Assert.Equal(new DueRebalance("rebalance 'p' has given up moves", IsGrowth: false), due);
+        Assert.Equal(move, Assert.Single(due.Plan(image, "q").Moves), static (one, other) => one.To.SequenceEqual(other.To));
+        Assert.Empty(RebalanceDecision.WhatIsDue(image with { AutoRebalance = false }, givenUp));
+
+        // A requested one ends as its operator left it, and replicas that could not be added are due by themselves.
+        Assert.Empty(RebalanceDecision.WhatIsDue(image, givenUp with { IsAutomatic = false }));
+        Assert.Empty(RebalanceDecision.WhatIsDue(image, givenUp with { Steps = [givenUp.Steps[0] with { To = [1, 3] }] }));
     }
 
     [Fact]

@@ -14,6 +14,8 @@ public sealed class UnreadableDeliveriesTests
 {
     private static readonly CursorConfiguration Limited =
         PartitionCursorsActions.Configuration with { MaxDeliveries = 1, LimitedCount = LimitedCount.Failures };
+    // The rig's clock passes faster than records are read.
+    private static readonly QueueAttachOptions Patient = new() { SessionTimeout = TimeSpan.FromMinutes(5) };
 
     [Fact]
     public async Task Batch_without_its_codec_comes_back_later_uncounted_and_those_around_it_are_received()
@@ -73,7 +75,7 @@ public sealed class UnreadableDeliveriesTests
         rig.Options = options => options with { Codecs = CompressionCodecs.Empty };
         await rig.KillAsync();
         var queues = rig.Partition.Cursors.Queues;
-        var consumer = await queues.AttachAsync("q", new QueueAttachOptions(), default);
+        var consumer = await queues.AttachAsync("q", Patient, default);
         Assert.Equal(["before"], await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
         for (var i = 0; i < 3; i++)
         {
@@ -92,7 +94,7 @@ public sealed class UnreadableDeliveriesTests
         Assert.All(lines, static line => Assert.Contains("Install the codec on this broker", line, StringComparison.Ordinal));
         rig.Options = options => options;
         await rig.KillAsync();
-        consumer = await rig.Partition.Cursors.Queues.AttachAsync("q", new QueueAttachOptions(), default);
+        consumer = await rig.Partition.Cursors.Queues.AttachAsync("q", Patient, default);
         var rest = new List<string>();
         while (rest.Count < 3)
             rest.AddRange(await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
@@ -111,7 +113,7 @@ public sealed class UnreadableDeliveriesTests
         rig.Options = options => options with { Codecs = CompressionCodecs.Empty };
         await rig.KillAsync();
         var queues = rig.Partition.Cursors.Queues;
-        var consumer = await queues.AttachAsync("q", new QueueAttachOptions(), default);
+        var consumer = await queues.AttachAsync("q", Patient, default);
         await Assert.ThrowsAsync<BrokerException>(() => ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
         await queues.ResetAsync("q", OffsetSpec.AtOffset(behind), default).WaitAsync(PartitionCursorsActions.Patience);
         Assert.Equal(["after"], await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
@@ -259,10 +261,26 @@ public sealed class UnreadableDeliveriesTests
     }
 
     [Theory]
-    [InlineData(RecordBatchError.TooLong)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Batch_that_takes_more_memory_than_any_broker_gives_is_passed_over(bool isOrderedByKey)
+    {
+        var codec = new FailingCodec { Error = RecordBatchError.TooLong };
+        await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = new CompressionCodecs([codec]) });
+        await rig.BeginCursorAsync(Limited with { IsOrderedByKey = isOrderedByKey });
+        await AppendPackedAsync(rig, "one", "two", "three");
+        await rig.AppendAsync("four");
+        var consumer = await rig.AttachAsync(new AttachOptions { Prefetch = 10 });
+        using var some = await consumer.ReceiveSomeAsync(0);
+        Assert.Equal("four", Assert.Single(some.Records).Text());
+        Assert.Contains("which no broker can read", Assert.Single(rig.Lines.Of(Diagnostics.EngineLogLevel.Warning)),
+            StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(RecordBatchError.Unknown)]
     [InlineData(RecordBatchError.Busy)]
-    public async Task Batch_that_takes_more_memory_than_there_is_or_a_broker_gives_is_not_passed_over(RecordBatchError error)
+    public async Task Batch_that_takes_more_memory_than_there_is_is_not_passed_over(RecordBatchError error)
     {
         var codec = new FailingCodec { Error = error };
         await using var rig = await PartitionRig.StartAsync(options: options => options with { Codecs = new CompressionCodecs([codec]) });

@@ -14,12 +14,13 @@ internal static class UnreadableBatches
     /// <param name="batch">The batch.</param>
     /// <param name="offsets">Those of its offsets that are not read.</param>
     /// <param name="fault">Why not.</param>
-    /// <returns>False where it may be read later, or by others: its codec is missing here, it takes more memory than there is now or than a
-    /// broker gives, or the disk has damaged it.</returns>
+    /// <returns>False where it may be read later, or by others: its codec is missing here, it takes more memory than there is now, or the
+    /// disk has damaged it.</returns>
     public static bool TryPassOver(Partition partition, ReadOnlySpan<byte> batch, OffsetRange offsets, Exception fault)
     {
         if (fault is not RecordBatchException { Error: RecordBatchError.BadRecord or RecordBatchError.BadOffsets
-            or RecordBatchError.BadRecordCount or RecordBatchError.BadCompression } || !RecordBatches.IsIntact(batch))
+            or RecordBatchError.BadRecordCount or RecordBatchError.BadCompression or RecordBatchError.TooLong }
+            || !RecordBatches.IsIntact(batch))
             return false;
         partition.PassedOver.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition}: queues pass over the offsets "
             + $"{offsets.First} to {offsets.Last}, which no broker can read: {fault.Message}");
