@@ -12,6 +12,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
 {
     // What is received at once without a limit: the pace of the client's socket decides on the next.
     private const int MaxReceived = 256;
+    // What one receive is to bring, and how many messages are taken for that before the first ones came.
+    private const int ReceivedBytes = 1 << 20;
+    private const int FirstReceived = 16;
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
 
     private readonly AmqpChannel _channel;
@@ -20,6 +23,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _running = Task.CompletedTask;
     private TaskCompletionSource? _credit;
+    private int _most = FirstReceived;
 
     public ChannelConsumer(AmqpChannel channel, string tag, QueueEntry entry, IQueueReader reader, bool isNoAck, int limit) =>
         (_channel, Tag, Entry, Reader, IsNoAck, Limit) = (channel, tag, entry, reader, isNoAck, limit);
@@ -94,7 +98,10 @@ internal sealed class ChannelConsumer : IQueueConsumer
         {
             while (await WaitForCreditAsync().ConfigureAwait(false) is > 0 and var credit)
             {
-                var received = await Reader.ReceiveAsync(credit, MaxWait, _stop.Token).ConfigureAwait(false);
+                var received = await Reader.ReceiveAsync(Math.Min(credit, _most), MaxWait, _stop.Token).ConfigureAwait(false);
+                // Messages of a queue are mostly of a size.
+                if (received.Count > 0)
+                    _most = Math.Clamp(ReceivedBytes / received.Max(static one => one.Message.Bytes), 1, MaxReceived);
                 foreach (var message in received)
                     await DeliverAsync(message).ConfigureAwait(false);
             }

@@ -18,6 +18,9 @@ public class ScriptedQueues : DispatchProxy
     /// <summary>Called before each call, with its name.</summary>
     public Action<string> Called { get; set; } = static _ => { };
 
+    /// <summary>Called before each receive, with the most records and how long it waits.</summary>
+    public Action<int, TimeSpan> Receiving { get; set; } = static (_, _) => { };
+
     /// <summary>Forwards to other queues.</summary>
     public static ScriptedQueues Of(IQueues inner)
     {
@@ -29,6 +32,8 @@ public class ScriptedQueues : DispatchProxy
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
     {
         Called(targetMethod!.Name);
+        if (targetMethod.Name == nameof(IQueues.ReceiveAsync))
+            Receiving((int)args![2]!, (TimeSpan)args[3]!);
         return targetMethod.Name == nameof(IQueues.SettleAsync) && Settle is { } settle
             && args![2] is IReadOnlyList<QueueSettlement> { Count: > 0 } settlements
             ? settle(settlements, () => (ValueTask<IReadOnlyList<ErrorCode>>)targetMethod.Invoke(_inner, args)!)
