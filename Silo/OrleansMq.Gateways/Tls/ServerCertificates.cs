@@ -21,6 +21,8 @@ internal sealed class ServerCertificates : IAsyncDisposable
     public static readonly TimeSpan WarningTime = TimeSpan.FromDays(30);
 
     private static readonly TimeSpan WarningInterval = TimeSpan.FromDays(1);
+    private static readonly Oid s_serverUse = new("1.3.6.1.5.5.7.3.1");
+    private static readonly Oid s_clientUse = new("1.3.6.1.5.5.7.3.2");
 
     private readonly TlsOptions _options;
     private readonly string _protocol;
@@ -93,16 +95,9 @@ internal sealed class ServerCertificates : IAsyncDisposable
         };
         if (loaded.Authorities is { } authorities)
         {
-            // A handshake changes its policy.
-            options.CertificateChainPolicy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-                DisableCertificateDownloads = true,
-            };
-            options.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
+            options.CertificateChainPolicy = authorities.CreatePolicy();
             options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
-                Refusal(certificate, chain, errors) is not { } reason || Refuse(refuse, reason);
+                Refusal(authorities, certificate, chain, errors) is not { } reason || Refuse(refuse, reason);
         }
         return options;
     }
@@ -112,23 +107,16 @@ internal sealed class ServerCertificates : IAsyncDisposable
     public SslClientAuthenticationOptions OptionsOfClient()
     {
         var loaded = _loaded;
-        var policy = new X509ChainPolicy
-        {
-            TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck,
-            DisableCertificateDownloads = true,
-        };
-        if (loaded.Authorities is { } authorities)
-            policy.CustomTrustStore.AddRange(authorities);
+        var authorities = loaded.Authorities ?? new TrustedAuthorities([]);
         return new SslClientAuthenticationOptions
         {
             ClientCertificateContext = loaded.Certificates[0].Context,
             EnabledSslProtocols = _options.Protocols,
             AllowRenegotiation = false,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-            CertificateChainPolicy = policy,
-            RemoteCertificateValidationCallback = static (_, certificate, _, errors) =>
-                certificate is not null && (errors & ~SslPolicyErrors.RemoteCertificateNameMismatch) == SslPolicyErrors.None,
+            CertificateChainPolicy = authorities.CreatePolicy(),
+            RemoteCertificateValidationCallback = (_, certificate, chain, errors) => certificate is not null
+                && authorities.Trusts(certificate, chain, errors & ~SslPolicyErrors.RemoteCertificateNameMismatch, s_serverUse),
         };
     }
 
@@ -213,11 +201,11 @@ internal sealed class ServerCertificates : IAsyncDisposable
         return false;
     }
 
-    private string? Refusal(X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
+    private string? Refusal(TrustedAuthorities authorities, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
     {
         if (certificate is null)
             return _options.ClientAuthentication == ClientAuthentication.Required ? "the client has no certificate" : null;
-        if (errors == SslPolicyErrors.None)
+        if (authorities.Trusts(certificate, chain, errors, s_clientUse))
             return null;
         var status = chain?.ChainStatus is { Length: > 0 } faults
             ? string.Join(", ", faults.Select(static fault => fault.Status)) : errors.ToString();
@@ -251,7 +239,7 @@ internal sealed class ServerCertificates : IAsyncDisposable
     }
 
     /// <summary>What is in use. The certificates are not disposed: handshakes and connections may still use them.</summary>
-    private sealed record Loaded(IReadOnlyList<LoadedCertificate> Certificates, X509Certificate2Collection? Authorities, string Digest)
+    private sealed record Loaded(IReadOnlyList<LoadedCertificate> Certificates, TrustedAuthorities? Authorities, string Digest)
     {
         public static Loaded From(TlsOptions options, Files files)
         {
@@ -266,7 +254,7 @@ internal sealed class ServerCertificates : IAsyncDisposable
                 return new LoadedCertificate(certificate,
                     SslStreamCertificateContext.Create(certificate, intermediates, offline: true, trust));
             });
-            return new Loaded([.. certificates], authorities, files.Digest);
+            return new Loaded([.. certificates], authorities is null ? null : new TrustedAuthorities(authorities), files.Digest);
         }
 
         public LoadedCertificate For(string? host) => Certificates.Count > 1 && !string.IsNullOrEmpty(host)

@@ -336,6 +336,34 @@ public sealed class TlsListenerTests : IDisposable
         await AssertServedAsync(server, next.IssueClient("CN=alice"));
     }
 
+    [Fact]
+    public async Task Authority_that_is_replaced_by_one_of_its_name_admits_clients_while_both_are_trusted()
+    {
+        using var next = new TestAuthority();
+        var clients = _files.Server(ClientAuthentication.Required);
+        _files.Write("ca.pem", next.Pem + "\n" + _files.Authority.Pem);
+        await using var server = await KafkaServer.StartAsync(options => options with { Tls = clients });
+        await AssertServedAsync(server, _files.Authority.IssueClient("CN=alice"));
+        await AssertServedAsync(server, next.IssueClient("CN=alice"));
+        using var other = new TestAuthority();
+        await AssertRefusedAsync(server, other.IssueClient("CN=alice"));
+    }
+
+    [Fact]
+    public async Task Authority_below_a_root_is_trusted_without_the_root()
+    {
+        using var below = new TestAuthority("Clients", _files.Authority);
+        var clients = _files.Server(ClientAuthentication.Required);
+        _files.Write("ca.pem", below.Pem);
+        await using var server = await KafkaServer.StartAsync(options => options with { Tls = clients });
+        await AssertServedAsync(server, below.IssueClient("CN=alice"));
+        await AssertRefusedAsync(server, _files.Authority.IssueClient("CN=alice"));
+        await AssertRefusedAsync(server, below.IssueServer()); // Not the certificate of a client.
+        await AssertRefusedAsync(server, below.IssueClient("CN=alice", DateTimeOffset.UtcNow.AddHours(-1))); // Not valid any more.
+        using var namesake = new TestAuthority("Clients", _files.Authority);
+        await AssertRefusedAsync(server, namesake.IssueClient("CN=alice"));
+    }
+
     private static byte[] ProduceOf(byte[] batch) => Frames.Of(Produce, 9, 1, ("Records", batch));
 
     private async Task<WireClient> ConnectAsync(KafkaServer server, X509Certificate2? certificate = null) =>

@@ -60,8 +60,9 @@ internal sealed class TestAuthority : IDisposable
 
     /// <summary>Issues a certificate of a client, with its key.</summary>
     /// <param name="subject">Such as <c>CN=alice,O=Example</c>.</param>
-    public X509Certificate2 IssueClient(string subject) =>
-        Issue(new X500DistinguishedName(subject, X500DistinguishedNameFlags.None), ClientUse, null, null);
+    /// <param name="end">When it ends; null: in a year.</param>
+    public X509Certificate2 IssueClient(string subject, DateTimeOffset? end = null) =>
+        Issue(new X500DistinguishedName(subject, X500DistinguishedNameFlags.None), ClientUse, null, end);
 
     public void Dispose() => _certificate.Dispose();
 
