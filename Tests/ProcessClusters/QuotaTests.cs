@@ -1,5 +1,9 @@
 using System.Text;
 using System.Text.Json;
+using Confluent.Kafka;
+using OrleansMq.Tests.Shared;
+using KafkaError = Confluent.Kafka.ErrorCode;
+using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.ProcessClusters;
 
@@ -32,6 +36,66 @@ public sealed class QuotaTests(SharedCluster shared)
         {
             await UntilShownAsync(broker, "[]");
             broker.Dispose();
+        }
+    }
+
+    [SkippableFact]
+    public async Task Producer_ids_are_counted_by_each_broker_and_one_change_of_the_limit_holds_on_all()
+    {
+        Librdkafka.Require();
+        const string topic = "quotas-of-ids";
+        var cluster = await shared.UpAsync();
+        HttpClient[] brokers = [.. cluster.Brokers.Values.Select(static broker =>
+            new HttpClient { BaseAddress = new Uri(broker.GetProperty("http").GetString()!) })];
+        (await cluster.OmqAsync(["topic", "create", topic, "--partitions", "3", "--replication-factor", "3"])).Expect(0);
+        Assert.Equal(3, (await cluster.LedAsync(topic)).Distinct().Count());
+        await LimitIdsAsync("1");
+        try
+        {
+            // One id writes at each broker, and no second one at any.
+            for (var partition = 0; partition < 3; partition++)
+                Assert.Equal(KafkaError.NoError, await WriteAsync(partition));
+            for (var partition = 0; partition < 3; partition++)
+                Assert.Equal(KafkaError.PolicyViolation, await WriteAsync(partition));
+            await LimitIdsAsync("2");
+            for (var partition = 0; partition < 3; partition++)
+                Assert.Equal(KafkaError.NoError, await WriteAsync(partition));
+        }
+        finally
+        {
+            (await cluster.OmqAsync(["quota", "remove", "--client-id", topic, "producer_ids"])).Expect(0);
+        }
+        foreach (var broker in brokers)
+        {
+            await UntilShownAsync(broker, "[]");
+            broker.Dispose();
+        }
+
+        async Task LimitIdsAsync(string limit)
+        {
+            (await cluster.OmqAsync(["quota", "set", "--client-id", topic, $"producer_ids={limit}"])).Expect(0);
+            foreach (var broker in brokers)
+                await UntilShownAsync(broker, $"\"producer_ids\":{limit}");
+        }
+
+        // A producer of its own, and so an id of its own.
+        async Task<KafkaError> WriteAsync(int partition)
+        {
+            using var producer = new ProducerBuilder<Null, string>(new ProducerConfig
+            {
+                BootstrapServers = cluster.Kafka,
+                ClientId = topic,
+                EnableIdempotence = true,
+            }).Build();
+            try
+            {
+                await producer.ProduceAsync(new KafkaPartition(topic, partition), new Message<Null, string> { Value = "one" });
+                return KafkaError.NoError;
+            }
+            catch (ProduceException<Null, string> refused)
+            {
+                return refused.Error.Code;
+            }
         }
     }
 

@@ -70,7 +70,7 @@ public sealed class SecuredClientTests
             return admin.GetMetadata(TimeSpan.FromSeconds(password == First ? 3 : 60)).Topics.Count;
         }
 
-        SteadyLogin LoginOf(string password) => new(authority, mechanism, "alice", password);
+        PasswordLogin LoginOf(string password) => new(authority, mechanism, "alice", password);
 
         async Task<SteadyClient> StartAsync(string client, string name, string password)
         {

@@ -21,14 +21,15 @@ internal sealed class ScriptClient : SteadyClient
     public static Task<SteadyClient> PythonAsync(string package, string script, SteadyTarget target)
     {
         PythonPackages.Require(package);
-        string[] login = target.Login is { } known ? [known.Authority, known.Mechanism, known.User, known.Password] : [];
+        string[] login = target.Login is { } known ? [known.ToPython()] : [];
         return Task.FromResult<SteadyClient>(new ScriptClient(PythonPackages.Python,
-            [PythonPackages.Script(script), target.Brokers, target.Topic, $"{target.Count}", .. login]));
+            [PythonPackages.Script(script), target.Brokers, target.Topic, $"{target.Count}",
+            $"{target.RecordsPerSecond}", .. login]));
     }
 
     public static async Task<SteadyClient> NodeAsync(string library, SteadyTarget target)
     {
-        Assert.Null(target.Login);
+        Assert.Equal((null, SteadyTarget.UsualPace), (target.Login, target.RecordsPerSecond));
         var packages = library == "kafkajs" ? await NodePackages.RequireKafkajsAsync() : NodePackages.RequireConfluent();
         return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, target.Brokers, target.Topic,
             $"{target.Count}"],
