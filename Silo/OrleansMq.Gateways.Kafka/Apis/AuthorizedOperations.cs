@@ -14,7 +14,11 @@ internal static class AuthorizedOperations
         AccessOperation.Describe, AccessOperation.DescribeConfigs, AccessOperation.AlterConfigs,
     ];
 
-    private static readonly AccessOperation[] OfGroup = [AccessOperation.Read, AccessOperation.Delete, AccessOperation.Describe];
+    private static readonly AccessOperation[] OfGroup =
+    [
+        AccessOperation.Read, AccessOperation.Delete, AccessOperation.Describe, AccessOperation.DescribeConfigs,
+        AccessOperation.AlterConfigs,
+    ];
 
     private static readonly AccessOperation[] OfCluster =
     [

@@ -129,6 +129,8 @@ internal static class ResourceConfigs
             Static("fetch.max.bytes", Of(options.MaxFetchBytes), Int32, "Bytes of a fetch response at most."),
             Static("max.connections.per.ip", Of(options.MaxConnectionsPerAddress), Int32, "Connections from one address at most."),
             Static("connections.max.idle.ms", Of((long)options.MaxIdle.TotalMilliseconds), Int64, "How long a connection may say nothing."),
+            Static("connections.max.reauth.ms", Of((long)options.MaxReauthentication.TotalMilliseconds), Int64,
+                "How long an authentication is good for; 0: for ever."),
         ];
 
         static DescribedConfig Static(string name, string? value, sbyte type, string documentation) =>

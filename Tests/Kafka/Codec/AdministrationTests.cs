@@ -10,7 +10,7 @@ public sealed class AdministrationTests : IAsyncLifetime
 {
     private const short CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,
         AlterConfigs = 33, CreatePartitions = 37, IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75, Metadata = 3,
-        OffsetFetch = 9, DescribeGroups = 15, ConsumerGroupDescribe = 69;
+        OffsetFetch = 9, DescribeGroups = 15, ConsumerGroupDescribe = 69, ShareGroupDescribe = 77;
 
     private GatewayHarness _harness = null!;
 
@@ -126,6 +126,18 @@ public sealed class AdministrationTests : IAsyncLifetime
             StringComparison.Ordinal);
 
     [Fact]
+    public async Task Broker_settings_include_how_long_an_authentication_is_good_for()
+    {
+        await using var server = await KafkaServer.StartAsync(static options =>
+            options with { MaxReauthentication = TimeSpan.FromSeconds(10) });
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(DescribeConfigs, 4, 1, ("ResourceType", 4), ("ResourceName", "0"),
+            ("ConfigurationKeys", "connections.max.reauth.ms")));
+        Assert.Contains("Name: \"connections.max.reauth.ms\"\n      Value: \"10000\"\n",
+            MessageText.OfResponse(Schema.Response(DescribeConfigs), 4, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Broker_settings_cannot_be_altered_by_the_protocol() =>
         Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")),
             StringComparison.Ordinal);
@@ -191,6 +203,18 @@ public sealed class AdministrationTests : IAsyncLifetime
     {
         var text = await AskAsync(key, version, (list, 1000));
         Assert.Equal(2, text.Split(once).Length);
+    }
+
+    [Theory]
+    [InlineData(DescribeGroups, 5)]
+    [InlineData(ConsumerGroupDescribe, 1)]
+    [InlineData(ShareGroupDescribe, 1)]
+    public async Task Described_group_tells_every_operation_that_the_client_may_perform_on_it(short key, short version)
+    {
+        var bits = new[] { AccessOperation.Read, AccessOperation.Delete, AccessOperation.Describe, AccessOperation.DescribeConfigs,
+            AccessOperation.AlterConfigs }.Sum(static operation => 1 << (int)operation);
+        Assert.Contains($"AuthorizedOperations: {bits}\n", await AskAsync(key, version, ("IncludeAuthorizedOperations", true)),
+            StringComparison.Ordinal);
     }
 
     [Fact]
