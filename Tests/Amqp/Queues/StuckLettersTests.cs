@@ -50,8 +50,8 @@ public sealed class StuckLettersTests : IAsyncLifetime
             await _client.PublishAsync(1, "m"u8.ToArray());
         await _client.SendAsync(1, new BasicConsume("q", "c", false, false, false, false, default));
         Assert.IsType<BasicConsumeOk>(await _client.ReceiveMethodAsync());
-        // Then the consumer holds them all, but for the head, which the queue itself looks after.
-        while (await CountAsync("q") > 0 || Volatile.Read(ref _appends) == 0)
+        // Then the consumer holds what it received first.
+        while (await CountAsync("q") > Count - 10 || Volatile.Read(ref _appends) == 0)
             await Task.Delay(10);
         await _client.SendAsync(1, new ChannelClose(200, "bye", 0, 0));
         var closed = _client.ReceiveMethodAsync();
