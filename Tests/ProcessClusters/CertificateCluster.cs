@@ -58,16 +58,6 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>Kills a silo with SIGKILL, starts it again on the same ports, and waits until it serves.</summary>
-    public async Task KillAndRestartAsync(int id)
-    {
-        var silo = _silos[id];
-        silo.Program!.Signal(9);
-        await silo.Program.ExitAsync();
-        _silos[id] = Start(silo);
-        await _silos[id].ReadyAsync();
-    }
-
     /// <summary>Waits until new connections of each silo and port get the present certificates. Authorities that were written before the
     /// brokers' certificate are read with it.</summary>
     public async Task CertificatesTakenAsync()
@@ -106,10 +96,6 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
     /// <summary>The number of records that are stored.</summary>
     public async Task<long> CountAsync(string topic) =>
         (await PartitionsOfAsync(topic)).Sum(static partition => partition.GetProperty("highWatermark").GetInt64());
-
-    /// <summary>Reads the values of all stored records.</summary>
-    public async Task<string[]> StoredAsync(string topic) =>
-        (await OmqAsync("consume", topic, "--max", $"{await CountAsync(topic)}")).Expect(0).Lines;
 
     /// <summary>How many TLS handshakes with Kafka clients have failed, at all silos together.</summary>
     public async Task<long> FailedHandshakesAsync()

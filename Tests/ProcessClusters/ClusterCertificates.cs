@@ -33,7 +33,7 @@ internal sealed class ClusterCertificates : IDisposable
     /// <summary>The certificate of all brokers, with its key.</summary>
     public string OfBrokers => _directory["brokers.pem"];
 
-    /// <summary>The authorities whose clients are admitted.</summary>
+    /// <summary>The authorities that admitted clients have their certificates from.</summary>
     public string Admitted => _directory["admitted.pem"];
 
     /// <summary>The authorities that clients trust.</summary>
@@ -42,7 +42,7 @@ internal sealed class ClusterCertificates : IDisposable
     /// <summary>Replaces the brokers' certificate.</summary>
     public string Serve(TestAuthority authority) => Write("brokers.pem", authority.IssueServer());
 
-    /// <summary>Replaces the authorities whose clients are admitted.</summary>
+    /// <summary>Replaces the authorities that admitted clients have their certificates from.</summary>
     public void Admit(params TestAuthority[] authorities) =>
         Write("admitted.pem", string.Concat(authorities.Select(static one => one.Pem + "\n")));
 

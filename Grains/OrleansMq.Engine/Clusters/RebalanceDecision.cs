@@ -133,7 +133,8 @@ internal static class RebalanceDecision
         ? $"rebalance '{last.PlanId}' has given up moves"
         : null;
 
-    private static bool LacksLeader(RebalanceStep step, ClusterImage image) =>
+    /// <summary>Whether the partition has no leader at the moment.</summary>
+    public static bool LacksLeader(RebalanceStep step, ClusterImage image) =>
         image.TryGetPartition(step.Key, out _, out var partition) && partition.Leader < 0;
 
     // A broker that is to take a replica is dead, gone or being drained.
@@ -178,12 +179,10 @@ internal static class RebalanceDecision
     }
 
     // Without a leader nothing can be asked: what has begun goes on by itself when there is one.
-    private static RebalanceStep GiveUp(RebalanceStep step, ClusterImage image, List<RebalanceAction> actions)
-    {
-        return image.TryGetPartition(step.Key, out _, out var partition) && partition.Leader >= 0
+    private static RebalanceStep GiveUp(RebalanceStep step, ClusterImage image, List<RebalanceAction> actions) =>
+        image.TryGetPartition(step.Key, out _, out var partition) && partition.Leader >= 0
             ? TakeBack(step, step.Key, partition, actions)
             : step with { State = RebalanceStepState.Skipped };
-    }
 
     private static RebalanceStep TakeBack(RebalanceStep step, ReplicaKey key, ImagePartition partition, List<RebalanceAction> actions)
     {

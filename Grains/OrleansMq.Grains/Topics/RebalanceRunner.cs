@@ -36,7 +36,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     private long _settledSince;
     private string _members = "";
     // When the partitions that are to be moved were first seen without a leader.
-    private readonly Dictionary<ReplicaKey, long> _leaderless = [];
+    private Dictionary<ReplicaKey, long> _leaderless = [];
     // The last rebalance, if nothing was left to be planned after it.
     private string? _nothingLeftAfter;
 
@@ -121,6 +121,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             var isSettled = IsSettled();
             if (job is not { IsRunning: true })
             {
+                _leaderless = [];
                 if (!isSettled || !IsPatienceOver(job) || Plan(job) is not { } planned)
                     return [];
                 job = planned;
@@ -176,13 +177,10 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
 
     private void ObserveLeaders(RebalanceJob job, ClusterImage image)
     {
-        foreach (var key in job.Steps.Select(static step => step.Key))
-        {
-            if (image.TryGetPartition(key, out _, out var partition) && partition.Leader < 0)
-                _leaderless.TryAdd(key, Time.GetTimestamp());
-            else
-                _leaderless.Remove(key);
-        }
+        var (before, now) = (_leaderless, Time.GetTimestamp());
+        _leaderless = [];
+        foreach (var step in job.Steps.Where(step => RebalanceDecision.LacksLeader(step, image)))
+            _leaderless[step.Key] = before.GetValueOrDefault(step.Key, now);
     }
 
     private bool IsAbandoned(ReplicaKey key) =>

@@ -1,7 +1,4 @@
-using System.Net;
-using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
-using OrleansMq.Records;
 using OrleansMq.Tests.Amqp.Queues;
 using OrleansMq.Tests.Amqp.Sockets;
 
@@ -20,7 +17,7 @@ public sealed class ConsumerReceiveTests : SlowLeaderTests
 
     private async Task AskedAsync(int bytes, int most)
     {
-        await using var client = await OpenAsync();
+        await using var client = await OpenChannelAsync();
         await DeclareAsync(client);
         await PublishAllAsync(client, bytes);
         var asked = new List<int>();
@@ -43,14 +40,6 @@ public sealed class ConsumerReceiveTests : SlowLeaderTests
         }
     }
 
-    private async Task<WireClient> OpenAsync()
-    {
-        var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, Gateway.Port));
-        await client.SendAsync(1, default(ChannelOpen));
-        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
-        return client;
-    }
-
     private static async Task DeclareAsync(WireClient client)
     {
         await client.SendAsync(1, new QueueDeclare("q", false, true, false, false, false, default));
@@ -63,11 +52,9 @@ public sealed class ConsumerReceiveTests : SlowLeaderTests
         Assert.IsType<TxSelectOk>(await client.ReceiveMethodAsync());
         for (var i = 0; i < Messages; i++)
         {
-            using var output = new PooledBuffer();
             var body = new byte[bytes];
             body[0] = (byte)i;
-            Frames.WriteContent(output, 1, new BasicPublish("", "q", false, false), ContentProperties.None.Bytes.Span, body, 131072);
-            await client.SendAsync(output.WrittenMemory);
+            await client.PublishAsync(1, body);
         }
         await client.SendAsync(1, default(TxCommit));
         Assert.IsType<TxCommitOk>(await client.ReceiveMethodAsync());

@@ -1,4 +1,7 @@
+using System.Net;
+using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.Tests.Amqp.Broker;
+using OrleansMq.Tests.Amqp.Sockets;
 using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Amqp.Queues;
@@ -14,6 +17,15 @@ public abstract class SlowLeaderTests : IAsyncLifetime
 
     public async Task InitializeAsync() => Gateway = await RunningGateway.StartAsync(_directory,
         configure: options => options with { TimeProvider = Clock }, engine: inner => Broker = new ScriptedBroker(inner));
+
+    /// <summary>Connects a client and opens its channel 1.</summary>
+    private protected async Task<WireClient> OpenChannelAsync()
+    {
+        var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, Gateway.Port));
+        await client.SendAsync(1, default(ChannelOpen));
+        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
+        return client;
+    }
 
     public async Task DisposeAsync()
     {

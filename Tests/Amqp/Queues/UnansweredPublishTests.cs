@@ -62,9 +62,7 @@ public sealed class UnansweredPublishTests : SlowLeaderTests
 
     private async Task<WireClient> OpenAsync()
     {
-        var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, Gateway.Port));
-        await client.SendAsync(1, default(ChannelOpen));
-        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
+        var client = await OpenChannelAsync();
         await client.SendAsync(1, new QueueDeclare("q", false, true, false, false, false, default));
         Assert.IsType<QueueDeclareOk>(await client.ReceiveMethodAsync());
         return client;

@@ -187,7 +187,7 @@ public class RebalanceDecisionTests
         Assert.Single(RebalanceDecision.Next(waiting, image, Now, isSettled: true, static _ => false).Actions);
     }
 
-    /// <summary>Broker 3 has two of four replicas: not less than half its share.</summary>
+    /// <summary>Broker 3 has two replicas where its share is three: not less than half of it.</summary>
     [Fact]
     public void What_an_automatic_rebalance_has_given_up_is_planned_again()
     {

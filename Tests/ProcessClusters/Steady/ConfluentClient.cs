@@ -54,7 +54,7 @@ internal sealed class ConfluentClient : SteadyClient
         {
             written.Add(producer.ProduceAsync(_target.Topic, new Message<string, string> { Key = $"{number}", Value = $"{number}" }));
             if (number % 20 == 19)
-                await Task.Delay(TimeSpan.FromSeconds(20.0 / _target.RecordsPerSecond));
+                await Task.Delay(TimeSpan.FromMilliseconds(15));
         }
         await Task.WhenAll(written);
     }

@@ -7,6 +7,8 @@ namespace OrleansMq.Tests.ProcessClusters.Steady;
 /// <summary>Apache Kafka's verifiable producer and, as a group of the consumer protocol, its verifiable consumer.</summary>
 internal sealed class JavaClient : SteadyClient
 {
+    private const int RecordsPerSecond = 1200;
+
     private readonly int _count;
     private readonly string _config = Path.GetTempFileName();
     private readonly string _readersConfig = Path.GetTempFileName();
@@ -21,7 +23,7 @@ internal sealed class JavaClient : SteadyClient
         File.WriteAllText(_config, login + "retries=2147483647\nenable.idempotence=true\n");
         File.WriteAllText(_readersConfig, login);
         _producer = Start("VerifiableProducer", "--bootstrap-server", target.Brokers, "--topic", target.Topic, "--max-messages",
-            $"{target.Count}", "--throughput", $"{target.RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
+            $"{target.Count}", "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
         _consumer = Start("VerifiableConsumer", "--bootstrap-server", target.Brokers, "--topic", target.Topic, "--group-id", target.Topic,
             "--group-protocol", "consumer", "--verbose", "--command-config", _readersConfig);
     }

@@ -23,13 +23,12 @@ internal sealed class ScriptClient : SteadyClient
         PythonPackages.Require(package);
         string[] login = target.Login is { } known ? [known.ToPython()] : [];
         return Task.FromResult<SteadyClient>(new ScriptClient(PythonPackages.Python,
-            [PythonPackages.Script(script), target.Brokers, target.Topic, $"{target.Count}",
-            $"{target.RecordsPerSecond}", .. login]));
+            [PythonPackages.Script(script), target.Brokers, target.Topic, $"{target.Count}", .. login]));
     }
 
     public static async Task<SteadyClient> NodeAsync(string library, SteadyTarget target)
     {
-        Assert.Equal((null, SteadyTarget.UsualPace), (target.Login, target.RecordsPerSecond));
+        Assert.Null(target.Login);
         var packages = library == "kafkajs" ? await NodePackages.RequireKafkajsAsync() : NodePackages.RequireConfluent();
         return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, target.Brokers, target.Topic,
             $"{target.Count}"],

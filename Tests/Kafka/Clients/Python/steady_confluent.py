@@ -1,5 +1,5 @@
 # confluent-kafka: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
-# the topic, the count, the records a second. Reports its progress, and "as expected" at the end. Records are taken with poll. In librdkafka before 2.1, consume
+# the topic, the count. Reports its progress, and "as expected" at the end. Records are taken with poll. In librdkafka before 2.1, consume
 # stores the offsets of records that it discards when a rebalance interrupts the call, so that they are never read, with any broker (release
 # notes of 2.0.0, known issues).
 import sys
@@ -9,7 +9,6 @@ import time
 from confluent_kafka import Consumer, Producer
 
 brokers, topic, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-pace = int(sys.argv[4]) if len(sys.argv) > 4 else 1300
 read, failed, acknowledged, gate, done = set(), [], [], threading.Lock(), threading.Event()
 
 
@@ -49,7 +48,7 @@ for number in range(count):
     if number == count // 2:
         members[1].start()
     if number % 20 == 19:
-        time.sleep(20 / pace)
+        time.sleep(0.015)
 left = producer.flush(90)
 deadline = time.time() + 120
 while len(read) < count and time.time() < deadline:

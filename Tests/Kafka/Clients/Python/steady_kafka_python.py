@@ -1,5 +1,5 @@
 # kafka-python: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
-# the topic, the count, the records a second, and more arguments of both clients as a JSON object. Reports its progress, and "as expected" at the end.
+# the topic, the count, and more arguments of both clients as a JSON object. Reports its progress, and "as expected" at the end.
 import json
 import sys
 import threading
@@ -8,8 +8,7 @@ import time
 from kafka import KafkaConsumer, KafkaProducer
 
 brokers, topic, count = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3])
-pace = int(sys.argv[4]) if len(sys.argv) > 4 else 1300
-login = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
+login = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
 read, gate, done = set(), threading.Lock(), threading.Event()
 
 
@@ -39,7 +38,7 @@ sent = []
 for number in range(count):
     sent.append(producer.send(topic, key=b"%d" % number, value=b"%d" % number))
     if number % 20 == 19:
-        time.sleep(20 / pace)
+        time.sleep(0.015)
 for number, future in enumerate(sent):
     future.get(90)
     if number % 500 == 499:
