@@ -19,15 +19,15 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     public static async Task<TestTransactions> InitAsync(IBroker broker, string id, TimeSpan? timeout = null)
     {
         InitTransactionsResult answer;
-        do
+        var request = new InitTransactions
         {
-            answer = await broker.Transactions.SendAsync(new InitTransactions
-            {
-                TransactionalId = id,
-                Timeout = timeout ?? TimeSpan.FromMinutes(1),
-                Caller = new TransactionCaller("test"),
-            });
-        }
+            TransactionalId = id,
+            Timeout = timeout ?? TimeSpan.FromMinutes(1),
+            Caller = new TransactionCaller("test"),
+            RequestId = Guid.NewGuid(),
+        };
+        do
+            answer = await broker.Transactions.SendAsync(request);
         while (answer.Error is ErrorCode.ConcurrentTransactions or ErrorCode.CoordinatorNotAvailable);
         Assert.True(answer.Error == ErrorCode.None, $"{answer.Error}: {answer.Message}");
         return new TestTransactions(broker, id, answer.Producer);

@@ -29,6 +29,23 @@ public abstract class TransactionConformance
     }
 
     [Fact]
+    public async Task Instance_whose_beginning_is_repeated_is_not_fenced_by_itself()
+    {
+        var (broker, topic) = await TopicAsync("repeated", 1);
+        var request = new InitTransactions { TransactionalId = NewId(), Timeout = Timeout, RequestId = Guid.NewGuid() };
+        var begun = await broker.Transactions.SendAsync(request);
+        Assert.Equal(ErrorCode.None, begun.Error);
+        Assert.Equal(begun, await broker.Transactions.SendAsync(request));
+        var producer = new TestTransactions(broker, request.TransactionalId, begun.Producer);
+        await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 0, "kept");
+        Assert.Equal(begun, await broker.Transactions.SendAsync(request));
+        await producer.EndAsync(isCommit: true);
+        Assert.Equal(["kept"], await ReadAsync(broker, topic, 0, IsolationLevel.ReadCommitted));
+        var next = await broker.Transactions.SendAsync(request with { RequestId = Guid.NewGuid() });
+        Assert.True(next.Producer.ProducerEpoch > begun.Producer.ProducerEpoch, $"{next}");
+    }
+
+    [Fact]
     public async Task Latest_of_committed_readers_is_the_last_stable_offset()
     {
         var (broker, topic) = await TopicAsync("latest");

@@ -6,12 +6,14 @@ namespace OrleansMq.Client;
 
 /// <summary>The body of <c>POST /api/transactions/init</c>; see <see cref="InitTransactions"/>. Times are milliseconds. The caller is set
 /// by the broker.</summary>
-internal sealed record InitTransactionsBody(string TransactionalId, long TimeoutMs = 60_000, ProducerIdentityBody? Current = null)
+internal sealed record InitTransactionsBody(string TransactionalId, long TimeoutMs = 60_000, ProducerIdentityBody? Current = null,
+    Guid? RequestId = null)
 {
     /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static InitTransactionsBody Of(InitTransactions request) =>
         new(request.TransactionalId, Milliseconds.Of(request.Timeout),
-            request.Current is { } current ? ProducerIdentityBody.Of(current) : null);
+            request.Current is { } current ? ProducerIdentityBody.Of(current) : null,
+            request.RequestId == Guid.Empty ? null : request.RequestId);
 
     /// <summary>Converts the body to a request.</summary>
     public InitTransactions ToRequest(TransactionCaller caller) => new()
@@ -20,6 +22,7 @@ internal sealed record InitTransactionsBody(string TransactionalId, long Timeout
         Timeout = Milliseconds.ToTime(TimeoutMs),
         Current = Current?.ToIdentity(),
         Caller = caller,
+        RequestId = RequestId ?? Guid.Empty,
     };
 }
 

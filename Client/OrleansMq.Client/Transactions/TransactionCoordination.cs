@@ -33,6 +33,7 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
             Timeout = options.TransactionTimeout,
             Current = current,
             Caller = caller,
+            RequestId = Guid.NewGuid(),
         }, cancellationToken);
 
     /// <summary>Adds partitions and groups to the transaction.</summary>

@@ -11,8 +11,15 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
 {
     /// <inheritdoc/>
     public async ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request,
-        CancellationToken cancellationToken = default) => request.Answer(await CallAsync(request.TransactionalId,
-            grain => grain.SendAsync(request, cancellationToken), request.Refuse, cancellationToken).ConfigureAwait(false));
+        CancellationToken cancellationToken = default)
+    {
+        // A call that is repeated may have been carried out, and a silo that ends forwards what it has: a second epoch would fence the
+        // first one, which may be the one that is answered.
+        if (request is InitTransactions init && init.RequestId == Guid.Empty)
+            request = (ITransactionRequest<TResult>)(object)(init with { RequestId = Guid.NewGuid() });
+        return request.Answer(await CallAsync(request.TransactionalId, grain => grain.SendAsync(request, cancellationToken),
+            request.Refuse, cancellationToken).ConfigureAwait(false));
+    }
 
     /// <inheritdoc/>
     public async ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken = default)

@@ -78,6 +78,7 @@ internal struct InitTransactionsSurrogate
     [Id(1)] public TimeSpan Timeout;
     [Id(2)] public ProducerIdentity? Current;
     [Id(3)] public TransactionCaller Caller;
+    [Id(4)] public Guid RequestId;
 }
 
 [RegisterConverter]
@@ -89,6 +90,7 @@ internal sealed class InitTransactionsConverter : IConverter<InitTransactions, I
         Timeout = surrogate.Timeout,
         Current = surrogate.Current,
         Caller = surrogate.Caller,
+        RequestId = surrogate.RequestId,
     };
 
     public InitTransactionsSurrogate ConvertToSurrogate(in InitTransactions value) => new()
@@ -97,6 +99,7 @@ internal sealed class InitTransactionsConverter : IConverter<InitTransactions, I
         Timeout = value.Timeout,
         Current = value.Current,
         Caller = value.Caller,
+        RequestId = value.RequestId,
     };
 }
 

@@ -55,6 +55,9 @@ public sealed record InitTransactions : ITransactionRequest<InitTransactionsResu
     /// <summary>The identity that the producer has, to go on with its next epoch (KIP-360); null for a new instance, which fences all
     /// others.</summary>
     public ProducerIdentity? Current { get; init; }
+    /// <summary>Identifies the request: a repetition with the same id gets the same identity, and raises no epoch. Empty: it is not known
+    /// as a repetition.</summary>
+    public Guid RequestId { get; init; }
     /// <summary>The caller.</summary>
     public TransactionCaller Caller { get; init; }
 

@@ -37,9 +37,11 @@ internal static class TransactionDecision
                 CultureInfo.InvariantCulture, $"The timeout of transactions (transaction.timeout.ms) is "
                 + $"{request.Timeout.TotalMilliseconds} ms; set it above 0, and to "
                 + $"{options.MaxTimeout.TotalMilliseconds} ms (transaction.max.timeout.ms) at most.")));
+        if (AnswerBefore(state, request.RequestId) is { } before)
+            return new(state, new InitTransactionsResult(ErrorCode.None, before));
         if (state is null)
         {
-            return freshId < 0 ? new(state, null, TransactionNeed.ProducerId) : Initialized(new TransactionState
+            return freshId < 0 ? new(state, null, TransactionNeed.ProducerId) : Initialized(request, new TransactionState
             {
                 Phase = TransactionPhase.Empty,
                 ProducerId = freshId,
@@ -53,7 +55,7 @@ internal static class TransactionDecision
         if (request.Current is { } current)
         {
             if (state.IsAtRest && IsLast(state, current))
-                return Initialized(state);
+                return new(state, new InitTransactionsResult(ErrorCode.None, state.Producer));
             if (current != state.Producer)
                 return new(state, new InitTransactionsResult(ErrorCode.ProducerFenced, new(-1, -1), Fenced(state, current)));
         }
@@ -74,8 +76,8 @@ internal static class TransactionDecision
             LastFence = request.Current is null ? Said(now, $"{request.Caller.Name} began as a new instance") : state.LastFence,
         };
         if (!state.IsExhausted)
-            return Initialized(next with { Epoch = (short)(state.Epoch + 1) });
-        return freshId < 0 ? new(state, null, TransactionNeed.ProducerId) : Initialized(next with
+            return Initialized(request, next with { Epoch = (short)(state.Epoch + 1) });
+        return freshId < 0 ? new(state, null, TransactionNeed.ProducerId) : Initialized(request, next with
         {
             ProducerId = freshId,
             PreviousProducerId = state.ProducerId,
@@ -341,8 +343,28 @@ internal static class TransactionDecision
     private static bool IsOf(TransactionState state, ProducerIdentity producer) => producer.ProducerId == state.ProducerId
         || (state.Epoch == 0 && producer.ProducerId == state.PreviousProducerId && producer.ProducerEpoch >= TransactionState.MaxEpoch);
 
-    private static TransactionOutcome Initialized(TransactionState next) =>
-        new(next, new InitTransactionsResult(ErrorCode.None, next.Producer));
+    private static TransactionOutcome Initialized(InitTransactions request, TransactionState next)
+    {
+        if (request.RequestId != Guid.Empty)
+        {
+            var earlier = next.Inits.Length < TransactionState.MostInits ? next.Inits : next.Inits.RemoveAt(0);
+            next = next with { Inits = earlier.Add(new TransactionInit(request.RequestId, next.Producer)) };
+        }
+        return new(next, new InitTransactionsResult(ErrorCode.None, next.Producer));
+    }
+
+    // The identity of an earlier instance, too: the next request of who repeats it is fenced then.
+    private static ProducerIdentity? AnswerBefore(TransactionState? state, Guid requestId)
+    {
+        if (state is null || requestId == Guid.Empty)
+            return null;
+        foreach (var init in state.Inits)
+        {
+            if (init.RequestId == requestId)
+                return init.Producer;
+        }
+        return null;
+    }
 
     private static TransactionOutcome Refused(TransactionState? state, ErrorCode error, string message) =>
         new(state, new AddToTransactionResult(error, 0, message));

@@ -75,6 +75,9 @@ internal sealed record TransactionDocument : IOwnedDocument
     /// <summary>See <see cref="TransactionState.LastFence"/>.</summary>
     public string? LastFence { get; init; }
 
+    /// <summary>See <see cref="TransactionState.Inits"/>; null for none.</summary>
+    public ImmutableArray<TransactionInit>? Inits { get; init; }
+
     /// <summary>See <see cref="TransactionState.EpochBase"/>.</summary>
     public int EpochBase { get; init; }
 
@@ -104,6 +107,7 @@ internal sealed record TransactionDocument : IOwnedDocument
         Groups = [.. state.Groups],
         LastEnd = state.LastEnd,
         LastFence = state.LastFence,
+        Inits = state.Inits.IsEmpty ? null : state.Inits,
         EpochBase = state.EpochBase,
     };
 
@@ -129,6 +133,7 @@ internal sealed record TransactionDocument : IOwnedDocument
         Groups = TransactionState.NoGroups.Union(Groups),
         LastEnd = LastEnd,
         LastFence = LastFence,
+        Inits = Inits ?? [],
         EpochBase = EpochBase,
     };
 

@@ -16,6 +16,11 @@ internal readonly record struct TransactionConnection(int BrokerId, long Number)
     public bool IsBefore(TransactionConnection other) => Number > 0 && BrokerId == other.BrokerId && Number < other.Number;
 }
 
+/// <summary>An initialization that was answered with an identity.</summary>
+/// <param name="RequestId">See <see cref="InitTransactions.RequestId"/>; not empty.</param>
+/// <param name="Producer">The identity.</param>
+internal readonly record struct TransactionInit(Guid RequestId, ProducerIdentity Producer);
+
 /// <summary>
 /// A transactional id: its producer, and its open or last transaction. Immutable.
 /// <code>
@@ -32,6 +37,9 @@ internal readonly record struct TransactionConnection(int BrokerId, long Number)
 /// </summary>
 internal sealed record TransactionState
 {
+    /// <summary>How many initializations are kept: a repetition comes after a few others at most.</summary>
+    public const int MostInits = 4;
+
     /// <summary>The highest epoch that batches are sent with. The next one, 32,767, is for markers alone: then the producer gets another
     /// id.</summary>
     public const short MaxEpoch = short.MaxValue - 1;
@@ -76,6 +84,8 @@ internal sealed record TransactionState
     public string? LastEnd { get; init; }
     /// <summary>Who fenced the last earlier instance, why, and when.</summary>
     public string? LastFence { get; init; }
+    /// <summary>The last initializations, oldest first, to recognize a repetition of their requests.</summary>
+    public ImmutableArray<TransactionInit> Inits { get; init; } = [];
     /// <summary>What the epoch of the coordinator is raised by, since partitions know a higher one.</summary>
     public int EpochBase { get; init; }
 

@@ -162,11 +162,9 @@ public sealed class TransactionFailoverTests(PostgreSqlFixture postgres) : Repli
     private async Task<TestTransactions> InitAsync(string id)
     {
         InitTransactionsResult? answer = null;
-        await Wait.UntilAsync(async () => (answer = await AnyBroker.Transactions.SendAsync(new InitTransactions
-        {
-            TransactionalId = id,
-            Timeout = TimeSpan.FromMinutes(1),
-        })).Error == ErrorCode.None, "a new instance begins");
+        var request = new InitTransactions { TransactionalId = id, Timeout = TimeSpan.FromMinutes(1), RequestId = Guid.NewGuid() };
+        await Wait.UntilAsync(async () => (answer = await AnyBroker.Transactions.SendAsync(request)).Error == ErrorCode.None,
+            "a new instance begins");
         return new TestTransactions(AnyBroker, id, answer!.Producer);
     }
 

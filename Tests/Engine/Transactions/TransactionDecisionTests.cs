@@ -65,6 +65,55 @@ public sealed class TransactionDecisionTests
             Current = current == "-" ? null : Producer(current),
         }, freshId, Options, Now));
 
+    [Fact]
+    public void InitProducerId_that_is_repeated_gets_the_same_identity_whatever_came_between()
+    {
+        var (first, second) = (Guid.NewGuid(), Guid.NewGuid());
+        var state = Ask(null, first, 9, "None 9/0");
+        Assert.Same(state, Ask(state, first, 10, "None 9/0"));
+        state = Ask(state, second, -1, "None 9/1");
+        Assert.Same(state, Ask(state, first, -1, "None 9/0"));
+        Assert.Same(state, Ask(state, second, -1, "None 9/1"));
+        // A transaction of the second one is neither aborted nor waited for.
+        state = TransactionDecision.Add(state, Add("9/1", First), Options, Now).Next!;
+        Assert.Same(state, Ask(state, second, -1, "None 9/1"));
+        state = TransactionDecision.End(state, End("9/1", isCommit: true), -1, Now).Next!;
+        Assert.True(state.IsEnding);
+        Assert.Same(state, Ask(state, second, -1, "None 9/1"));
+        state = TransactionDocument.Parse(TransactionDocument.Of(default, state).ToBytes()).ToState();
+        Assert.Same(state, Ask(state, first, -1, "None 9/0"));
+    }
+
+    [Fact]
+    public void InitProducerId_is_known_as_a_repetition_among_the_last_few()
+    {
+        var (first, state) = (Guid.NewGuid(), State("Empty 7/3"));
+        state = Ask(state, first, -1, "None 7/4");
+        for (var other = 5; other < 4 + TransactionState.MostInits; other++)
+            state = Ask(state, Guid.NewGuid(), -1, $"None 7/{other}");
+        Assert.Equal(TransactionState.MostInits, state.Inits.Length);
+        Assert.Same(state, Ask(state, first, -1, "None 7/4"));
+        // Requests without an id are not kept.
+        state = Ask(state, Guid.Empty, -1, $"None 7/{4 + TransactionState.MostInits}");
+        Assert.Same(state, Ask(state, first, -1, "None 7/4"));
+        state = Ask(state, Guid.NewGuid(), -1, $"None 7/{5 + TransactionState.MostInits}");
+        Assert.Equal(TransactionState.MostInits, state.Inits.Length);
+        Ask(state, first, -1, $"None 7/{6 + TransactionState.MostInits}");
+    }
+
+    private static TransactionState Ask(TransactionState? state, Guid requestId, long freshId, string answer)
+    {
+        var outcome = TransactionDecision.Init(state, new InitTransactions
+        {
+            TransactionalId = Id,
+            Timeout = TimeSpan.FromSeconds(60),
+            RequestId = requestId,
+        }, freshId, Options, Now);
+        var result = Assert.IsType<InitTransactionsResult>(outcome.Answer);
+        Assert.Equal(answer, $"{result.Error} {result.Producer.ProducerId}/{result.Producer.ProducerEpoch}");
+        return outcome.Next!;
+    }
+
     [Theory]
     [InlineData(-1, "InvalidTransactionTimeout")]
     [InlineData(0, "InvalidTransactionTimeout")]

@@ -37,7 +37,13 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         var topic = await _broker.CreateTopicAsync(partitions: 2);
         var topicId = (await _client.GetTopicAsync(topic)).TopicId;
         var forged = new TransactionCaller("somebody else", 5, 6);
-        var init = new InitTransactions { TransactionalId = "t", Timeout = TimeSpan.FromMilliseconds(60_001), Current = Producer };
+        var init = new InitTransactions
+        {
+            TransactionalId = "t",
+            Timeout = TimeSpan.FromMilliseconds(60_001),
+            Current = Producer,
+            RequestId = Guid.NewGuid(),
+        };
         var add = new AddToTransaction
         {
             TransactionalId = "t",

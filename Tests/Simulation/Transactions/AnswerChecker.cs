@@ -8,6 +8,23 @@ namespace OrleansMq.Tests.Simulation.Transactions;
 internal sealed class AnswerChecker(TransactionSimulation simulation)
 {
     private readonly Dictionary<ProducerIdentity, SimulatedClient> _given = [];
+    private readonly Dictionary<Guid, ProducerIdentity> _initialized = [];
+    /// <summary>How many initializations of a transactional id have arrived.</summary>
+    private readonly Dictionary<string, int> _initializations = [];
+    /// <summary>How many of them were answered when one came first.</summary>
+    private readonly Dictionary<Guid, int> _answeredBefore = [];
+
+    /// <summary>A request arrives at a coordinator.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="waiting">The requests that the coordinator has not answered.</param>
+    public void OnArrived(ITransactionRequest request, IReadOnlyCollection<OpenRequest> waiting)
+    {
+        if (request is not InitTransactions init)
+            return;
+        var arrived = _initializations.GetValueOrDefault(init.TransactionalId);
+        _answeredBefore.TryAdd(init.RequestId, arrived - waiting.Count(static one => one.Body is InitTransactions));
+        _initializations[init.TransactionalId] = arrived + 1;
+    }
 
     /// <summary>An answer leaves a coordinator.</summary>
     /// <param name="request">The request.</param>
@@ -21,6 +38,7 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
         switch (request.Body)
         {
             case InitTransactions init:
+                CheckRepetition(init, (InitTransactionsResult)answer);
                 Check(request, init, (InitTransactionsResult)answer, window);
                 break;
             case AddToTransaction add:
@@ -37,7 +55,9 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
         switch (result.Error)
         {
             case ErrorCode.None:
-                Verdict.Require(window.Exists(state => state?.NextProducer == result.Producer || Supersedes(state, result.Producer)),
+                // A repetition is answered as before, whatever came since.
+                Verdict.Require(window.Exists(state => state?.NextProducer == result.Producer || Supersedes(state, result.Producer)
+                    || (state is not null && state.Inits.Contains(new TransactionInit(init.RequestId, result.Producer)))),
                     $"12: {result.Producer} is answered, and not stored");
                 Give(request, result.Producer);
                 simulation.Outcomes.OnInitialized(init.TransactionalId, result.Producer);
@@ -107,6 +127,18 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
                 RequirePassing(result.Error, result.Message);
                 break;
         }
+    }
+
+    // A second identity would fence the first. A coordinator knows the last few initializations of an id that was not forgotten since.
+    private void CheckRepetition(InitTransactions init, InitTransactionsResult result)
+    {
+        if (result.Error != ErrorCode.None || _initialized.TryAdd(init.RequestId, result.Producer))
+            return;
+        var first = _initialized[init.RequestId];
+        var mayBeForgotten = _initializations[init.TransactionalId] - _answeredBefore[init.RequestId] > TransactionState.MostInits
+            || (simulation.Scenario.IdExpirationMs > 0 && first.ProducerId != result.Producer.ProducerId);
+        Verdict.Require(first == result.Producer || mayBeForgotten,
+            $"9: one request is given {first}, and {result.Producer} when it is repeated");
     }
 
     private void Give(OpenRequest request, ProducerIdentity identity)

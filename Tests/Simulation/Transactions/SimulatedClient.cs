@@ -62,12 +62,15 @@ internal sealed class SimulatedClient(TransactionSimulation simulation, string i
     private void Initialize(ProducerIdentity? current)
     {
         Doing = current is null ? "initializing" : "recovering";
+        // A client that knows of repetitions has one id for all of its attempts; for others each gateway has one.
+        Guid? requestId = simulation.Chance(50) ? simulation.NewGuid() : null;
         Ask<InitTransactionsResult>(() => new InitTransactions
         {
             TransactionalId = Id,
             Timeout = TimeSpan.FromMilliseconds(simulation.Scenario.TimeoutMs),
             Current = current,
             Caller = Caller,
+            RequestId = requestId ?? simulation.NewGuid(),
         }, (result, _) =>
         {
             if (result.Error != ErrorCode.None)

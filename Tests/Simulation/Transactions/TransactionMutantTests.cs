@@ -40,6 +40,7 @@ public sealed class TransactionMutantTests(ITestOutputHelper output)
     [InlineData(nameof(PreviousProducerIsForgotten))]
     [InlineData(nameof(RepeatedEndIsFenced))]
     [InlineData(nameof(RepeatedInitIsFenced))]
+    [InlineData(nameof(RepeatedInitIsNew))]
     [InlineData(nameof(EmptyAbortKeepsTheEpoch))]
     [InlineData(nameof(NextIdentityIsUnknown))]
     public void Checkers_find_a_coordinator(string mutant)

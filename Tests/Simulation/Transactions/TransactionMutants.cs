@@ -250,6 +250,12 @@ internal sealed class RepeatedInitIsFenced : TransactionRules
             : base.Init(state, request, freshId, options, now);
 }
 
+internal sealed class RepeatedInitIsNew : TransactionRules
+{
+    public override TransactionOutcome Init(TransactionState? state, InitTransactions request, long freshId, TransactionOptions options,
+        DateTimeOffset now) => base.Init(state, request with { RequestId = Guid.Empty }, freshId, options, now);
+}
+
 internal sealed class EmptyAbortKeepsTheEpoch : TransactionRules
 {
     public override TransactionOutcome End(TransactionState? state, EndTransaction request, long freshId, DateTimeOffset now) =>

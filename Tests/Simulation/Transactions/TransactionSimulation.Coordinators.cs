@@ -97,6 +97,7 @@ internal sealed partial class TransactionSimulation
         (call.Coordinator, call.Request) = (coordinator, id);
         if (IsTraced)
             Tell($"{coordinator} <- {servedFor}: {Describe(body)}");
+        _answers.OnArrived(body, coordinator.Waiting.Values);
         coordinator.Waiting.Add(id, new OpenRequest(body, client, servedFor, transaction, _documents[coordinator.Id].History.Count, Now,
             answer));
         Give(coordinator, new CoordinatorRequest(id, body));

@@ -13,7 +13,8 @@ internal sealed partial class TransactionSimulation
 
     /// <summary>
     /// Sends a request of a client to its coordinator. Answered once, with null on a timeout. Requests of a client with one epoch for many
-    /// transactions arrive once, and in order over one connection; those of others in any order, repeatedly.
+    /// transactions arrive once, and in order over one connection; those of others in any order, repeatedly. A gateway repeats an
+    /// initialization.
     /// </summary>
     public void Call(SimulatedClient client, ITransactionRequest request, Action<object?> answered)
     {
@@ -30,7 +31,7 @@ internal sealed partial class TransactionSimulation
         var (connection, moves, transaction) = (client.Connection, client.Moves, client.Transaction);
         var delay = client.RaisesEpoch ? Delay() : client.InOrder(Now + Delay()) - Now;
         After(delay, Arrive);
-        if (client.RaisesEpoch && IsDoubled())
+        if ((client.RaisesEpoch || request is InitTransactions) && IsDoubled())
             After(delay + (3 * Delay()), Arrive);
 
         void Arrive() => AskCoordinator(request, client, client, call, Answer, _ => client.RaisesEpoch || client.Moves == moves,
