@@ -163,6 +163,11 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     /// <summary>The room for batches on their way to queues on the log; null before a connection has opened a virtual host.</summary>
     internal BatchRoom? Copies => Volatile.Read(ref _registry)?.Copies;
 
+    /// <summary>The memory of what clients have not read, and of what may become dead letters; null before a connection has opened a
+    /// virtual host.</summary>
+    internal (CopyMemory Unread, CopyMemory Kept)? Deliveries =>
+        Volatile.Read(ref _registry) is { } registry ? (registry.Unread, registry.Kept) : null;
+
     /// <summary>Why publishers are blocked; null: they are not.</summary>
     internal string? BlockedFor => _alarms.Reason ?? (Memory.IsOver ? MemoryBudget.Reason : null);
 

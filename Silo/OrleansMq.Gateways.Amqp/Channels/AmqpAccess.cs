@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Streams;
@@ -66,8 +67,9 @@ internal sealed class AmqpSession : IAmqpSession
     /// <param name="user">The user that has logged in.</param>
     /// <param name="host">The client's address.</param>
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string host) =>
-        (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id) =
-            (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, registry.NewConnection());
+        (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id, Deliveries, Kept) =
+            (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, registry.NewConnection(),
+            new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept));
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
     public string Id { get; }
@@ -86,6 +88,13 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <summary>The room for the copies that go to further queues than a message's first, of all channels.</summary>
     public CopyRoom Copies { get; } = new(MaxPublishing);
+
+    /// <summary>What the consumers of all channels have received for the client, which has not read it yet.</summary>
+    public UnreadDeliveries Deliveries { get; }
+
+    /// <summary>The messages of all channels that the client has not acknowledged, and that become dead letters where it rejects
+    /// them.</summary>
+    public ConnectionCopies Kept { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => Registry.Time;
@@ -198,6 +207,8 @@ internal sealed class AmqpSession : IAmqpSession
     /// <inheritdoc/>
     public async ValueTask EndAsync()
     {
+        Deliveries.Copies.End();
+        Kept.End();
         if (Registry.Hosts.Find(VirtualHost) is not { } image)
             return;
         var queues = image.Topology.QueuesOf(Id).Select(image.Topology.FindQueue).OfType<QueueState>().ToArray();

@@ -41,9 +41,8 @@ internal sealed partial class AmqpChannel
             _counters.Add(MessageCount.Redelivered);
         if (isNoAck)
             return tag;
-        // Only dead letters need it.
-        var kept = entry.Settings.DeadLetterExchange is not null ? held.Message : null;
-        var delivery = new Delivery(tag, held.Hold, kept, entry, reader, consumer, session.Time.GetTimestamp());
+        var (kept, keptBytes) = Keep(held.Message, entry, reader);
+        var delivery = new Delivery(tag, held.Hold, kept, keptBytes, entry, reader, consumer, session.Time.GetTimestamp());
         _unacknowledged.Add(tag, delivery);
         if (consumer is not null)
         {
@@ -53,6 +52,12 @@ internal sealed partial class AmqpChannel
         }
         return tag;
     }
+
+    // Only dead letters need it.
+    private (AmqpMessage? Message, int Bytes) Keep(AmqpMessage message, QueueEntry entry, IQueueReader reader) =>
+        entry.Settings.DeadLetterExchange is null ? default
+            : reader.KeepsMessages ? (message, 0)
+            : session.Kept.TryTake(message.Bytes) ? (message, message.Bytes) : default;
 
     private async ValueTask AcknowledgeAsync(ulong tag, bool isMultiple, Outcome outcome)
     {
@@ -125,6 +130,7 @@ internal sealed partial class AmqpChannel
         var settled = new List<Task>(deliveries.Count);
         foreach (var delivery in deliveries)
         {
+            session.Kept.Give(delivery.KeptBytes);
             settled.Add(outcome switch
             {
                 Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Accept),
@@ -222,6 +228,8 @@ internal sealed partial class AmqpChannel
             deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
             deliveries.AddRange(_transaction?.TakeDeliveries() ?? []);
         }
+        foreach (var delivery in deliveries)
+            session.Kept.Give(delivery.KeptBytes);
         return Task.WhenAll(deliveries.Select(FailAsync).ToArray());
     }
 }

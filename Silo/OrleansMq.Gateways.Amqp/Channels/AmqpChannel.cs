@@ -32,6 +32,9 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
     /// <summary>The clock.</summary>
     public TimeProvider Time => session.Time;
 
+    /// <summary>What the consumers of the connection have received, and the client has not read yet.</summary>
+    public UnreadDeliveries Deliveries => session.Deliveries;
+
     /// <inheritdoc/>
     public ValueTask OpenAsync() => default;
 

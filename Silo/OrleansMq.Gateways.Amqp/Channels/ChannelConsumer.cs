@@ -12,9 +12,11 @@ internal sealed class ChannelConsumer : IQueueConsumer
 {
     // What is received at once without a limit: the pace of the client's socket decides on the next.
     private const int MaxReceived = 256;
-    // What one receive is to bring, and how many messages are taken for that before the first ones came.
+    // What one receive is to bring at most, and how many messages are taken for that before the first ones came.
     private const int ReceivedBytes = 1 << 20;
     private const int FirstReceived = 16;
+    // Between two attempts to read a message again.
+    private static readonly TimeSpan ReadPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
 
     private readonly AmqpChannel _channel;
@@ -23,7 +25,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _running = Task.CompletedTask;
     private TaskCompletionSource? _credit;
-    private int _most = FirstReceived;
+    // Of the last messages that it received; 0: of none.
+    private int _largest;
 
     public ChannelConsumer(AmqpChannel channel, string tag, QueueEntry entry, IQueueReader reader, bool isNoAck, int limit) =>
         (_channel, Tag, Entry, Reader, IsNoAck, Limit) = (channel, tag, entry, reader, isNoAck, limit);
@@ -65,7 +68,11 @@ internal sealed class ChannelConsumer : IQueueConsumer
     public ConsumerDescription Describe() => new(Tag, Entry.State.Name, IsNoAck, IsExclusive, Limit, Arguments);
 
     /// <summary>Begins to deliver.</summary>
-    public void Start() => _running = Task.Run(RunAsync);
+    public void Start()
+    {
+        _channel.Deliveries.Add();
+        _running = Task.Run(RunAsync);
+    }
 
     /// <summary>There may be credit. Under the channel's lock.</summary>
     public void Wake()
@@ -94,15 +101,13 @@ internal sealed class ChannelConsumer : IQueueConsumer
 
     private async Task RunAsync()
     {
+        var received = new Queue<Received>();
         try
         {
             while (await WaitForCreditAsync().ConfigureAwait(false) is > 0 and var credit)
             {
-                var received = await Reader.ReceiveAsync(Math.Min(credit, _most), MaxWait, _stop.Token).ConfigureAwait(false);
-                // Messages of a queue are mostly of a size.
-                if (received.Count > 0)
-                    _most = Math.Clamp(ReceivedBytes / received.Max(static one => one.Message.Bytes), 1, MaxReceived);
-                foreach (var message in received)
+                await ReceiveAsync(credit, received).ConfigureAwait(false);
+                while (received.TryDequeue(out var message))
                     await DeliverAsync(message).ConfigureAwait(false);
             }
         }
@@ -118,9 +123,28 @@ internal sealed class ChannelConsumer : IQueueConsumer
         {
             _channel.ConsumerFailed(this, fault);
         }
+        while (received.TryDequeue(out var left))
+            _channel.Deliveries.Copies.Give(left.Bytes);
+        _channel.Deliveries.Remove();
         // The reader logs a failure.
         await Task.WhenAll(_returned).WaitAsync(AmqpChannel.MaxReturning, _channel.Time)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async ValueTask ReceiveAsync(int credit, Queue<Received> into)
+    {
+        // Messages of a queue are mostly of a size.
+        var most = _largest == 0 ? FirstReceived
+            : (int)Math.Clamp(Math.Min(_channel.Deliveries.Share, ReceivedBytes) / _largest, 1, MaxReceived);
+        var received = await Reader.ReceiveAsync(Math.Min(credit, most), MaxWait, _stop.Token).ConfigureAwait(false);
+        if (received.Count > 0)
+            _largest = received.Max(static one => one.Message.Bytes);
+        foreach (var held in received)
+        {
+            var bytes = Reader.KeepsMessages ? 0 : held.Message.Bytes;
+            into.Enqueue(bytes == 0 || _channel.Deliveries.Copies.TryTake(bytes) ? new Received(held.Message, held.Hold,
+                held.IsRedelivered, bytes) : new Received(null, held.Hold, held.IsRedelivered, 0));
+        }
     }
 
     // 0: it is stopped.
@@ -152,37 +176,121 @@ internal sealed class ChannelConsumer : IQueueConsumer
         return room.IsCompleted ? Task.CompletedTask : Task.WhenAny(room, _stopped.Task);
     }
 
-    // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it. A shared limit may
-    // be used up by other consumers while this one received.
-    private async ValueTask DeliverAsync(HeldMessage message)
+    // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it.
+    private async ValueTask DeliverAsync(Received received)
+    {
+        var outcome = received.Message is { } message
+            ? await DeliverAsync(new HeldMessage(message, received.Hold, received.IsRedelivered)).ConfigureAwait(false)
+            : await ReadAndDeliverAsync(received).ConfigureAwait(false);
+        _channel.Deliveries.Copies.Give(received.Bytes);
+        if (outcome == Outcome.Stopped)
+        {
+            _returned.Add(Reader.SettleAsync(received.Hold, Settlement.Return));
+            return;
+        }
+        if (outcome == Outcome.Gone || IsNoAck)
+            _ = Reader.SettleAsync(received.Hold, Settlement.Accept);
+    }
+
+    private async ValueTask<Outcome> DeliverAsync(HeldMessage message)
     {
         await WaitForRoomAsync().ConfigureAwait(false);
+        Outcome outcome;
+        while ((outcome = TryDeliver(message)) == Outcome.LacksCredit)
+            await WaitForSharedCreditAsync().ConfigureAwait(false);
+        return outcome;
+    }
+
+    // The turn is of the connection: it is not held while the consumer waits for what only this channel has.
+    private async ValueTask<Outcome> ReadAndDeliverAsync(Received received)
+    {
+        while (true)
+        {
+            await WaitForSharedCreditAsync().ConfigureAwait(false);
+            try
+            {
+                await _channel.Deliveries.Turn.WaitAsync(_stop.Token).ConfigureAwait(false);
+                try
+                {
+                    await WaitForRoomAsync().ConfigureAwait(false);
+                    if (_stopped.Task.IsCompleted)
+                        return Outcome.Stopped;
+                    if (await Reader.ReadAsync(received.Hold).AsTask().WaitAsync(_stop.Token).ConfigureAwait(false) is not { } message)
+                        return Outcome.Gone;
+                    var outcome = TryDeliver(new HeldMessage(message, received.Hold, received.IsRedelivered));
+                    if (outcome != Outcome.LacksCredit)
+                        return outcome;
+                    continue;
+                }
+                catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+                {
+                    throw new QueueGoneException(gone);
+                }
+                catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
+                {
+                    // The partition has no leader now, or one that does not know all of it yet.
+                }
+                finally
+                {
+                    _channel.Deliveries.Turn.Release();
+                }
+                await Task.Delay(ReadPause, _channel.Time, _stop.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            {
+                return Outcome.Stopped;
+            }
+        }
+    }
+
+    // A shared limit may be used up by other consumers while this one received.
+    private Outcome TryDeliver(HeldMessage message)
+    {
+        lock (_channel.Gate)
+        {
+            if (IsStopped)
+                return Outcome.Stopped;
+            if (!HasSharedCredit)
+                return Outcome.LacksCredit;
+            _channel.AddDelivery(this, message);
+        }
+        _channel.Flush();
+        return Outcome.Delivered;
+    }
+
+    // Returns at once where it is stopped.
+    private async ValueTask WaitForSharedCreditAsync()
+    {
         while (true)
         {
             Task wait;
             lock (_channel.Gate)
             {
-                if (IsStopped)
-                    break;
-                if (IsNoAck || _channel.SharedCredit is not <= 0)
-                {
-                    _channel.AddDelivery(this, message);
-                    wait = Task.CompletedTask;
-                }
-                else
-                {
-                    wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-                }
-            }
-            if (wait.IsCompleted)
-            {
-                _channel.Flush();
-                if (IsNoAck)
-                    _ = Reader.SettleAsync(message.Hold, Settlement.Accept);
-                return;
+                if (IsStopped || HasSharedCredit)
+                    return;
+                wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
             }
             await wait.ConfigureAwait(false);
         }
-        _returned.Add(Reader.SettleAsync(message.Hold, Settlement.Return));
     }
+
+    // Under the channel's lock.
+    private bool HasSharedCredit => IsNoAck || _channel.SharedCredit is not <= 0;
+
+    private enum Outcome
+    {
+        None = 0,
+        Delivered,
+        LacksCredit,
+        Stopped,
+        // The queue has the message no more.
+        Gone,
+    }
+
+    /// <summary>A message that it has received, and not delivered.</summary>
+    /// <param name="Message">The message; null: it had no room.</param>
+    /// <param name="Hold">What settles it.</param>
+    /// <param name="IsRedelivered">Whether it may have been delivered before.</param>
+    /// <param name="Bytes">What it takes of the connection's memory.</param>
+    private readonly record struct Received(AmqpMessage? Message, MessageHold Hold, bool IsRedelivered, int Bytes);
 }

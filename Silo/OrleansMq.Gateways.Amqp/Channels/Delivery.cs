@@ -6,11 +6,12 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <param name="tag">Its tag.</param>
 /// <param name="hold">What its reader holds.</param>
 /// <param name="message">The message, where it may become a dead letter; null: it is read again where it does.</param>
+/// <param name="keptBytes">What that takes of the memory for such messages; 0: its queue has it in memory, too.</param>
 /// <param name="entry">Its queue.</param>
 /// <param name="reader">Its way to the queue.</param>
 /// <param name="consumer">Its consumer; null where the client asked for it.</param>
 /// <param name="since">When it was delivered, a timestamp.</param>
-internal sealed class Delivery(ulong tag, MessageHold hold, AmqpMessage? message, QueueEntry entry, IQueueReader reader,
+internal sealed class Delivery(ulong tag, MessageHold hold, AmqpMessage? message, int keptBytes, QueueEntry entry, IQueueReader reader,
     ChannelConsumer? consumer, long since)
 {
     /// <summary>Its tag.</summary>
@@ -21,6 +22,9 @@ internal sealed class Delivery(ulong tag, MessageHold hold, AmqpMessage? message
 
     /// <summary>The message, where it may become a dead letter; null: it is read again where it does.</summary>
     public AmqpMessage? Message { get; } = message;
+
+    /// <summary>What <see cref="Message"/> takes of the memory for such messages.</summary>
+    public int KeptBytes { get; } = keptBytes;
 
     /// <summary>Its queue.</summary>
     public QueueEntry Entry { get; } = entry;

@@ -94,6 +94,9 @@ internal interface IQueueReader : IAsyncDisposable
     /// <summary>Receives nothing more, and keeps what it holds: a single active reader gives its turn up to the next one.</summary>
     Task YieldAsync() => Task.CompletedTask;
 
+    /// <summary>Whether the queue has what this reader holds in memory all the same.</summary>
+    bool KeepsMessages => false;
+
     /// <summary>Reads a message again that this reader holds; null if the queue has it no more.</summary>
     /// <exception cref="BrokerException">It cannot be read now.</exception>
     ValueTask<AmqpMessage?> ReadAsync(MessageHold hold);

@@ -2,7 +2,6 @@ using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Streams;
-using OrleansMq.Records;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
@@ -313,33 +312,10 @@ internal sealed class LogQueue : IAmqpQueue
         return reader;
     }
 
-    /// <summary>Reads a message from the log; null if the log begins after it.</summary>
+    /// <summary>Reads a message from the log; null if the log has it no more.</summary>
     /// <exception cref="BrokerException">It cannot be read now.</exception>
-    public async ValueTask<AmqpMessage?> ReadAsync(long offset)
-    {
-        using var fetched = await Broker.FetchAsync(new FetchRequest(Partition, offset, MaxBytes: 1)).ConfigureAwait(false);
-        if (fetched.Error == ErrorCode.OffsetOutOfRange && offset < fetched.LogStartOffset)
-            return null;
-        if (fetched.Error != ErrorCode.None)
-            throw Unread(fetched.Error, fetched.Message);
-        try
-        {
-            using var records = new RecordReader(fetched.Records, StandardCodecs.All);
-            while (records.MoveTo(offset))
-            {
-                if (records.Current.Offset == offset)
-                    return MessageRecords.Copy(records.Current, State.Name);
-            }
-        }
-        catch (Exception damaged) when (damaged is RecordBatchException or CodecUnavailableException)
-        {
-            throw Unread(ErrorCode.CorruptMessage, damaged.Message);
-        }
-        throw Unread(ErrorCode.OffsetNotAvailable, "The leader does not have it.");
-
-        BrokerException Unread(ErrorCode error, string? why) => new(error,
-            $"The message at offset {offset} of '{Partition}' cannot be read: {why ?? error.ToString()}");
-    }
+    public ValueTask<AmqpMessage?> ReadAsync(long offset) =>
+        LogMessage.ReadAsync(Broker, Partition, offset, State.Name, StandardCodecs.All, Time);
 
     /// <inheritdoc/>
     public async ValueTask<QueueCounts> CountAllAsync() => CountsOf(await DescribeAsync().ConfigureAwait(false));

@@ -327,6 +327,8 @@ internal sealed class MemoryQueue : IAmqpQueue
 
         public bool IsActive { get; set; }
 
+        public bool KeepsMessages => true;
+
         public bool HasYielded { get; private set; }
 
         public bool CanTake => Max > 0;

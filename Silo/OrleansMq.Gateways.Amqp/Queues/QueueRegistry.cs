@@ -59,6 +59,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
         Copies = new BatchRoom(memory.Limit / 2);
+        (Unread, Kept) = (new CopyMemory(memory.Limit / 8), new CopyMemory(memory.Limit / 8));
         _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
         (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
@@ -82,6 +83,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>The room for batches on their way to queues on the log: half of what messages may have in memory. The copies that the
     /// queues of one message need must not block all publishers.</summary>
     public BatchRoom Copies { get; }
+
+    /// <summary>The memory of messages that clients have not read yet.</summary>
+    public CopyMemory Unread { get; }
+
+    /// <summary>The memory of messages that clients have not acknowledged, and that become dead letters where they are rejected.</summary>
+    public CopyMemory Kept { get; }
 
     /// <summary>What channels and dead letters count.</summary>
     public MessageTotals Totals { get; } = new();

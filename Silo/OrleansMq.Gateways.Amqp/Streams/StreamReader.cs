@@ -83,8 +83,9 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    /// <remarks>A stream has no dead letters, for which alone messages are read again.</remarks>
-    public ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => default;
+    public async ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => await LogMessage.ReadAsync(source.Broker, source.Partition,
+        hold.Position, source.Name, source.Codecs, source.Time).ConfigureAwait(false) is { } message
+            ? WithOffset(message, hold.Position) : null;
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
@@ -145,12 +146,12 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     private HeldMessage MessageOf(in Record record, RecordHeader[] headers)
     {
         var message = MessageRecords.Decode(record, headers, source.Name);
-        return new HeldMessage(message with
-        {
-            Properties = message.Properties.WithHeader(OffsetHeader, FieldValue.Of(record.Offset)),
-            Body = message.Body.ToArray(),
-        }, new MessageHold(record.Offset, 0), false);
+        return new HeldMessage(WithOffset(message, record.Offset) with { Body = message.Body.ToArray() },
+            new MessageHold(record.Offset, 0), false);
     }
+
+    private static AmqpMessage WithOffset(AmqpMessage message, long offset) =>
+        message with { Properties = message.Properties.WithHeader(OffsetHeader, FieldValue.Of(offset)) };
 
     // Whether the position moved, or records came.
     private async ValueTask<bool> FetchAsync(TimeSpan wait, CancellationToken cancellationToken)

@@ -19,7 +19,7 @@ public sealed class HeldDeliveriesTests
         {
             if (random.Next(2) == 0 || expected.Count == 0)
             {
-                var delivery = new Delivery(tag, new MessageHold(0, 0), null, null!, null!, null, 0);
+                var delivery = new Delivery(tag, new MessageHold(0, 0), null, 0, null!, null!, null, 0);
                 Assert.Equal(expected.Count == 0, held.Add(delivery));
                 expected.Add(delivery);
             }

@@ -12,10 +12,16 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
     /// <summary>Called instead of an append, which it may forward; null: none is answered otherwise.</summary>
     public Func<TopicPartition, Func<ValueTask<ProduceResult>>, ValueTask<ProduceResult>>? Produce { get; set; }
 
+    /// <summary>Called instead of a fetch, which it may forward.</summary>
+    public Func<FetchRequest, Func<ValueTask<FetchResult>>, ValueTask<FetchResult>> Fetch { get; set; } = static (_, forward) => forward();
+
     public override IQueues Queues => (IQueues)(object)Script;
 
     public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default) => Produce is { } produce
         ? produce(partition, () => base.ProduceAsync(partition, batch, acks, cancellationToken))
         : base.ProduceAsync(partition, batch, acks, cancellationToken);
+
+    public override ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
+        Fetch(request, () => base.FetchAsync(request, cancellationToken));
 }

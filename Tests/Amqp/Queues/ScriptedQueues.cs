@@ -21,6 +21,9 @@ public class ScriptedQueues : DispatchProxy
     /// <summary>Called before each receive, with the most records and how long it waits.</summary>
     public Action<int, TimeSpan> Receiving { get; set; } = static (_, _) => { };
 
+    /// <summary>Called instead of a receive, which it may forward; null: each is forwarded.</summary>
+    public Func<Func<ValueTask<QueueDelivery?>>, ValueTask<QueueDelivery?>>? Receive { get; set; }
+
     /// <summary>Forwards to other queues.</summary>
     public static ScriptedQueues Of(IQueues inner)
     {
@@ -33,7 +36,11 @@ public class ScriptedQueues : DispatchProxy
     {
         Called(targetMethod!.Name);
         if (targetMethod.Name == nameof(IQueues.ReceiveAsync))
+        {
             Receiving((int)args![2]!, (TimeSpan)args[3]!);
+            if (Receive is { } receive)
+                return receive(() => (ValueTask<QueueDelivery?>)targetMethod.Invoke(_inner, args)!);
+        }
         return targetMethod.Name == nameof(IQueues.SettleAsync) && Settle is { } settle
             && args![2] is IReadOnlyList<QueueSettlement> { Count: > 0 } settlements
             ? settle(settlements, () => (ValueTask<IReadOnlyList<ErrorCode>>)targetMethod.Invoke(_inner, args)!)

@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.Tests.Amqp.Broker;
 using OrleansMq.Tests.Amqp.Sockets;
@@ -16,7 +17,9 @@ public abstract class SlowLeaderTests : IAsyncLifetime
     private protected RunningGateway Gateway { get; private set; } = null!;
 
     public async Task InitializeAsync() => Gateway = await RunningGateway.StartAsync(_directory,
-        configure: options => options with { TimeProvider = Clock }, engine: inner => Broker = new ScriptedBroker(inner));
+        configure: options => Configure(options with { TimeProvider = Clock }), engine: inner => Broker = new ScriptedBroker(inner));
+
+    private protected virtual AmqpGatewayOptions Configure(AmqpGatewayOptions options) => options;
 
     /// <summary>Connects a client and opens its channel 1.</summary>
     private protected async Task<WireClient> OpenChannelAsync()

@@ -52,10 +52,10 @@ internal sealed class WireClient : IAsyncDisposable
         await SendAsync(output.WrittenMemory);
     }
 
-    public async Task PublishAsync(ushort channel, byte[] body, ContentProperties? properties = null)
+    public async Task PublishAsync(ushort channel, byte[] body, ContentProperties? properties = null, string queue = "q")
     {
         using var output = new PooledBuffer();
-        Frames.WriteContent(output, channel, new BasicPublish("", "q", false, false),
+        Frames.WriteContent(output, channel, new BasicPublish("", queue, false, false),
             (properties ?? ContentProperties.None).Bytes.Span, body, 131072);
         await SendAsync(output.WrittenMemory);
     }
