@@ -9,6 +9,9 @@ internal sealed class CopyMemory(long limit)
 {
     private long _used;
 
+    /// <summary>The most that one connection may have beyond its own: a quarter, so that none takes all.</summary>
+    public long MostOfOne => limit / 4;
+
     /// <summary>The bytes in use.</summary>
     public long Used => Interlocked.Read(ref _used);
 
@@ -35,10 +38,11 @@ internal sealed class ConnectionCopies(CopyMemory all)
     /// <summary>What a connection may have whatever others have: 1 MiB.</summary>
     public const int Own = 1 << 20;
 
-    /// <summary>The most that a connection may have: 32 MiB.</summary>
-    public const int Most = 32 << 20;
+    /// <summary>The most that a connection may have beyond its own: 31 MiB, or <see cref="CopyMemory.MostOfOne"/>.</summary>
+    public const int MostBeyondOwn = 31 << 20;
 
     private readonly Lock _lock = new();
+    private readonly long _most = Own + Math.Min(MostBeyondOwn, all.MostOfOne);
     private long _bytes;
     private bool _hasEnded;
 
@@ -50,7 +54,7 @@ internal sealed class ConnectionCopies(CopyMemory all)
             lock (_lock)
             {
                 var without = Math.Max(_bytes, Own);
-                return without + Math.Min(Most - without, all.Left);
+                return without + Math.Min(_most - without, all.Left);
             }
         }
     }
@@ -62,7 +66,7 @@ internal sealed class ConnectionCopies(CopyMemory all)
         {
             var next = _bytes + bytes;
             var shared = BeyondOwn(next) - BeyondOwn(_bytes);
-            if (_hasEnded || next > Most || (shared > 0 && !all.TryTake(shared)))
+            if (_hasEnded || next > _most || (shared > 0 && !all.TryTake(shared)))
                 return false;
             _bytes = next;
             return true;

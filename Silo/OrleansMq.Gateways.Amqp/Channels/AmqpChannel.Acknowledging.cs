@@ -20,6 +20,9 @@ internal sealed partial class AmqpChannel
     // Returns and rejections that the queues have not stored yet.
     private int _returning;
     private TaskCompletionSource? _returned;
+    private RejectLane? _rejections;
+    // A leader that is away cannot be read from for each message.
+    private readonly RareLine _unread = new(session.Log, session.Time);
 
     private enum Outcome
     {
@@ -55,9 +58,8 @@ internal sealed partial class AmqpChannel
 
     // Only dead letters need it.
     private (AmqpMessage? Message, int Bytes) Keep(AmqpMessage message, QueueEntry entry, IQueueReader reader) =>
-        entry.Settings.DeadLetterExchange is null ? default
-            : reader.KeepsMessages ? (message, 0)
-            : session.Kept.TryTake(message.Bytes) ? (message, message.Bytes) : default;
+        entry.Settings.DeadLetterExchange is not null && !reader.KeepsMessages && session.Kept.TryTake(message.Bytes)
+            ? (message, message.Bytes) : default;
 
     private async ValueTask AcknowledgeAsync(ulong tag, bool isMultiple, Outcome outcome)
     {
@@ -130,14 +132,12 @@ internal sealed partial class AmqpChannel
         var settled = new List<Task>(deliveries.Count);
         foreach (var delivery in deliveries)
         {
-            session.Kept.Give(delivery.KeptBytes);
             settled.Add(outcome switch
             {
-                Outcome.Acknowledged => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Accept),
+                Outcome.Acknowledged => SettleAsync(delivery, Settlement.Accept),
                 Outcome.Rejected => EndAsync(delivery, DeathReason.Rejected, Settlement.Return),
                 Outcome.Failed => FailAsync(delivery),
-                _ => delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
-                    isFailure: false)),
+                _ => SettleAsync(delivery, Settlement.Return, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold, isFailure: false)),
             });
         }
         var released = new List<ChannelConsumer>();
@@ -168,44 +168,60 @@ internal sealed partial class AmqpChannel
         await settled.ConfigureAwait(false);
     }
 
+    private Task SettleAsync(Delivery delivery, Settlement settlement, TimeSpan delay = default)
+    {
+        session.Kept.Give(delivery.KeptBytes);
+        return delivery.Reader.SettleAsync(delivery.Hold, settlement, delay);
+    }
+
     // It counts in a quorum queue. What has failed too often ends at once, whether or not anybody reads the queue.
-    private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum
-        ? delivery.Reader.SettleAsync(delivery.Hold, Settlement.Return)
+    private Task FailAsync(Delivery delivery) => delivery.Entry.State.Type != QueueType.Quorum ? SettleAsync(delivery, Settlement.Return)
         : delivery.Hold.Failures + 1 > delivery.Entry.Settings.DeliveryLimit
             ? EndAsync(delivery, DeathReason.DeliveryLimit, Settlement.Fail)
-            : delivery.Reader.SettleAsync(delivery.Hold, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold,
-                isFailure: true));
+            : SettleAsync(delivery, Settlement.Fail, RetryDelay.Of(delivery.Entry.Settings, delivery.Hold, isFailure: true));
+
+    private Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise) =>
+        (_rejections ??= new RejectLane(ReadAsync, EndAsync)).AddAsync(new Rejection(delivery, reason, otherwise));
 
     // The dead letter is stored before the message leaves the queue; otherwise the message stays, and waits: the client would reject it
     // again at once.
-    private async Task EndAsync(Delivery delivery, DeathReason reason, Settlement otherwise)
+    private async Task EndAsync(Rejection rejection, Rejected rejected)
     {
-        var isGone = delivery.Entry.Settings.DeadLetterExchange is null || await PublishLetterAsync(delivery, reason).ConfigureAwait(false);
-        await delivery.Reader.SettleAsync(delivery.Hold, isGone ? Settlement.Accept : otherwise, isGone ? default : LogLetters.MinPause)
-            .ConfigureAwait(false);
-    }
-
-    private async Task<bool> PublishLetterAsync(Delivery delivery, DeathReason reason)
-    {
-        var message = delivery.Message;
+        var delivery = rejection.Delivery;
         try
         {
-            // The exchange came by a policy after the delivery.
-            message ??= await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false);
+            var isOver = rejected.IsGone || delivery.Entry.Settings.DeadLetterExchange is null
+                || (rejected.Message is { } message && await PublishLetterAsync(delivery, message, rejection.Reason).ConfigureAwait(false));
+            await delivery.Reader.SettleAsync(delivery.Hold, isOver ? Settlement.Accept : rejection.Otherwise,
+                isOver ? default : LogLetters.MinPause).ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Kept.Give(delivery.KeptBytes);
+        }
+    }
+
+    // The message had no room, or the exchange came by a policy after the delivery.
+    private async ValueTask<Rejected> ReadAsync(Delivery delivery)
+    {
+        try
+        {
+            var message = await delivery.Reader.ReadAsync(delivery.Hold).ConfigureAwait(false);
+            return new Rejected(message, IsGone: message is null);
         }
         catch (BrokerException unread)
         {
-            session.Log.Write(EngineLogLevel.Warning, $"A message of queue '{delivery.Entry.State.Name}' goes back to it instead of "
-                + $"becoming a dead letter: {unread.Message}");
-            return false;
+            _unread.Write(EngineLogLevel.Warning, $"Messages of queue '{delivery.Entry.State.Name}' go back to it instead of becoming dead "
+                + $"letters: {unread.Message}");
+            return default;
         }
-        if (message is null)
-            return true;
-        return delivery.Entry.Queue is LogQueue log
+    }
+
+    private async Task<bool> PublishLetterAsync(Delivery delivery, AmqpMessage message, DeathReason reason) =>
+        delivery.Entry.Queue is LogQueue log
             ? await log.Letters.PublishAsync(message, delivery.Hold.Position, delivery.Entry.Settings, reason).ConfigureAwait(false)
             : await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State, delivery.Entry.Settings, reason)
                 .ConfigureAwait(false);
-    }
 
     private async ValueTask RecoverAsync(bool isRequeued, bool isAnswered)
     {
@@ -228,8 +244,6 @@ internal sealed partial class AmqpChannel
             deliveries = _unacknowledged.Count > 0 ? Take(0, isMultiple: true) : [];
             deliveries.AddRange(_transaction?.TakeDeliveries() ?? []);
         }
-        foreach (var delivery in deliveries)
-            session.Kept.Give(delivery.KeptBytes);
         return Task.WhenAll(deliveries.Select(FailAsync).ToArray());
     }
 }

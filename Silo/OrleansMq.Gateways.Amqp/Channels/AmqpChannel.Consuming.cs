@@ -74,6 +74,7 @@ internal sealed partial class AmqpChannel
                 AddCancel(consumer);
         }
         _output.Flush();
+        _ = consumer.EndAsync();
         _ = ReleaseAsync(consumer);
     }
 

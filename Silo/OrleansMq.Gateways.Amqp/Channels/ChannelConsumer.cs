@@ -12,11 +12,13 @@ internal sealed class ChannelConsumer : IQueueConsumer
 {
     // What is received at once without a limit: the pace of the client's socket decides on the next.
     private const int MaxReceived = 256;
-    // What one receive is to bring at most, and how many messages are taken for that before the first ones came.
+    // What one receive is to bring at most, and how many messages of what size are expected before the first ones came.
     private const int ReceivedBytes = 1 << 20;
     private const int FirstReceived = 16;
-    // Between two attempts to read a message again.
+    private const int FirstBytes = 64 << 10;
+    // Between two attempts to read a message again, and how long others of the connection wait for one.
     private static readonly TimeSpan ReadPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan MaxTurn = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
 
     private readonly AmqpChannel _channel;
@@ -27,6 +29,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private TaskCompletionSource? _credit;
     // Of the last messages that it received; 0: of none.
     private int _largest;
+    // Of what it has delivered last: it counts until there is room for more, since it may be in the connection's output.
+    private int _sentBytes;
+    private bool _isBusy;
 
     public ChannelConsumer(AmqpChannel channel, string tag, QueueEntry entry, IQueueReader reader, bool isNoAck, int limit) =>
         (_channel, Tag, Entry, Reader, IsNoAck, Limit) = (channel, tag, entry, reader, isNoAck, limit);
@@ -70,7 +75,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
     /// <summary>Begins to deliver.</summary>
     public void Start()
     {
-        _channel.Deliveries.Add();
+        if (!Reader.KeepsMessages)
+            _channel.Deliveries.Add();
         _running = Task.Run(RunAsync);
     }
 
@@ -107,8 +113,12 @@ internal sealed class ChannelConsumer : IQueueConsumer
             while (await WaitForCreditAsync().ConfigureAwait(false) is > 0 and var credit)
             {
                 await ReceiveAsync(credit, received).ConfigureAwait(false);
+                if (received.Count == 0)
+                    continue;
+                SetBusy(true);
                 while (received.TryDequeue(out var message))
                     await DeliverAsync(message).ConfigureAwait(false);
+                SetBusy(false);
             }
         }
         catch (OperationCanceledException)
@@ -125,7 +135,10 @@ internal sealed class ChannelConsumer : IQueueConsumer
         }
         while (received.TryDequeue(out var left))
             _channel.Deliveries.Copies.Give(left.Bytes);
-        _channel.Deliveries.Remove();
+        GiveSent();
+        SetBusy(false);
+        if (!Reader.KeepsMessages)
+            _channel.Deliveries.Remove();
         // The reader logs a failure.
         await Task.WhenAll(_returned).WaitAsync(AmqpChannel.MaxReturning, _channel.Time)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -133,10 +146,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
 
     private async ValueTask ReceiveAsync(int credit, Queue<Received> into)
     {
-        // Messages of a queue are mostly of a size.
-        var most = _largest == 0 ? FirstReceived
-            : (int)Math.Clamp(Math.Min(_channel.Deliveries.Share, ReceivedBytes) / _largest, 1, MaxReceived);
-        var received = await Reader.ReceiveAsync(Math.Min(credit, most), MaxWait, _stop.Token).ConfigureAwait(false);
+        var received = await Reader.ReceiveAsync(Math.Min(credit, Most()), MaxWait, _stop.Token).ConfigureAwait(false);
         if (received.Count > 0)
             _largest = received.Max(static one => one.Message.Bytes);
         foreach (var held in received)
@@ -146,6 +156,23 @@ internal sealed class ChannelConsumer : IQueueConsumer
                 held.IsRedelivered, bytes) : new Received(null, held.Hold, held.IsRedelivered, 0));
         }
     }
+
+    private void SetBusy(bool isBusy)
+    {
+        if (_isBusy == isBusy || Reader.KeepsMessages)
+            return;
+        _isBusy = isBusy;
+        if (isBusy)
+            _channel.Deliveries.Begin();
+        else
+            _channel.Deliveries.End();
+    }
+
+    // Messages of a queue are mostly of a size.
+    private int Most() => _largest == 0
+        ? Reader.KeepsMessages ? FirstReceived : (int)Math.Clamp(_channel.Deliveries.FirstShare / FirstBytes, 1, FirstReceived)
+        : (int)Math.Clamp((Reader.KeepsMessages ? ReceivedBytes : Math.Min(_channel.Deliveries.Share, ReceivedBytes)) / _largest, 1,
+            MaxReceived);
 
     // 0: it is stopped.
     private async ValueTask<int> WaitForCreditAsync()
@@ -170,10 +197,18 @@ internal sealed class ChannelConsumer : IQueueConsumer
     }
 
     // A stopped consumer waits for no client that does not read: it returns what it has received.
-    private Task WaitForRoomAsync()
+    private async ValueTask WaitForRoomAsync()
     {
         var room = _channel.WaitForRoomAsync();
-        return room.IsCompleted ? Task.CompletedTask : Task.WhenAny(room, _stopped.Task);
+        if (!room.IsCompleted)
+            await Task.WhenAny(room, _stopped.Task).ConfigureAwait(false);
+        GiveSent();
+    }
+
+    private void GiveSent()
+    {
+        _channel.Deliveries.Copies.Give(_sentBytes);
+        _sentBytes = 0;
     }
 
     // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it.
@@ -182,7 +217,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
         var outcome = received.Message is { } message
             ? await DeliverAsync(new HeldMessage(message, received.Hold, received.IsRedelivered)).ConfigureAwait(false)
             : await ReadAndDeliverAsync(received).ConfigureAwait(false);
-        _channel.Deliveries.Copies.Give(received.Bytes);
+        _sentBytes = received.Bytes;
         if (outcome == Outcome.Stopped)
         {
             _returned.Add(Reader.SettleAsync(received.Hold, Settlement.Return));
@@ -201,25 +236,41 @@ internal sealed class ChannelConsumer : IQueueConsumer
         return outcome;
     }
 
-    // The turn is of the connection: it is not held while the consumer waits for what only this channel has.
+    // The turn is of the connection: it is not held while the consumer waits for what only this channel has, nor for long.
     private async ValueTask<Outcome> ReadAndDeliverAsync(Received received)
     {
-        while (true)
+        Task<AmqpMessage?>? reading = null;
+        try
         {
-            await WaitForSharedCreditAsync().ConfigureAwait(false);
-            try
+            while (true)
             {
+                await WaitForSharedCreditAsync().ConfigureAwait(false);
                 await _channel.Deliveries.Turn.WaitAsync(_stop.Token).ConfigureAwait(false);
                 try
                 {
                     await WaitForRoomAsync().ConfigureAwait(false);
-                    if (_stopped.Task.IsCompleted)
-                        return Outcome.Stopped;
-                    if (await Reader.ReadAsync(received.Hold).AsTask().WaitAsync(_stop.Token).ConfigureAwait(false) is not { } message)
+                    if (!MayDeliver(out var isStopped))
+                    {
+                        if (isStopped)
+                            return Outcome.Stopped;
+                        continue;
+                    }
+                    reading ??= Reader.ReadAsync(received.Hold).AsTask();
+                    var message = await reading.WaitAsync(MaxTurn, _channel.Time, _stop.Token).ConfigureAwait(false);
+                    reading = null;
+                    if (message is null)
                         return Outcome.Gone;
+                    // The client may have stopped reading, or have gone.
+                    if (!_channel.WaitForRoomAsync().IsCompleted)
+                        continue;
                     var outcome = TryDeliver(new HeldMessage(message, received.Hold, received.IsRedelivered));
                     if (outcome != Outcome.LacksCredit)
                         return outcome;
+                    continue;
+                }
+                catch (TimeoutException)
+                {
+                    // The read goes on. Others have their turn.
                     continue;
                 }
                 catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
@@ -229,6 +280,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
                 catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
                 {
                     // The partition has no leader now, or one that does not know all of it yet.
+                    reading = null;
                 }
                 finally
                 {
@@ -236,11 +288,22 @@ internal sealed class ChannelConsumer : IQueueConsumer
                 }
                 await Task.Delay(ReadPause, _channel.Time, _stop.Token).ConfigureAwait(false);
             }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
-            {
-                return Outcome.Stopped;
-            }
         }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            return Outcome.Stopped;
+        }
+        finally
+        {
+            _ = reading?.ContinueWith(static late => _ = late.Exception, CancellationToken.None,
+                TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
+
+    private bool MayDeliver(out bool isStopped)
+    {
+        lock (_channel.Gate)
+            return !(isStopped = IsStopped) && HasSharedCredit;
     }
 
     // A shared limit may be used up by other consumers while this one received.

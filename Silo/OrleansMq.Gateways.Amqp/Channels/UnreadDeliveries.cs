@@ -10,7 +10,11 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <param name="memory">The memory of all connections.</param>
 internal sealed class UnreadDeliveries(CopyMemory memory)
 {
+    // A burst may come to all consumers at once.
+    private const int IdlePerBusy = 8;
+
     private int _consumers;
+    private int _busy;
 
     /// <summary>The messages in memory.</summary>
     public ConnectionCopies Copies { get; } = new(memory);
@@ -18,8 +22,17 @@ internal sealed class UnreadDeliveries(CopyMemory memory)
     /// <summary>The turn of those that are read again.</summary>
     public SemaphoreSlim Turn { get; } = new(1);
 
-    /// <summary>The bytes that each consumer should receive at once.</summary>
-    public long Share => Copies.Allowed / Math.Max(Volatile.Read(ref _consumers), 1);
+    /// <summary>The bytes that a consumer should receive at once whose queue may have as many for all others.</summary>
+    public long FirstShare => Copies.Allowed / Math.Max(Volatile.Read(ref _consumers), 1);
+
+    /// <summary>The bytes that a consumer should receive at once, where most others have nothing to receive.</summary>
+    public long Share => Copies.Allowed / Math.Max(Volatile.Read(ref _busy) + 1, Volatile.Read(ref _consumers) / IdlePerBusy);
+
+    /// <summary>A consumer has received messages.</summary>
+    public void Begin() => Interlocked.Increment(ref _busy);
+
+    /// <summary>It has delivered them.</summary>
+    public void End() => Interlocked.Decrement(ref _busy);
 
     /// <summary>A consumer begins.</summary>
     public void Add() => Interlocked.Increment(ref _consumers);

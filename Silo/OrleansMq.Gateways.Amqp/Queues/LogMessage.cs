@@ -21,7 +21,8 @@ internal static class LogMessage
         CompressionCodecs codecs, TimeProvider time)
     {
         using var fetched = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: 1)).ConfigureAwait(false);
-        if (fetched.Error == ErrorCode.OffsetOutOfRange && offset < fetched.LogStartOffset)
+        // The log begins after it, or is another one.
+        if (fetched.Error == ErrorCode.OffsetOutOfRange)
             return null;
         if (fetched.Error != ErrorCode.None)
             throw Unread(fetched.Error, fetched.Message);

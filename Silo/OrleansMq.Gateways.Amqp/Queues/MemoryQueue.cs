@@ -126,6 +126,8 @@ internal sealed class MemoryQueue : IAmqpQueue
             foreach (var item in _ready.Concat(_readers.SelectMany(static reader => reader.Held.Values)))
                 Forget(item);
             _ready.Clear();
+            foreach (var reader in _readers)
+                reader.Held.Clear();
             readers = [.. _waiting];
             _waiting.Clear();
         }

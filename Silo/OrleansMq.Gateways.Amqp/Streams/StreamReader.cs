@@ -83,9 +83,20 @@ internal sealed class StreamReader(StreamSource source, StreamFilter? filter) : 
     public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    public async ValueTask<AmqpMessage?> ReadAsync(MessageHold hold) => await LogMessage.ReadAsync(source.Broker, source.Partition,
-        hold.Position, source.Name, source.Codecs, source.Time).ConfigureAwait(false) is { } message
-            ? WithOffset(message, hold.Position) : null;
+    public async ValueTask<AmqpMessage?> ReadAsync(MessageHold hold)
+    {
+        try
+        {
+            return await LogMessage.ReadAsync(source.Broker, source.Partition, hold.Position, source.Name, source.Codecs, source.Time)
+                .ConfigureAwait(false) is { } message ? WithOffset(message, hold.Position) : null;
+        }
+        catch (BrokerException damaged) when (damaged.Code == ErrorCode.CorruptMessage)
+        {
+            source.PassedOver.Write(EngineLogLevel.Warning, $"A consumer of '{source.Partition}' passes over the offset {hold.Position}, "
+                + $"which cannot be read: {damaged.Message}");
+            return null;
+        }
+    }
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()

@@ -10,44 +10,47 @@ public sealed class CopyMemoryTests
     [Fact]
     public void Connection_has_its_own_whatever_others_have()
     {
-        var all = new CopyMemory(100);
-        var (greedy, other) = (new ConnectionCopies(all), new ConnectionCopies(all));
-        Assert.True(greedy.TryTake(Own + 100));
-        Assert.Equal((100, 0), (all.Used, all.Left));
-        Assert.False(greedy.TryTake(1));
+        var all = new CopyMemory(400);
+        ConnectionCopies[] greedy = [.. Enumerable.Range(0, 4).Select(_ => new ConnectionCopies(all))];
+        Assert.All(greedy, one => Assert.True(one.TryTake(Own + 100)));
+        Assert.Equal((400, 0), (all.Used, all.Left));
+        var other = new ConnectionCopies(all);
         Assert.Equal(Own, other.Allowed);
         Assert.True(other.TryTake(Own - 1));
         Assert.False(other.TryTake(2));
         Assert.True(other.TryTake(1));
         Assert.False(other.TryTake(1));
-        Assert.Equal(100, all.Used);
-        greedy.Give(40);
+        Assert.Equal(400, all.Used);
+        greedy[0].Give(40);
         Assert.Equal(Own + 40, other.Allowed);
         Assert.True(other.TryTake(40));
         Assert.False(other.TryTake(1));
     }
 
-    [Fact]
-    public void Connection_has_no_more_than_the_most()
+    [Theory]
+    [InlineData(400, Own + 100)]
+    [InlineData(long.MaxValue, Own + ConnectionCopies.MostBeyondOwn)]
+    public void Connection_has_a_quarter_and_no_more_than_the_most(long limit, int most)
     {
-        var all = new CopyMemory(long.MaxValue);
+        var all = new CopyMemory(limit);
         var one = new ConnectionCopies(all);
-        Assert.Equal(ConnectionCopies.Most, one.Allowed);
-        Assert.False(one.TryTake(ConnectionCopies.Most + 1));
-        Assert.True(one.TryTake(ConnectionCopies.Most));
+        Assert.Equal(most, one.Allowed);
+        Assert.False(one.TryTake(most + 1));
+        Assert.True(one.TryTake(most));
         Assert.False(one.TryTake(1));
-        Assert.Equal(ConnectionCopies.Most, one.Allowed);
-        Assert.Equal(ConnectionCopies.Most - Own, all.Used);
-        one.Give(ConnectionCopies.Most);
+        Assert.Equal(most, one.Allowed);
+        Assert.Equal(most - Own, all.Used);
+        one.Give(most);
         Assert.Equal(0, all.Used);
     }
 
     [Fact]
     public void Connection_that_ends_gives_back_what_it_has_once()
     {
-        var all = new CopyMemory(100);
+        var all = new CopyMemory(400);
         var one = new ConnectionCopies(all);
         Assert.True(one.TryTake(Own + 60));
+        Assert.Equal(60, all.Used);
         one.End();
         Assert.Equal(0, all.Used);
         one.Give(Own + 60);
@@ -71,7 +74,7 @@ public sealed class CopyMemoryTests
                 var bytes = random.Next(1, Own);
                 if (one.TryTake(bytes))
                     taken.Enqueue(bytes);
-                Assert.True(taken.Sum(static one => (long)one) <= Own + Limit);
+                Assert.True(taken.Sum(static one => (long)one) <= Own + (Limit / 4));
                 if (random.Next(2) == 0 && taken.TryDequeue(out var given))
                     one.Give(given);
             }
