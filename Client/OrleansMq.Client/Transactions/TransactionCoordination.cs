@@ -6,7 +6,7 @@ namespace OrleansMq.Client;
 /// <summary>
 /// The conversation of a transactional producer with its coordinator. It sends each request until it is answered, at most for
 /// <see cref="TransactionalProducerOptions.RequestTimeout"/>. All requests may be repeated: a repetition is answered like the request
-/// before it, or costs an epoch.
+/// before it.
 /// </summary>
 internal sealed class TransactionCoordination(IBroker broker, string transactionalId, TransactionalProducerOptions options,
     ProducerOptions producer, TransactionCaller caller)
@@ -24,16 +24,17 @@ internal sealed class TransactionCoordination(IBroker broker, string transaction
 
     /// <summary>Gives the producer its next epoch.</summary>
     /// <param name="current">The identity that it has; null as a new instance.</param>
+    /// <param name="requestId">See <see cref="InitTransactions.RequestId"/>.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The answer, refused or not.</returns>
-    public Task<InitTransactionsResult> InitAsync(ProducerIdentity? current, CancellationToken cancellationToken) =>
+    public Task<InitTransactionsResult> InitAsync(ProducerIdentity? current, Guid requestId, CancellationToken cancellationToken) =>
         SendAsync(new InitTransactions
         {
             TransactionalId = transactionalId,
             Timeout = options.TransactionTimeout,
             Current = current,
             Caller = caller,
-            RequestId = Guid.NewGuid(),
+            RequestId = requestId,
         }, cancellationToken);
 
     /// <summary>Adds partitions and groups to the transaction.</summary>

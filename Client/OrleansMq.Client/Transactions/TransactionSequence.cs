@@ -15,6 +15,8 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
     private readonly Lock _gate = new();
     private readonly BatchPool _batches = new(producer);
     private ProducerIdentity? _identity;
+    // Of the request for the first one: a caller may give it up, and what is under way must not fence what the next one begins.
+    private Guid _firstRequest = Guid.NewGuid();
     private bool _isUncertain;
     private ProducerFencedException? _fenced;
     private TransactionRun? _current;
@@ -130,10 +132,11 @@ internal sealed partial class TransactionSequence(TransactionCoordination coordi
 
     private async Task InitAsync(CancellationToken cancellationToken)
     {
-        var answer = await coordination.InitAsync(_identity, cancellationToken).ConfigureAwait(false);
+        var answer = await coordination.InitAsync(_identity, _identity is null ? _firstRequest : Guid.NewGuid(), cancellationToken)
+            .ConfigureAwait(false);
         if (answer.Error != ErrorCode.None)
             throw (await JudgeAsync(null, answer.Error, answer.Message, "It cannot begin").ConfigureAwait(false)).Refusal;
-        (_identity, _isUncertain) = (answer.Producer, false);
+        (_identity, _isUncertain, _firstRequest) = (answer.Producer, false, Guid.NewGuid());
     }
 
     /// <summary>Changes what the next transaction begins with, unless that has begun.</summary>

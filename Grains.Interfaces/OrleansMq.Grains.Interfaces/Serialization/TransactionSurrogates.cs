@@ -10,19 +10,21 @@ internal struct TransactionCallerSurrogate
     [Id(0)] public string Name;
     [Id(1)] public int BrokerId;
     [Id(2)] public long Connection;
+    [Id(3)] public long Sequence;
 }
 
 [RegisterConverter]
 internal sealed class TransactionCallerConverter : IConverter<TransactionCaller, TransactionCallerSurrogate>
 {
     public TransactionCaller ConvertFromSurrogate(in TransactionCallerSurrogate surrogate) =>
-        new(surrogate.Name, surrogate.BrokerId, surrogate.Connection);
+        new(surrogate.Name, surrogate.BrokerId, surrogate.Connection, surrogate.Sequence);
 
     public TransactionCallerSurrogate ConvertToSurrogate(in TransactionCaller value) => new()
     {
         Name = value.Name,
         BrokerId = value.BrokerId,
         Connection = value.Connection,
+        Sequence = value.Sequence,
     };
 }
 

@@ -24,7 +24,9 @@ public enum TransactionPhase
 /// <param name="BrokerId">The broker that the client's connection ends at; -1 if unknown.</param>
 /// <param name="Connection">Rises with each connection to that broker; 0 if unknown. What comes late, over an older connection than
 /// the last addition of the same producer and epoch, is of an earlier transaction.</param>
-public readonly record struct TransactionCaller(string Name, int BrokerId = -1, long Connection = 0);
+/// <param name="Sequence">Rises with each request over the connection, and is the same where the broker repeats one; 0 if unknown. A
+/// repetition that comes when later ones have begun the next transaction must not change that.</param>
+public readonly record struct TransactionCaller(string Name, int BrokerId = -1, long Connection = 0, long Sequence = 0);
 
 /// <summary>A partition of a transaction.</summary>
 /// <param name="Topic">The topic's name.</param>

@@ -161,8 +161,8 @@ internal sealed class TransactionCore : CoordinatorCore
             case EndTransaction { RaisesEpoch: false } end when _state is { Phase: TransactionPhase.Ongoing }
                 && IsOfEarlier(end.Producer, end.Caller):
                 return new(_state, body.Refuse(ErrorCode.ConcurrentTransactions,
-                    "It came over an older connection than what the transaction holds: it is of an earlier transaction, or a repetition "
-                    + "has replaced it."));
+                    "It came before what the transaction holds, or over an older connection: it is of an earlier transaction, or a "
+                    + "repetition has replaced it."));
             case AddToTransaction add:
                 return _rules.Add(_state, add, _options, Now);
             case EndTransaction end:
@@ -219,7 +219,9 @@ internal sealed class TransactionCore : CoordinatorCore
         // What a request that waits begins next is not in the description of what was aborted.
         foreach (var waiting in _waiting.OrderBy(static waiting => !waiting.IsAborted).ToArray())
         {
-            if (waiting.Need == TransactionNeed.Completion ? _state is { IsEnding: true } : _spareId < 0)
+            // One that waits for an id may need none any more, and asks for one otherwise.
+            if (waiting.Need == TransactionNeed.Completion ? _state is { IsEnding: true }
+                : _spareId < 0 && (_isTaking || _takeAgainAt > Now))
                 continue;
             _waiting.Remove(waiting);
             Decide(waiting);

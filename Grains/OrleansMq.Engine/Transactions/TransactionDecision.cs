@@ -111,7 +111,8 @@ internal static class TransactionDecision
         var isIn = isOngoing && state.Partitions.IsSupersetOf(request.Partitions) && state.Groups.IsSupersetOf(request.Groups);
         var connection = request.VerifyOnly || request.RaisesEpoch ? default : TransactionConnection.Of(request.Caller);
         // A younger connection is stored: what comes late over the older one is of an earlier transaction, whatever coordinator it meets.
-        if (isIn && (connection == default || connection == state.Connection))
+        // Over the same one, what is in the transaction came with an earlier request of it.
+        if (isIn && (connection == default || connection.IsOver(state.Connection)))
             return new(state, new AddToTransactionResult(ErrorCode.None, state.Number));
         if (request.VerifyOnly)
             return Refused(state, ErrorCode.TransactionAbortable, isOngoing

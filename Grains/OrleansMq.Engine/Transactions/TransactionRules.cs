@@ -53,7 +53,7 @@ internal class TransactionRules : CoordinatorRules
     /// <summary>Whether all participants know, so that the transaction is complete: those of this transaction.</summary>
     public virtual bool IsCompleted(TransactionState state, ParticipantsEnded ended) => state.IsEnding && state.Number == ended.Number;
 
-    /// <summary>Whether a request of a client without an epoch for each transaction comes over an older connection than the last addition
+    /// <summary>Whether a request of a client without an epoch for each transaction came earlier than the last addition
     /// to a transaction of the epoch: then it is late.</summary>
     public virtual bool IsOfEarlierConnection(TransactionConnection connection, TransactionConnection filledOver) =>
         connection.IsBefore(filledOver);

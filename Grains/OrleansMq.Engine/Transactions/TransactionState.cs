@@ -3,17 +3,22 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Transactions;
 
-/// <summary>A client's connection to a broker.</summary>
+/// <summary>A request over a client's connection to a broker.</summary>
 /// <param name="BrokerId">The broker.</param>
-/// <param name="Number">Rises with each connection to that broker; 0 if unknown.</param>
-internal readonly record struct TransactionConnection(int BrokerId, long Number)
+/// <param name="Number">The connection's number: it rises with each connection to that broker; 0 if unknown.</param>
+/// <param name="Sequence">The request's number: it rises with each request over the connection; 0 if unknown.</param>
+internal readonly record struct TransactionConnection(int BrokerId, long Number, long Sequence = 0)
 {
-    /// <summary>The connection of a caller.</summary>
+    /// <summary>The request of a caller.</summary>
     public static TransactionConnection Of(in TransactionCaller caller) =>
-        caller.Connection > 0 ? new(caller.BrokerId, caller.Connection) : default;
+        caller.Connection > 0 ? new(caller.BrokerId, caller.Connection, caller.Sequence) : default;
 
-    /// <summary>Whether another one to the same broker is younger.</summary>
-    public bool IsBefore(TransactionConnection other) => Number > 0 && BrokerId == other.BrokerId && Number < other.Number;
+    /// <summary>Whether it came over the same connection as another one.</summary>
+    public bool IsOver(TransactionConnection other) => BrokerId == other.BrokerId && Number == other.Number;
+
+    /// <summary>Whether another one came later to the same broker: over a younger connection, or later over this one.</summary>
+    public bool IsBefore(TransactionConnection other) => Number > 0 && BrokerId == other.BrokerId
+        && (Number < other.Number || (Number == other.Number && Sequence > 0 && Sequence < other.Sequence));
 }
 
 /// <summary>An initialization that was answered with an identity.</summary>
@@ -73,8 +78,8 @@ internal sealed record TransactionState
     public ImmutableSortedSet<TransactionPartition> Partitions { get; init; } = NoPartitions;
     /// <summary>Its groups.</summary>
     public ImmutableSortedSet<string> Groups { get; init; } = NoGroups;
-    /// <summary>The connection of the last addition to a transaction of this epoch, or of its end, of a client without an epoch for each
-    /// transaction. It stays when the transaction has ended, since a late addition must not begin another one.</summary>
+    /// <summary>The last addition to a transaction of this epoch, or its end, of a client without an epoch for each transaction. It
+    /// stays when the transaction has ended, since a late addition must not begin another one.</summary>
     public TransactionConnection Connection { get; init; }
     /// <summary>When it began; null where none is open, and none is being ended.</summary>
     public DateTimeOffset? StartedAt { get; init; }

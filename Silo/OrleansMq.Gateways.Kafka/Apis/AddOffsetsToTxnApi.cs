@@ -28,7 +28,7 @@ internal sealed class AddOffsetsToTxnApi() : KafkaApi<AddOffsetsToTxnRequest>(Ap
             TransactionalId = request.TransactionalId,
             Producer = request.Producer,
             Groups = [request.GroupId],
-            Caller = context.Caller,
+            Caller = context.NextCaller(),
         }, context.Aborted).ConfigureAwait(false);
         return added.Error;
     }

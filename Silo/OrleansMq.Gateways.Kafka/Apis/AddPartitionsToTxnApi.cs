@@ -82,7 +82,7 @@ internal sealed class AddPartitionsToTxnApi() : KafkaApi<AddPartitionsToTxnReque
             TransactionalId = request.TransactionalId,
             Producer = request.Producer,
             Partitions = [.. partitions.Distinct()],
-            Caller = context.Caller,
+            Caller = context.NextCaller(),
         }, context.Aborted).ConfigureAwait(false);
         Array.Fill(errors, TransactionErrors.OfAddPartitions(added.Error, context.Version));
         return errors;

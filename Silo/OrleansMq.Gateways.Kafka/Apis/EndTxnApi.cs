@@ -22,7 +22,7 @@ internal sealed class EndTxnApi() : KafkaApi<EndTxnRequest>(ApiKey.EndTxn, 0, 5,
             Producer = request.Producer,
             IsCommit = request.IsCommit,
             RaisesEpoch = context.Version >= RaisesEpochFrom,
-            Caller = context.Caller,
+            Caller = context.NextCaller(),
         }, context.Aborted).ConfigureAwait(false);
         response.WriteThrottle();
         response.WriteError(TransactionErrors.OfEnd(ended.Error, context.Version));

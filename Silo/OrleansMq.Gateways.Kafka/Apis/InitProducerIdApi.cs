@@ -42,7 +42,7 @@ internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiK
             TransactionalId = transactionalId,
             Timeout = TimeSpan.FromMilliseconds(request.TimeoutMs),
             Current = request.Current == None ? null : request.Current,
-            Caller = context.Caller,
+            Caller = context.NextCaller(),
         }, context.Aborted).ConfigureAwait(false);
         return (TransactionErrors.OfInit(given.Error, context.Version), given.Producer);
     }

@@ -116,7 +116,7 @@ internal sealed class TxnOffsetCommitApi() : KafkaApi<TxnOffsetCommitRequest>(Ap
             Groups = [commit.GroupId],
             VerifyOnly = context.Version < RaisesEpochFrom,
             RaisesEpoch = context.Version >= RaisesEpochFrom,
-            Caller = context.Caller,
+            Caller = context.NextCaller(),
         }, context.Aborted).ConfigureAwait(false);
         return added.Error != ErrorCode.None ? Refuse(commit, added.Error, added.Message ?? "")
             : await context.Broker.Groups.SendAsync(commit with { Number = added.Number }, context.Aborted).ConfigureAwait(false);

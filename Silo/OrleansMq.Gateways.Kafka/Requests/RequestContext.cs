@@ -11,6 +11,8 @@ namespace OrleansMq.Gateways.Kafka.Requests;
 /// <summary>A request's context for its handler.</summary>
 internal sealed class RequestContext
 {
+    private static long _lastSequence;
+
     public required GatewayServices Services { get; init; }
 
     /// <summary>What the client may do, and its way to partitions.</summary>
@@ -38,8 +40,9 @@ internal sealed class RequestContext
     /// <summary>The request's connection.</summary>
     public required IConnection Connection { get; init; }
 
-    /// <summary>The client, as the coordinator of a transaction sees it.</summary>
-    public TransactionCaller Caller => new($"client '{ClientNames.Shown(ClientId)}' at {ClientHost}", Services.Self, Connection.Number);
+    /// <summary>Returns the client, as the coordinator of a transaction sees it, with the next number of a request.</summary>
+    public TransactionCaller NextCaller() => new($"client '{ClientNames.Shown(ClientId)}' at {ClientHost}", Services.Self,
+        Connection.Number, Interlocked.Increment(ref _lastSequence));
 
     /// <summary>Whether later requests on the connection must not begin before this one is done, because their order matters. A handler
     /// sets it before its first await.</summary>

@@ -90,7 +90,7 @@ internal sealed class ProduceTransaction
             Partitions = [.. _waiting!.Select(static batch => batch.Partition.InTransaction).Distinct()],
             VerifyOnly = !RaisesEpoch,
             RaisesEpoch = RaisesEpoch,
-            Caller = _context.Caller,
+            Caller = _context.NextCaller(),
         }, CancellationToken.None).ConfigureAwait(false);
         return answer.Error == ErrorCode.None
             ? (null, new VerifiedTransaction(answer.Number, StartsAtZero: RaisesEpoch))

@@ -13,6 +13,7 @@ namespace OrleansMq.Tests.Engine.Transactions;
 public sealed class TransactionDecisionTests
 {
     private const string Id = "id";
+    private static readonly CultureInfo Invariant = CultureInfo.InvariantCulture;
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private static readonly DateTimeOffset Now = Start + TimeSpan.FromSeconds(5);
     private static readonly TransactionOptions Options = new();
@@ -368,6 +369,45 @@ public sealed class TransactionDecisionTests
         // What comes over an older connection is late also after the end.
         Assert.Equal((0, 0, null, false, new(1, 5)), (complete.Partitions.Count, complete.Groups.Count, complete.StartedAt,
             complete.RaisesEpoch, complete.Connection));
+    }
+
+    [Theory]
+    [InlineData("1/5 4", "1/6 1", true)]
+    [InlineData("1/5 4", "1/5 5", true)]
+    [InlineData("1/5 4", "1/5 4", false)]
+    [InlineData("1/5 4", "1/5 3", false)]
+    [InlineData("1/6 1", "1/5 4", false)]
+    [InlineData("1/5 4", "2/6 9", false)]
+    // Of a broker of an earlier version, or of a client that has no connection.
+    [InlineData("1/5 0", "1/5 4", false)]
+    [InlineData("1/5 4", "1/5 0", false)]
+    [InlineData("1/0 0", "1/5 4", false)]
+    public void Request_is_late_that_comes_before_another_of_the_same_broker(string request, string other, bool isBefore)
+    {
+        Assert.Equal(isBefore, Connection(request).IsBefore(Connection(other)));
+
+        static TransactionConnection Connection(string text) => text.Split('/', ' ') is var parts
+            ? new(int.Parse(parts[0], Invariant), long.Parse(parts[1], Invariant), long.Parse(parts[2], Invariant)) : default;
+    }
+
+    [Fact]
+    public void Repeated_request_over_the_same_connection_changes_nothing_that_came_after_it()
+    {
+        var (state, sequence) = (State("Ongoing 7/3")! with { Connection = new(1, 5, 1) }, 1);
+        var add = Add("7/3", Second) with { Caller = Next() };
+        state = TransactionDecision.Add(state, add, Options, Now).Next!;
+        Assert.Equal(new(1, 5, 2), state.Connection);
+        Assert.Same(state, TransactionDecision.Add(state, add with { Caller = Next() }, Options, Now).Next);
+        var end = End("7/3", isCommit: true) with { Caller = Next() };
+        state = TransactionDecision.End(state, end, -1, Now).Next!;
+        Assert.Equal(new(1, 5, 4), state.Connection);
+        Assert.True(TransactionConnection.Of(add.Caller).IsBefore(state.Connection));
+        state = TransactionDocument.Parse(TransactionDocument.Of(default, TransactionDecision.Complete(state, Now)).ToBytes()).ToState();
+        state = TransactionDecision.Add(state, Add("7/3", First) with { Caller = Next() }, Options, Now).Next!;
+        Assert.Equal((TransactionPhase.Ongoing, new(1, 5, 5)), (state.Phase, state.Connection));
+        Assert.True(TransactionConnection.Of(end.Caller).IsBefore(state.Connection));
+
+        TransactionCaller Next() => new("c", 1, 5, ++sequence);
     }
 
     [Theory]

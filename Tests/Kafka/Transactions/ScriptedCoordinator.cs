@@ -10,8 +10,9 @@ internal sealed class ScriptedCoordinator : ITransactionCoordinator
     public static readonly ProducerIdentity Producer = new(7, 0);
 
     private readonly List<ITransactionRequest> _requests = [];
+    private long _sequence;
 
-    /// <summary>What it was asked so far.</summary>
+    /// <summary>What it was asked so far, without the numbers of requests, which rise.</summary>
     public IReadOnlyList<ITransactionRequest> Requests
     {
         get
@@ -40,7 +41,15 @@ internal sealed class ScriptedCoordinator : ITransactionCoordinator
     public async ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken = default)
     {
         lock (_requests)
-            _requests.Add(request);
+        {
+            _requests.Add(request switch
+            {
+                AddToTransaction add => add with { Caller = Checked(add.Caller) },
+                EndTransaction end => end with { Caller = Checked(end.Caller) },
+                InitTransactions init => init with { Caller = Checked(init.Caller) },
+                _ => request,
+            });
+        }
         await Before(request);
         return request.Answer(Refusal == ErrorCode.None ? Answer(request) : request.Refuse(Refusal, "Refused by the script."));
     }
@@ -51,6 +60,13 @@ internal sealed class ScriptedCoordinator : ITransactionCoordinator
     public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default) =>
         Refusal == ErrorCode.None ? new(Listings)
             : ValueTask.FromException<IReadOnlyList<TransactionListing>>(new BrokerException(Refusal, "Refused by the script."));
+
+    private TransactionCaller Checked(TransactionCaller caller)
+    {
+        Assert.True(caller.Sequence > _sequence);
+        _sequence = caller.Sequence;
+        return caller with { Sequence = 0 };
+    }
 
     private object Answer(ITransactionRequest request) => request switch
     {

@@ -167,7 +167,8 @@ internal sealed class AnswerChecker(TransactionSimulation simulation)
         !window.TrueForAll(state => state?.NextProducer == producer), $"12: {producer} is refused with {error}, and is the current one");
 
     private static void RequireOlderConnection(OpenRequest request, TransactionCaller caller, string? message) => Verdict.Require(
-        request.Client?.Connection > caller.Connection || !message!.Contains("older connection", StringComparison.Ordinal),
+        request.Client?.Connection > caller.Connection || request.Client?.Sequence > caller.Sequence
+            || !message!.Contains("older connection", StringComparison.Ordinal),
         $"12: what {request.Client} sends over its own connection is taken for a request of an earlier transaction");
 
     private static void RequirePassing(ErrorCode error, string? message) =>

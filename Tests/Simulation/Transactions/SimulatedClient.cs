@@ -39,7 +39,10 @@ internal sealed class SimulatedClient(TransactionSimulation simulation, string i
     /// <summary>Counts the changes of its broker.</summary>
     public int Moves { get; private set; }
 
-    private TransactionCaller Caller => new(ToString(), Broker, Connection);
+    /// <summary>Rises with each request.</summary>
+    public long Sequence { get; private set; }
+
+    private TransactionCaller Caller => new(ToString(), Broker, Connection, ++Sequence);
 
     /// <summary>Returns the time at which a request arrives that is sent now: not before the one sent before.</summary>
     public long InOrder(long arrival) => _lastArrival = Math.Max(_lastArrival, arrival);
@@ -297,11 +300,11 @@ internal sealed class SimulatedClient(TransactionSimulation simulation, string i
         void Attempt()
         {
             attempts++;
-            simulation.Call(this, make(), answer =>
+            simulation.Call(this, make(), (answer, isSentOnce) =>
             {
                 if (answer is TResult result && !TransactionSimulation.IsPassing(result.Error))
                 {
-                    answered(result, attempts == 1 && !RaisesEpoch);
+                    answered(result, attempts == 1 && isSentOnce && !RaisesEpoch);
                     return;
                 }
                 if (answer is null)

@@ -17,6 +17,7 @@ public sealed class TransactionMutantTests(ITestOutputHelper output)
     [InlineData(nameof(AddedWithoutConfirmation))]
     [InlineData(nameof(ConnectionIsForgotten))]
     [InlineData(nameof(ConnectionEndsWithItsTransaction))]
+    [InlineData(nameof(RepetitionOverTheSameConnectionCounts))]
     [InlineData(nameof(ConnectionOutlivesItsEpoch))]
     [InlineData(nameof(ToldBeforeStored))]
     [InlineData(nameof(LateCommitEndsTheNext))]

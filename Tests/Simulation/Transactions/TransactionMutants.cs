@@ -72,6 +72,12 @@ internal sealed class ConnectionEndsWithItsTransaction : TransactionRules
         base.Complete(state, now) with { Connection = default };
 }
 
+internal sealed class RepetitionOverTheSameConnectionCounts : TransactionRules
+{
+    public override bool IsOfEarlierConnection(TransactionConnection connection, TransactionConnection filledOver) =>
+        base.IsOfEarlierConnection(connection with { Sequence = 0 }, filledOver);
+}
+
 internal sealed class ConnectionOutlivesItsEpoch : TransactionRules
 {
     public override TransactionOutcome Init(TransactionState? state, InitTransactions request, long freshId, TransactionOptions options,

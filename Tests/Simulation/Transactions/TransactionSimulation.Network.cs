@@ -12,13 +12,13 @@ internal sealed partial class TransactionSimulation
     private const int LongTellTimeoutMs = 2_500;
 
     /// <summary>
-    /// Sends a request of a client to its coordinator. Answered once, with null on a timeout. Requests of a client with one epoch for many
-    /// transactions arrive once, and in order over one connection; those of others in any order, repeatedly. A gateway repeats an
-    /// initialization.
+    /// Sends a request of a client to its coordinator. Answered once: with null on a timeout, and whether it was sent once. Requests of a
+    /// client with one epoch for many transactions arrive in order over one connection; those of others in any order. A gateway repeats
+    /// some of both.
     /// </summary>
-    public void Call(SimulatedClient client, ITransactionRequest request, Action<object?> answered)
+    public void Call(SimulatedClient client, ITransactionRequest request, Action<object?, bool> answered)
     {
-        var isDone = false;
+        var (isDone, isDoubled) = (false, IsDoubled());
         var call = new CoordinatorCall();
         AfterOn(client, Scenario.RequestTimeoutMs, () =>
         {
@@ -31,7 +31,7 @@ internal sealed partial class TransactionSimulation
         var (connection, moves, transaction) = (client.Connection, client.Moves, client.Transaction);
         var delay = client.RaisesEpoch ? Delay() : client.InOrder(Now + Delay()) - Now;
         After(delay, Arrive);
-        if ((client.RaisesEpoch || request is InitTransactions) && IsDoubled())
+        if (isDoubled)
             After(delay + (3 * Delay()), Arrive);
 
         void Arrive() => AskCoordinator(request, client, client, call, Answer, _ => client.RaisesEpoch || client.Moves == moves,
@@ -53,7 +53,7 @@ internal sealed partial class TransactionSimulation
             if (isDone)
                 return;
             isDone = true;
-            answered(answer);
+            answered(answer, !isDoubled);
         }
     }
 
