@@ -97,7 +97,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         // Refuse an id that no group can have, so that it never activates a grain.
         if (GroupId.FindProblem(groupId) is { } problem)
             return refuse(ErrorCode.InvalidGroupId, problem);
-        var isUnreachable = false;
+        var (isUnreachable, id, attempt) = (false, Guid.NewGuid(), 0);
         return await LeaderPatience.RepeatAsync(options, TryAsync,
             answer => isUnreachable || answer is IGroupAnswer { Error: ErrorCode.NotCoordinator }, cancellationToken)
             .ConfigureAwait(false);
@@ -105,6 +105,7 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         async ValueTask<object> TryAsync()
         {
             isUnreachable = false;
+            CallAttempts.Carry(id, ++attempt);
             try
             {
                 var grain = grains.GetBrokerGrain<IGroupGrain>(groupId, ErrorCode.CoordinatorNotAvailable);

@@ -51,7 +51,7 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
         // Refuse an id that cannot be, so that it never activates a grain.
         if (TransactionalId.FindProblem(transactionalId) is { } problem)
             return refuse(ErrorCode.InvalidRequest, problem);
-        var isUnreachable = false;
+        var (isUnreachable, id, attempt) = (false, Guid.NewGuid(), 0);
         return await LeaderPatience.RepeatAsync(options, TryAsync,
             answer => isUnreachable || answer is ITransactionAnswer { Error: ErrorCode.NotCoordinator }, cancellationToken)
             .ConfigureAwait(false);
@@ -59,6 +59,7 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
         async ValueTask<object> TryAsync()
         {
             isUnreachable = false;
+            CallAttempts.Carry(id, ++attempt);
             try
             {
                 var grain = grains.GetBrokerGrain<ITransactionGrain>(transactionalId, ErrorCode.CoordinatorNotAvailable);

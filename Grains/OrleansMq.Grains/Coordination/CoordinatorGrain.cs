@@ -25,6 +25,7 @@ internal abstract class CoordinatorGrain(string noun, SiloBroker broker, ActiveC
 
     private readonly RequestWaits _waits = new(broker.Options.TimeProvider);
     private readonly CallerWaits _callers = new();
+    private readonly LateCalls _late = new(broker.Options.TimeProvider);
     private ICoordinator? _coordinator;
     // Why there is no coordinator, where there is none.
     private (ErrorCode Error, string Message) _refusal =
@@ -105,6 +106,8 @@ internal abstract class CoordinatorGrain(string noun, SiloBroker broker, ActiveC
     {
         if (_coordinator is not { } coordinator)
             return request.Refuse(_refusal.Error, _refusal.Message);
+        if (_late.IsLate())
+            return request.Refuse(ErrorCode.CoordinatorNotAvailable, $"The {noun} has got a repetition of this request before it.");
         return request.WaitsForOthers
             ? await WatchAsync(coordinator, new ValueTask<object?>(
                 _waits.WaitAsync(wait, () => coordinator.AskAsync(request, CancellationToken.None).AsTask(), cancellationToken)))

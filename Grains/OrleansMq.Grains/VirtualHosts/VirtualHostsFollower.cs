@@ -13,12 +13,13 @@ internal sealed class VirtualHostsLink(IGrainFactory grains, GrainBrokerOptions 
     public async Task<VirtualHostReply> AskAsync(VirtualHostRequest request, CancellationToken cancellationToken)
     {
         var grain = grains.GetGrain<IVirtualHostsGrain>(VirtualHostsGrain.Key);
-        var bytes = request.ToBytes();
+        var (bytes, id, attempt) = (request.ToBytes(), Guid.NewGuid(), 0);
         return await LeaderPatience.RepeatAsync(options, TryAsync, static reply => !reply.IsDecided, cancellationToken)
             .ConfigureAwait(false);
 
         async ValueTask<VirtualHostReply> TryAsync()
         {
+            CallAttempts.Carry(id, ++attempt);
             try
             {
                 return VirtualHostReply.Parse(await grain.SendAsync(bytes, cancellationToken).WaitAsync(cancellationToken)
