@@ -207,6 +207,7 @@ internal sealed class AmqpSession : IAmqpSession
     /// <inheritdoc/>
     public async ValueTask EndAsync()
     {
+        Registry.Closed(Id);
         Deliveries.Copies.End();
         Kept.End();
         if (Registry.Hosts.Find(VirtualHost) is not { } image)

@@ -348,11 +348,12 @@ internal sealed class LogQueue : IAmqpQueue
     public async ValueTask<long> PurgeAsync()
     {
         var before = await DescribeAsync().ConfigureAwait(false);
+        // What was published meanwhile is not to be purged by one that comes late.
         await WithLeaderAsync(async () =>
         {
             await Broker.Queues.PurgeAsync(Partition, Cursor).ConfigureAwait(false);
             return true;
-        }).ConfigureAwait(false);
+        }, mayRepeat: false).ConfigureAwait(false);
         var after = await DescribeAsync().ConfigureAwait(false);
         return after.Purged - before.Purged;
     }
@@ -383,8 +384,8 @@ internal sealed class LogQueue : IAmqpQueue
     public static bool IsGone(ErrorCode code) => code is ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId
         or ErrorCode.GroupIdNotFound;
 
-    // Repeats what has no effect the second time.
-    private async ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call)
+    // Repeats what had no effect, and what has none the second time.
+    private async ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call, bool mayRepeat = true)
     {
         var began = Time.GetTimestamp();
         while (true)
@@ -394,7 +395,7 @@ internal sealed class LogQueue : IAmqpQueue
                 return await call().ConfigureAwait(false);
             }
             catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && !IsGone(fault.Code)
-                && Time.GetElapsedTime(began) < Patience)
+                && (mayRepeat || fault.Code != ErrorCode.RequestTimedOut) && Time.GetElapsedTime(began) < Patience)
             {
                 await Task.Delay(LeaderPause, Time).ConfigureAwait(false);
             }

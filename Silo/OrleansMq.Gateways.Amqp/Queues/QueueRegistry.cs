@@ -36,6 +36,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
+    // The connections to this broker.
+    private readonly ConcurrentDictionary<string, byte> _open = new(StringComparer.Ordinal);
     // The creation and deletion of one name's topic do not overlap.
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
     // Changes of policies reach the queues of a virtual host one after the other, so that the last one counts.
@@ -99,8 +101,16 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>The log.</summary>
     public EngineLog Log { get; }
 
-    /// <summary>Returns the id of a new connection to this broker.</summary>
-    public string NewConnection() => ConnectionId.New(_host.Incarnation);
+    /// <summary>Returns the id of a new connection to this broker, which is open until <see cref="Closed"/>.</summary>
+    public string NewConnection()
+    {
+        var id = ConnectionId.New(_host.Incarnation);
+        _open.TryAdd(id, 0);
+        return id;
+    }
+
+    /// <summary>A connection ends: it gets nothing more from now on.</summary>
+    public void Closed(string connection) => _open.TryRemove(connection, out _);
 
     /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires, and what exchanges delay.
     /// Deletes what queues have left that ended when no broker ran.</summary>
@@ -486,6 +496,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         foreach (var queue in change.EndedQueues())
             _ = EndAsync(change.VirtualHost, queue);
+        foreach (var connection in GoneConnections(change))
+            _ = EndConnectionAsync(change.VirtualHost, connection);
         if (change.Before?.Settings.FirstEpoch is { } ended && ended != change.After?.Settings.FirstEpoch)
             _ = Task.Run(() => Delays.EndAsync(change.VirtualHost, ended));
         if (change.After is not null && AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
@@ -495,6 +507,17 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         else if (Hosts.IsShared && change.After is { } now && AddedQueues(change).Any(queue => IsActive(now, queue)))
             _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
     }
+
+    // A command that its owner carries out after the connection has ended, as one that a stopping broker forwards, leaves an exclusive
+    // queue or a consumer that nobody has.
+    private string[] GoneConnections(VirtualHostChange change) => !Hosts.IsShared || change.After is not { } after ? []
+        : [.. (change.Edits is { } edits ? edits.Select(static edit => edit switch
+            {
+                PutQueue put => put.Queue.Owner,
+                PutConsumer put => put.Consumer.Connection,
+                _ => null,
+            }).OfType<string>() : after.Topology.Connections)
+            .Where(id => ConnectionId.IncarnationOf(id) == _host.Incarnation && !_open.ContainsKey(id)).Distinct()];
 
     private static IEnumerable<QueueState> AddedQueues(VirtualHostChange change) => change.Edits is { } edits
         ? edits.OfType<PutQueue>().Select(static edit => edit.Queue) : change.After!.Topology.Queues;

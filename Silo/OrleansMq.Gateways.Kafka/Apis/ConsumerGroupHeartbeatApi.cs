@@ -45,6 +45,9 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ConsumerGroupHeartbeat request, ResponseWriter response)
     {
+        // Here, and not by the coordinator: a join that is repeated makes one member.
+        if (context.Version == 0 && request is { MemberId: "", MemberEpoch: 0 })
+            request = request with { MemberId = $"{Guid.NewGuid()}" };
         // From version 1 on the member generates its own id (KIP-1082).
         var result = context.Version >= 1 && request.MemberId.Length == 0
             ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest,

@@ -87,6 +87,19 @@ public sealed class EndedConnectionTests : IAsyncLifetime
         await ended.Task.WaitAsync(Patience);
     }
 
+    [Fact]
+    public async Task Exclusive_queue_that_is_declared_after_its_connection_has_ended_is_deleted()
+    {
+        _hosts!.IsShared = true;
+        await using var client = await OpenChannelAsync();
+        await client.SendAsync(1, new QueueDeclare("mine", false, false, true, false, false, default));
+        Assert.IsType<Gateways.Amqp.Wire.Methods.QueueDeclareOk>(await client.ReceiveMethodAsync());
+        var answer = await _hosts.SendAsync("/", new DeclareQueue(new QueueDeclaration { Name = "late", Exclusive = true }, "/gone"));
+        Assert.True(answer.IsChanged);
+        await UntilAsync(() => Task.FromResult(_hosts.Find("/")!.Topology.FindQueue("late") is null));
+        Assert.NotNull(_hosts.Find("/")!.Topology.FindQueue("mine"));
+    }
+
     private async Task<WireClient> OpenChannelAsync()
     {
         var client = await WireClient.OpenAsync(new IPEndPoint(IPAddress.Loopback, _gateway.Port));

@@ -18,7 +18,8 @@ internal sealed class TestHosts(IVirtualHosts inner) : IVirtualHosts
     /// <summary>The image that is found; null: the newest.</summary>
     public VirtualHostImage? Image { get; set; }
 
-    public bool IsShared => inner.IsShared;
+    /// <summary>Whether several brokers serve them.</summary>
+    public bool IsShared { get; set; } = inner.IsShared;
 
     public UserDirectory Users => inner.Users;
 
