@@ -17,6 +17,12 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
         // first one, which may be the one that is answered.
         if (request is InitTransactions init && init.RequestId == Guid.Empty)
             request = (ITransactionRequest<TResult>)(object)(init with { RequestId = Guid.NewGuid() });
+        // Another transaction may be open when it is repeated.
+        else if (request is AbortTransaction { Number: 0 } abort)
+            request = (ITransactionRequest<TResult>)(object)(abort with
+            {
+                Number = await FindOpenAsync(abort, cancellationToken).ConfigureAwait(false),
+            });
         return request.Answer(await CallAsync(request.TransactionalId, grain => grain.SendAsync(request, cancellationToken),
             request.Refuse, cancellationToken).ConfigureAwait(false));
     }
@@ -43,6 +49,14 @@ internal sealed class GrainTransactions(IGrainFactory grains, GrainBrokerOptions
             throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
                 $"Listing the transactional ids was not answered by the cluster. Retry. ({exception.Message})", exception);
         }
+    }
+
+    // The number of the open transaction; 0: none is open, or who may abort it may not describe it.
+    private async ValueTask<long> FindOpenAsync(AbortTransaction abort, CancellationToken cancellationToken)
+    {
+        var described = await CallAsync(abort.TransactionalId, grain => grain.SendAsync(new DescribeTransaction(abort.TransactionalId),
+            cancellationToken), ((ICoordinatorRequest)abort).Refuse, cancellationToken).ConfigureAwait(false);
+        return described is TransactionDescription { Phase: TransactionPhase.Ongoing, Number: var number } ? number : 0;
     }
 
     private async ValueTask<object> CallAsync(string transactionalId, Func<ITransactionGrain, Task<object>> call,
