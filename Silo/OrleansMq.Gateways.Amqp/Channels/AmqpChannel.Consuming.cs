@@ -357,6 +357,8 @@ internal sealed partial class AmqpChannel
         // queues before the close is answered. Where that takes long the readers return what they hold.
         await Task.WhenAll(ReturnAllAsync(), ReturnedAsync(), PublishedAsync()).WaitAsync(MaxReturning, session.Time)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var left in _rejections?.Stop() ?? [])
+            session.Kept.Give(left.Delivery.KeptBytes);
         if (_timeouts is not null)
             await _timeouts.DisposeAsync().ConfigureAwait(false);
         await Task.WhenAll(consumers.Concat(cancelled).Select(static consumer => consumer.Reader).Concat(_getters.Values)

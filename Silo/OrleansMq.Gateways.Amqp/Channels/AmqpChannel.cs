@@ -100,6 +100,9 @@ internal sealed partial class AmqpChannel(AmqpSession session, IChannelClient cl
     /// <summary>Waits until the client takes deliveries.</summary>
     public Task WaitForRoomAsync() => client.IsFull ? client.WaitForRoomAsync() : Task.CompletedTask;
 
+    /// <summary>Whether the client is there, and the connection does not close.</summary>
+    public bool CanDeliver => client.CanDeliver;
+
     /// <summary>Sends what was added. Not under <see cref="Gate"/>.</summary>
     public void Flush() => _output.Flush();
 

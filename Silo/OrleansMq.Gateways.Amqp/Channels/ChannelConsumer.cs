@@ -217,6 +217,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
         var outcome = received.Message is { } message
             ? await DeliverAsync(new HeldMessage(message, received.Hold, received.IsRedelivered)).ConfigureAwait(false)
             : await ReadAndDeliverAsync(received).ConfigureAwait(false);
+        GiveSent();
         _sentBytes = received.Bytes;
         if (outcome == Outcome.Stopped)
         {
@@ -260,8 +261,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     reading = null;
                     if (message is null)
                         return Outcome.Gone;
-                    // The client may have stopped reading, or have gone.
-                    if (!_channel.WaitForRoomAsync().IsCompleted)
+                    // One that goes meanwhile would not get it. Others may have filled the room; it is delivered all the same, or it could
+                    // be read again and again.
+                    if (!_channel.CanDeliver)
                         continue;
                     var outcome = TryDeliver(new HeldMessage(message, received.Hold, received.IsRedelivered));
                     if (outcome != Outcome.LacksCredit)

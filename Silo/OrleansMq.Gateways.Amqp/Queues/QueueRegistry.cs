@@ -36,8 +36,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
-    // The connections to this broker.
+    // The connections to this gateway, whose ids end alike: a broker may have several.
     private readonly ConcurrentDictionary<string, byte> _open = new(StringComparer.Ordinal);
+    private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
     // The creation and deletion of one name's topic do not overlap.
     private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
     // Changes of policies reach the queues of a virtual host one after the other, so that the last one counts.
@@ -104,7 +105,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>Returns the id of a new connection to this broker, which is open until <see cref="Closed"/>.</summary>
     public string NewConnection()
     {
-        var id = ConnectionId.New(_host.Incarnation);
+        var id = ConnectionId.New(_host.Incarnation) + _suffix;
         _open.TryAdd(id, 0);
         return id;
     }
@@ -517,7 +518,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 PutConsumer put => put.Consumer.Connection,
                 _ => null,
             }).OfType<string>() : after.Topology.Connections)
-            .Where(id => ConnectionId.IncarnationOf(id) == _host.Incarnation && !_open.ContainsKey(id)).Distinct()];
+            .Where(id => id.EndsWith(_suffix, StringComparison.Ordinal) && ConnectionId.IncarnationOf(id) == _host.Incarnation
+                && !_open.ContainsKey(id)).Distinct()];
 
     private static IEnumerable<QueueState> AddedQueues(VirtualHostChange change) => change.Edits is { } edits
         ? edits.OfType<PutQueue>().Select(static edit => edit.Queue) : change.After!.Topology.Queues;

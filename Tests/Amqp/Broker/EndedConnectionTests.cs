@@ -94,10 +94,17 @@ public sealed class EndedConnectionTests : IAsyncLifetime
         await using var client = await OpenChannelAsync();
         await client.SendAsync(1, new QueueDeclare("mine", false, false, true, false, false, default));
         Assert.IsType<Gateways.Amqp.Wire.Methods.QueueDeclareOk>(await client.ReceiveMethodAsync());
-        var answer = await _hosts.SendAsync("/", new DeclareQueue(new QueueDeclaration { Name = "late", Exclusive = true }, "/gone"));
+        // The ids of a gateway's connections end alike; one of another gateway is not this one's to end.
+        var ending = _hosts.Find("/")!.Topology.FindQueue("mine")!.Owner![^9..];
+        Assert.True((await DeclareAsync("other", "/gone")).IsChanged);
+        var answer = await DeclareAsync("late", $"/gone{ending}");
         Assert.True(answer.IsChanged);
         await UntilAsync(() => Task.FromResult(_hosts.Find("/")!.Topology.FindQueue("late") is null));
         Assert.NotNull(_hosts.Find("/")!.Topology.FindQueue("mine"));
+        Assert.NotNull(_hosts.Find("/")!.Topology.FindQueue("other"));
+
+        ValueTask<VirtualHostAnswer> DeclareAsync(string name, string connection) =>
+            _hosts.SendAsync("/", new DeclareQueue(new QueueDeclaration { Name = name, Exclusive = true }, connection));
     }
 
     private async Task<WireClient> OpenChannelAsync()

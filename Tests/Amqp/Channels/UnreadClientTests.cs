@@ -105,6 +105,58 @@ public sealed class UnreadClientTests : SlowLeaderTests
         await Until(() => Gateway.Gateway.Deliveries!.Value.Kept.Used == 0);
     }
 
+    [Fact]
+    public async Task Rejections_that_wait_when_their_channel_ends_leave_each_message_in_one_place()
+    {
+        const int Count = 100;
+        await using var client = await OpenChannelAsync();
+        await DeclareAsync(client, "q", ("x-dead-letter-exchange", FieldValue.Of("")),
+            ("x-dead-letter-routing-key", FieldValue.Of("letters")));
+        await DeclareAsync(client, "letters");
+        for (var i = 0; i < Count; i++)
+            await client.PublishAsync(1, Body(0, i));
+        await client.SendAsync(1, new BasicConsume("q", "c", false, false, false, true, default));
+        for (var i = 0; i < Count; i++)
+        {
+            Assert.IsType<BasicDeliver>(await client.ReceiveMethodAsync());
+            await client.ReceiveBodyAsync();
+        }
+        var (asked, answer) = (0, new TaskCompletionSource());
+        Broker.Fetch = async (_, forward) =>
+        {
+            Interlocked.Increment(ref asked);
+            await answer.Task;
+            return await forward();
+        };
+        await client.SendAsync(1, new BasicNack(0, true, false));
+        await Until(() => Volatile.Read(ref asked) > 0);
+        await client.SendAsync(1, new ChannelClose(200, "", 0, 0));
+        var closing = client.ReceiveMethodAsync();
+        await Clock.AdvanceUntilAsync(closing, TimeSpan.FromMinutes(1));
+        Assert.IsType<ChannelCloseOk>(await closing);
+        answer.SetResult();
+        await Until(() => Gateway.Gateway.Deliveries!.Value.Kept.Used == 0);
+
+        await client.SendAsync(1, default(ChannelOpen));
+        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
+        foreach (var queue in (string[])["q", "letters"])
+            await client.SendAsync(1, new BasicConsume(queue, queue, false, true, false, true, default));
+        var found = new Dictionary<string, HashSet<byte>> { ["q"] = [], ["letters"] = [] };
+        for (var i = 0; i < Count; i++)
+        {
+            var deliver = Assert.IsType<BasicDeliver>(await client.ReceiveMethodAsync());
+            Assert.True(found[deliver.ConsumerTag].Add((await client.ReceiveBodyAsync())[1]));
+        }
+        Assert.Equal(Count, found["q"].Union(found["letters"]).Count());
+        Assert.NotEmpty(found["q"]);
+        Assert.NotEmpty(found["letters"]);
+        foreach (var queue in (string[])["q", "letters"])
+        {
+            await client.SendAsync(1, new QueueDeclare(queue, true, true, false, false, false, default));
+            Assert.Equal(0u, Assert.IsType<QueueDeclareOk>(await client.ReceiveMethodAsync()).MessageCount);
+        }
+    }
+
     private void CountFetches()
     {
         Volatile.Write(ref _fetches, 0);
