@@ -190,7 +190,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     : MaxReceived);
                 if (credit > 0)
                     return Math.Min(credit, MaxReceived);
-                wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+                wait = NextCredit();
             }
             await wait.ConfigureAwait(false);
         }
@@ -333,11 +333,15 @@ internal sealed class ChannelConsumer : IQueueConsumer
             {
                 if (IsStopped || HasSharedCredit)
                     return;
-                wait = (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+                wait = NextCredit();
             }
             await wait.ConfigureAwait(false);
         }
     }
+
+    // Completes with the next Wake. Under the channel's lock.
+    private Task NextCredit() =>
+        (_credit ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
     // Under the channel's lock.
     private bool HasSharedCredit => IsNoAck || _channel.SharedCredit is not <= 0;

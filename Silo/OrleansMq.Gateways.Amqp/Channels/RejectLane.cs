@@ -137,7 +137,7 @@ internal sealed class RejectLane(Func<Delivery, ValueTask<Rejected>> read, Func<
 /// <param name="Otherwise">What becomes of it where its letter cannot be stored.</param>
 internal sealed record Rejection(Delivery Delivery, DeathReason Reason, Settlement Otherwise)
 {
-    /// <summary>Whether its message has to be read from its queue. Without an exchange for letters nobody needs it.</summary>
+    /// <summary>Whether its message has to be read from its queue. Without an exchange for letters it is not needed.</summary>
     public bool IsRead { get; } = Delivery.Message is null && Delivery.Entry.Settings.DeadLetterExchange is not null;
 
     /// <summary>Completes when it has ended.</summary>

@@ -22,7 +22,7 @@ internal sealed class UnreadDeliveries(CopyMemory memory)
     /// <summary>The turn of those that are read again.</summary>
     public SemaphoreSlim Turn { get; } = new(1);
 
-    /// <summary>The bytes that a consumer should receive at once whose queue may have as many for all others.</summary>
+    /// <summary>The bytes that a consumer should receive at once, where all others may receive as many.</summary>
     public long FirstShare => Copies.Allowed / Math.Max(Volatile.Read(ref _consumers), 1);
 
     /// <summary>The bytes that a consumer should receive at once, where most others have nothing to receive.</summary>

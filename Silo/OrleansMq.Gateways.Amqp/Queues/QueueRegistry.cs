@@ -36,7 +36,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
-    // The connections to this gateway, whose ids end alike: a broker may have several.
+    // The connections to this gateway. Their ids end alike: a broker may have several gateways.
     private readonly ConcurrentDictionary<string, byte> _open = new(StringComparer.Ordinal);
     private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
     // The creation and deletion of one name's topic do not overlap.

@@ -80,18 +80,7 @@ public sealed class UnreadClientTests : SlowLeaderTests
     public async Task Messages_that_are_not_acknowledged_become_dead_letters_although_they_had_no_room()
     {
         const int Count = 100;
-        await using var client = await OpenChannelAsync();
-        await DeclareAsync(client, "q", ("x-dead-letter-exchange", FieldValue.Of("")),
-            ("x-dead-letter-routing-key", FieldValue.Of("letters")));
-        await DeclareAsync(client, "letters");
-        for (var i = 0; i < Count; i++)
-            await client.PublishAsync(1, Body(0, i));
-        await client.SendAsync(1, new BasicConsume("q", "c", false, false, false, true, default));
-        for (var i = 0; i < Count; i++)
-        {
-            Assert.IsType<BasicDeliver>(await client.ReceiveMethodAsync());
-            Assert.Equal((byte)i, (await client.ReceiveBodyAsync())[1]);
-        }
+        await using var client = await HoldAsync(Count);
         Assert.InRange(Gateway.Gateway.Deliveries!.Value.Kept.Used, Shared - (2 * Bytes), Shared);
         CountFetches();
         await client.SendAsync(1, new BasicNack(0, true, false));
@@ -109,18 +98,7 @@ public sealed class UnreadClientTests : SlowLeaderTests
     public async Task Rejections_that_wait_when_their_channel_ends_leave_each_message_in_one_place()
     {
         const int Count = 100;
-        await using var client = await OpenChannelAsync();
-        await DeclareAsync(client, "q", ("x-dead-letter-exchange", FieldValue.Of("")),
-            ("x-dead-letter-routing-key", FieldValue.Of("letters")));
-        await DeclareAsync(client, "letters");
-        for (var i = 0; i < Count; i++)
-            await client.PublishAsync(1, Body(0, i));
-        await client.SendAsync(1, new BasicConsume("q", "c", false, false, false, true, default));
-        for (var i = 0; i < Count; i++)
-        {
-            Assert.IsType<BasicDeliver>(await client.ReceiveMethodAsync());
-            await client.ReceiveBodyAsync();
-        }
+        await using var client = await HoldAsync(Count);
         var (asked, answer) = (0, new TaskCompletionSource());
         Broker.Fetch = async (_, forward) =>
         {
@@ -155,6 +133,24 @@ public sealed class UnreadClientTests : SlowLeaderTests
             await client.SendAsync(1, new QueueDeclare(queue, true, true, false, false, false, default));
             Assert.Equal(0u, Assert.IsType<QueueDeclareOk>(await client.ReceiveMethodAsync()).MessageCount);
         }
+    }
+
+    // A client that holds messages of a queue with a dead-letter exchange, more than are kept in memory for that.
+    private async Task<WireClient> HoldAsync(int count)
+    {
+        var client = await OpenChannelAsync();
+        await DeclareAsync(client, "q", ("x-dead-letter-exchange", FieldValue.Of("")),
+            ("x-dead-letter-routing-key", FieldValue.Of("letters")));
+        await DeclareAsync(client, "letters");
+        for (var i = 0; i < count; i++)
+            await client.PublishAsync(1, Body(0, i));
+        await client.SendAsync(1, new BasicConsume("q", "c", false, false, false, true, default));
+        for (var i = 0; i < count; i++)
+        {
+            Assert.IsType<BasicDeliver>(await client.ReceiveMethodAsync());
+            Assert.Equal((byte)i, (await client.ReceiveBodyAsync())[1]);
+        }
+        return client;
     }
 
     private void CountFetches()
