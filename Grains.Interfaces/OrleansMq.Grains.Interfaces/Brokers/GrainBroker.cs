@@ -258,6 +258,12 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
         CancellationToken cancellationToken = default)
     {
+        // The end is found once: a call that is carried out late, or again, deletes no record that came after the caller's.
+        if (beforeOffset == -1)
+        {
+            var end = await FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+            beforeOffset = end.Error == ErrorCode.None ? end.Offset : throw new BrokerException(end.Error, end.Message ?? "");
+        }
         var result = await LeaderPatience.RetryAsync(_options, DeleteOnceAsync, static result => result.Error,
             cancellationToken).ConfigureAwait(false);
         return result.Error == ErrorCode.None ? result.LogStartOffset : throw new BrokerException(result.Error, result.Message!);

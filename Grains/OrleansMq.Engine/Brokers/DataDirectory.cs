@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Storage;
 
@@ -14,7 +15,7 @@ namespace OrleansMq.Brokers;
 /// meta.json      format version, cluster id, broker id
 /// .lock          held while a broker runs; broker.pid says which process that is
 /// state/         state documents
-/// state-journal/ changes of those that change often, which are not in state/ yet
+/// state-journal/ changes of them that are not in state/ yet
 /// logs/          partitions
 /// </code>
 /// The same in both flavours: what one wrote the other opens.
@@ -61,8 +62,8 @@ internal sealed class DataDirectory : IDisposable
     /// <summary>Where the state documents are.</summary>
     public string StatePath => StatePathOf(Path);
 
-    /// <summary>Where the journal of state documents is.</summary>
-    public string StateJournalPath => System.IO.Path.Combine(Path, "state-journal");
+    // Where their journal is.
+    private string StateJournalPath => System.IO.Path.Combine(Path, "state-journal");
 
     /// <summary>Where the partitions' directories are.</summary>
     public string LogsPath => LogsPathOf(Path);
@@ -111,6 +112,13 @@ internal sealed class DataDirectory : IDisposable
                     + AnotherDirectory, exception);
         }
     }
+
+    /// <summary>Opens the state documents: changes are in a journal first, many with one flush. Dispose it before the directory.</summary>
+    /// <param name="log">Hears of files that cannot be written.</param>
+    /// <exception cref="CorruptStateException">The journal is damaged before its end.</exception>
+    /// <exception cref="IOException">They cannot be read.</exception>
+    public JournaledStateStore OpenState(EngineLog log) =>
+        JournaledStateStore.Open(_files, StateJournalPath, FileStateStore.Open(_files, StatePath), log, begins: NoteJournal);
 
     /// <summary>The journal begins: until it is empty, programs that would not read it refuse the directory.</summary>
     /// <exception cref="IOException">The format version cannot be written.</exception>

@@ -29,28 +29,27 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     private readonly GroupCoordinators _groups;
     private readonly TransactionCoordinators _transactions;
     private readonly TransactionWatch _transactionWatch;
-    private readonly IStateStore _state;
-    private readonly JournaledStateStore _journaled;
+    private readonly JournaledStateStore _state;
     private readonly Lock _gate = new();
     private Task<VirtualHostOwners>? _virtualHosts;
     private int _disposed;
 
-    private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
-        JournaledStateStore journaled, SoleBrokerMetadata metadata)
+    private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics,
+        JournaledStateStore state, SoleBrokerMetadata metadata)
     {
         Metadata = metadata;
         _options = options;
         _directory = directory;
         _partitions = partitions;
         _topics = topics;
-        (_state, _journaled) = (state, journaled);
+        _state = state;
         _producerIds = new ProducerIds(state);
         Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
             options.Log, options.TimeProvider);
         var sights = Security.SightsOver(options.Authorizer);
-        _groups = new GroupCoordinators(options.BrokerId.Value, journaled, metadata, options.Groups, options.TimeProvider, options.Log,
+        _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log,
             sights is null ? null : () => sights.Current);
-        _transactions = new TransactionCoordinators(options.BrokerId.Value, journaled,
+        _transactions = new TransactionCoordinators(options.BrokerId.Value, state,
             new LocalParticipants((TopicPartition partition, out ErrorCode error) => Find(partition, out error, out _), () => Groups),
             async cancellationToken => (await InitProducerIdAsync(cancellationToken).ConfigureAwait(false)).ProducerId,
             options.Transactions, options.TimeProvider, options.Log);
@@ -123,12 +122,10 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId),
             cancellationToken).ConfigureAwait(false);
         PartitionStore? partitions = null;
-        JournaledStateStore? journaled = null;
+        JournaledStateStore? state = null;
         try
         {
-            var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
-            journaled = await Task.Run(() => JournaledStateStore.Open(files, directory.StateJournalPath, state, options.Log,
-                begins: directory.NoteJournal), cancellationToken).ConfigureAwait(false);
+            state = await Task.Run(() => directory.OpenState(options.Log), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
                 .ConfigureAwait(false);
@@ -136,7 +133,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
             LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
-            broker = new LocalBroker(options, directory, partitions, topics, state, journaled, metadata);
+            broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
             await broker.Security.OpenAsync(follows: false).ConfigureAwait(false);
             await broker.Quotas.OpenAsync(follows: false).ConfigureAwait(false);
             return broker;
@@ -145,8 +142,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         {
             if (partitions is not null)
                 await partitions.DisposeAsync().ConfigureAwait(false);
-            if (journaled is not null)
-                await journaled.DisposeAsync().ConfigureAwait(false);
+            if (state is not null)
+                await state.DisposeAsync().ConfigureAwait(false);
             directory.Dispose();
             throw;
         }
@@ -303,7 +300,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         {
             try
             {
-                await _journaled.DisposeAsync().ConfigureAwait(false);
+                await _state.DisposeAsync().ConfigureAwait(false);
             }
             finally
             {

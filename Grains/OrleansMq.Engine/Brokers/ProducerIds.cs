@@ -18,7 +18,7 @@ internal sealed class ProducerIds(IStateStore store)
     /// <param name="store">Holds the document.</param>
     /// <param name="highestSeen">The highest id that a partition remembers; -1 for none.</param>
     /// <param name="log">Receives what was wrong.</param>
-    public static async Task MendAsync(FileStateStore store, long highestSeen, EngineLog log)
+    public static async Task MendAsync(JournaledStateStore store, long highestSeen, EngineLog log)
     {
         var document = DocumentOf(store);
         ProducerIdState? stored = null;

@@ -34,7 +34,7 @@ internal sealed class StoredTopics
         && topic.TopicId == topicId && partition.Partition < Math.Max(topic.Partitions, topic.GrowingTo ?? 0)
         && _configById.ContainsKey(topicId);
 
-    public static async Task<StoredTopics> ReadAsync(FileStateStore store, BrokerOptions options)
+    public static async Task<StoredTopics> ReadAsync(JournaledStateStore store, BrokerOptions options)
     {
         var documents = new Dictionary<string, StoredDocument<TopicCatalogue>>();
         foreach (var page in Enumerable.Range(0, TopicCatalogue.Pages))
@@ -58,7 +58,7 @@ internal sealed class StoredTopics
     }
 
     // The topics' documents say what is on a page, but for deletions under way.
-    private static async Task SetAsideIfDamagedAsync<T>(StoredDocument<T> document, FileStateStore store, string key, EngineLog log)
+    private static async Task SetAsideIfDamagedAsync<T>(StoredDocument<T> document, JournaledStateStore store, string key, EngineLog log)
         where T : class
     {
         try

@@ -7,9 +7,9 @@ using OrleansMq.Storage;
 namespace OrleansMq.State;
 
 /// <summary>
-/// Documents that change often, over those of a <see cref="FileStateStore"/> of which no other writes the same types. A change is durable
-/// in a journal, many with one flush; the documents' own files follow when the journal has grown, and when the store closes. Until then a
-/// read finds the document here. A store that was killed reads its journal again when it opens. Thread safe.
+/// Documents over those of a <see cref="FileStateStore"/> that no other writes. A change is durable in a journal, many with one flush; the
+/// documents' own files follow when the journal has grown, and when the store closes. Until then a read finds the document here. A store
+/// that was killed reads its journal again when it opens. Thread safe.
 /// </summary>
 internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 {
@@ -86,6 +86,9 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         return [.. keys.Where(key => !here.ContainsKey(key)), .. here.Where(static entry => entry.Value.Value is not null)
             .Select(static entry => entry.Key)];
     }
+
+    /// <summary>Sets a damaged document's file aside. Returns where.</summary>
+    public string SetAside(string key) => _store.SetAside(key);
 
     /// <summary>Closes the store when all changes are made and in their files. What cannot be written stays in the journal.</summary>
     public async ValueTask DisposeAsync()

@@ -49,7 +49,7 @@ internal sealed class CoordinatorDocuments(SiloBroker broker, IServiceProvider s
         var bound = BoundOf(kind);
         return broker.Cluster is null
             ? new FileCoordinatorStores(kind, broker,
-                new BoundedStateStore(broker.Journaled, kind.Documents[0].StoreType, bound.Most, bound.Refusal))
+                new BoundedStateStore(broker.State, kind.Documents[0].StoreType, bound.Most, bound.Refusal))
             : new IndexedCoordinatorStores(kind,
                 new GrainStateStore(services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), grainType,
                     broker.Options.TimeProvider),
@@ -79,17 +79,17 @@ internal sealed class FileCoordinatorStores(CoordinatorKind kind, SiloBroker bro
     public IStateStore For(string id) => bounded;
 
     /// <inheritdoc/>
-    public IStateStore Shared => broker.Journaled;
+    public IStateStore Shared => broker.State;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<string>> ListAsync()
     {
-        var keys = await broker.Journaled.ListAsync(_type).ConfigureAwait(false);
+        var keys = await broker.State.ListAsync(_type).ConfigureAwait(false);
         return [.. keys.Select(key => key[(_type.Length + 1)..]).Order(StringComparer.Ordinal)];
     }
 
     /// <inheritdoc/>
-    public ValueTask<StateDocument?> ReadAsync(string id) => broker.Journaled.ReadAsync($"{_type}/{id}");
+    public ValueTask<StateDocument?> ReadAsync(string id) => broker.State.ReadAsync($"{_type}/{id}");
 
     /// <inheritdoc/>
     public Task ForgetAsync(string id) => Task.CompletedTask;

@@ -24,8 +24,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     private readonly CancellationTokenSource _stopping = new();
     private readonly SemaphoreSlim _gate = new(1, 1);
     private DataDirectory? _directory;
-    private FileStateStore? _state;
-    private JournaledStateStore? _journaled;
+    private JournaledStateStore? _state;
     private PartitionStore? _partitions;
     // By topic id and number, as grains know them: the partitions that are here, and why others that should be here are not.
     private readonly ConcurrentDictionary<(Guid, int), Partition> _here = new();
@@ -72,11 +71,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     /// <summary>Whether the directory is open.</summary>
     public bool IsOpen => _isOpen;
 
-    /// <summary>The state documents, but for those of coordinators.</summary>
+    /// <summary>The state documents.</summary>
     public IStateStore State => _state ?? throw NotOpen();
-
-    /// <summary>The state documents of coordinators, which change often.</summary>
-    public IStateStore Journaled => _journaled ?? throw NotOpen();
 
     /// <summary>The partitions on this broker.</summary>
     public PartitionStore Partitions => _partitions ?? throw NotOpen();
@@ -203,9 +199,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
                 _isOpen = true;
                 return;
             }
-            _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
-            _journaled = await Task.Run(() => JournaledStateStore.Open(_files, _directory.StateJournalPath, _state, Options.Log,
-                begins: _directory.NoteJournal), cancellationToken);
+            _state = await Task.Run(() => _directory.OpenState(Options.Log), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, stored.Lists, cancellationToken);
             await ProducerIds.MendAsync(_state, _partitions.HighestProducerId, Options.Log);
@@ -255,8 +249,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         await CloseVirtualHostsAsync();
         if (Interlocked.Exchange(ref _partitions, null) is { } partitions)
             await partitions.DisposeAsync();
-        if (Interlocked.Exchange(ref _journaled, null) is { } journaled)
-            await journaled.DisposeAsync();
+        if (Interlocked.Exchange(ref _state, null) is { } state)
+            await state.DisposeAsync();
         Interlocked.Exchange(ref _directory, null)?.Dispose();
     }
 

@@ -27,16 +27,22 @@ internal sealed partial class AmqpChannel
             Reply(!declare.NoWait, new QueueDeclareOk(name, Count(await stream.Queue.CountAsync().ConfigureAwait(false)), 0));
             return;
         }
-        var queue = declare.Passive ? await FindQueueAsync(NameOf(name)).ConfigureAwait(false)
+        var (queue, isNew) = declare.Passive ? (await FindQueueAsync(NameOf(name)).ConfigureAwait(false), false)
             : await DeclareQueueAsync(name, declare, Publication.ToEngine(declare.Arguments)).ConfigureAwait(false);
         _lastQueue = queue.Name;
+        if (isNew && session.Registry.OpenSoon(session.VirtualHost, queue))
+        {
+            Reply(!declare.NoWait, new QueueDeclareOk(queue.Name, 0, 0));
+            return;
+        }
         var entry = await OpenQueueAsync(queue.Name).ConfigureAwait(false);
         entry.Used();
         Reply(!declare.NoWait, new QueueDeclareOk(queue.Name, Count(await entry.Queue.CountAsync().ConfigureAwait(false)),
             (uint)entry.Consumers));
     }
 
-    private async ValueTask<QueueState> DeclareQueueAsync(string name, QueueDeclare declare, VirtualHosts.FieldTable arguments)
+    private async ValueTask<(QueueState Queue, bool IsNew)> DeclareQueueAsync(string name, QueueDeclare declare,
+        VirtualHosts.FieldTable arguments)
     {
         Check(session.Access.CheckDeclareQueue(name.Length > 0 ? name : VirtualHostTopology.GeneratedPrefix
             + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(11)), arguments.Text(QueueArguments.DeadLetterExchange)));
@@ -51,7 +57,7 @@ internal sealed partial class AmqpChannel
         if (session.Image.Topology.FindQueue(name) is null)
             session.Mutate(declare.Durable && !declare.Exclusive);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
-        return answer.Queue!;
+        return (answer.Queue!, answer.IsChanged);
     }
 
     private async ValueTask BindQueueAsync(QueueBind bind)

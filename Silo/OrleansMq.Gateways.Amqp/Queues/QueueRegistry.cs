@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using System.Threading.Channels;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Compression;
@@ -19,7 +20,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
 /// The queues that this broker has opened, one <see cref="QueueEntry"/> for each id, and who consumes them. A queue is opened by its first
-/// use. It ends when the virtual hosts say that it is deleted: its consumers are told, then its messages go. Thread safe.
+/// use, or in the background soon after it was declared: a declaration costs one write. It ends when the virtual hosts say that it is
+/// deleted: its consumers are told, then its messages go. Thread safe.
 /// <para>
 /// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind, until a queue is
 /// declared under the same name. What the owner of the virtual hosts must learn of a connection or a consumer that has gone is repeated
@@ -47,6 +49,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
     // For the newest images of virtual hosts.
     private readonly SpacedQuestions<VirtualHostImage?> _refreshes;
+    // Declared, to be opened one after the other.
+    private readonly Channel<(string VirtualHost, QueueState Queue)> _declared =
+        Channel.CreateUnbounded<(string, QueueState)>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly RareLine _unopened;
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
@@ -65,10 +71,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         (Unread, Kept) = (new CopyMemory(memory.Limit / 8), new CopyMemory(memory.Limit / 8));
         _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
-        (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
+        (_unroutable, _slowPermission, _unopened) = (new RareLine(log, time), new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
         Logins = new AmqpLogins(host.Access.Meter.Denials, time, log);
         hosts.Changed += OnChanged;
+        _ = Task.Run(OpenDeclaredAsync);
     }
 
     /// <summary>The messages that exchanges delay.</summary>
@@ -188,6 +195,53 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         if (opening.Value.IsFaulted && _entries.TryRemove(new(key, opening)))
             return OpenAsync(virtualHost, queue);
         return opening.Value;
+    }
+
+    /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
+    /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, or acts without a
+    /// client.</returns>
+    public bool OpenSoon(string virtualHost, QueueState queue) => IsOnLog(queue)
+        && Hosts.Find(virtualHost) is { } host && !IsActive(host, queue) && _declared.Writer.TryWrite((virtualHost, queue));
+
+    private async Task OpenDeclaredAsync()
+    {
+        await foreach (var (virtualHost, queue) in _declared.Reader.ReadAllAsync().ConfigureAwait(false))
+        {
+            if (_closed.IsCancellationRequested)
+                return;
+            await OpenDeclaredAsync(virtualHost, queue).ConfigureAwait(false);
+        }
+    }
+
+    private async Task OpenDeclaredAsync(string virtualHost, QueueState queue)
+    {
+        if (Hosts.Find(virtualHost)?.Topology.FindQueue(queue.Name)?.Id != queue.Id)
+            return;
+        try
+        {
+            await OpenAsync(virtualHost, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            Forget(virtualHost, queue);
+        }
+        catch (Exception fault) when (!_closed.IsCancellationRequested)
+        {
+            Forget(virtualHost, queue);
+            _unopened.Write(EngineLogLevel.Warning, $"The topic of queue '{queue.Name}' in virtual host '{virtualHost}' waits for the "
+                + $"queue's first use: {fault.Message}");
+        }
+        catch (Exception)
+        {
+            // The broker stops.
+        }
+    }
+
+    // The next use opens it anew.
+    private void Forget(string virtualHost, QueueState queue)
+    {
+        if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsFaulted)
+            _entries.TryRemove(new((virtualHost, queue.Id), opening));
     }
 
     /// <summary>Opens a topic's partition as a stream.</summary>
@@ -484,6 +538,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Hosts.Changed -= OnChanged;
+        _declared.Writer.Complete();
         await _closed.CancelAsync().ConfigureAwait(false);
         await Delays.DisposeAsync().ConfigureAwait(false);
         foreach (var entry in _entries.Values)

@@ -29,7 +29,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     // Before, batches are looked at.
     private const short FirstWithZstd = 10;
     // Records that are looked at are in memory until the client has received them, however slow it is.
-    private const int MaxBytesInMemory = 1 << 20;
+    private const int MaxBytesInMemory = 256 << 10;
 
     private readonly GatewayServices _services = context.Services;
     private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];

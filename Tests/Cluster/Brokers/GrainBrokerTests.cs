@@ -175,6 +175,31 @@ public sealed class GrainBrokerTests
         Assert.Equal((ErrorCode.None, 0), (result.Error, answers.Count));
     }
 
+    /// <summary>A first attempt that is carried out late must not delete what came meanwhile.</summary>
+    [Fact]
+    public async Task Deletion_up_to_the_end_names_the_end_of_when_it_was_asked_for_in_each_attempt()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var (end, wanted) = (4L, new List<long>());
+        _script.End = () => Task.FromResult(new OffsetResult(ErrorCode.None, end++));
+        _script.Delete = before =>
+        {
+            wanted.Add(before);
+            return wanted.Count == 1
+                ? Task.FromException<long>(new BrokerException(ErrorCode.NotLeaderOrFollower, "moved")) : Task.FromResult(before);
+        };
+        Assert.Equal(4, await broker.DeleteRecordsAsync(Orders, -1));
+        Assert.Equal([4, 4], wanted);
+    }
+
+    [Fact]
+    public async Task Deletion_up_to_an_end_that_nobody_answers_is_refused_and_deletes_nothing()
+    {
+        _script.End = () => Task.FromResult(new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "broker 1 is down"));
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.DeleteRecordsAsync(Orders, -1).AsTask());
+        Assert.Equal((ErrorCode.LeaderNotAvailable, "broker 1 is down"), (refused.Code, refused.Message));
+    }
+
     [Fact]
     public async Task Append_is_not_retried_for_its_sender()
     {

@@ -19,6 +19,12 @@ public class ScriptedGrains : DispatchProxy
     /// <summary>Answers an append to the partition with that key.</summary>
     public Func<string, Task<ProduceResult>> Append { get; set; } = _ => throw new InvalidOperationException("No append was expected.");
 
+    /// <summary>Answers a lookup of the partition's end.</summary>
+    public Func<Task<OffsetResult>> End { get; set; } = () => throw new InvalidOperationException("No lookup was expected.");
+
+    /// <summary>Answers a deletion of records before an offset.</summary>
+    public Func<long, Task<long>> Delete { get; set; } = _ => throw new InvalidOperationException("No deletion was expected.");
+
     /// <summary>Answers calls of the cluster's grain; without it the membership is unknown.</summary>
     public Func<Task>? Controller { get; set; }
 
@@ -95,10 +101,9 @@ public class ScriptedGrains : DispatchProxy
         public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) => script.Read(key, read);
 
         public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec, CancellationToken cancellationToken) =>
-             throw new NotSupportedException();
+            spec == OffsetSpec.Latest ? script.End() : throw new NotSupportedException();
 
-        public Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) =>
-             throw new NotSupportedException();
+        public Task<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken) => script.Delete(beforeOffset);
 
         public Task<PartitionDescription> DescribeAsync(CancellationToken cancellationToken) =>
              throw new NotSupportedException();

@@ -47,24 +47,14 @@ public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClus
     }
 
     [SkippableFact]
-    public async Task Record_whose_answer_is_lost_is_settled_and_the_next_one_of_its_key_comes()
-    {
-        var grain = await PlaceAsync(LossyGrain.Records, "record");
-        await SendAsync(LossyGrain.Records, "record");
-        await Wait.UntilAsync(() => ConsumerScript.Received(LossyGrain.Records, "record").Length >= 2, "both records");
-        await DemandAsync(LossyGrain.Records, "grains:lossy", grain);
-        Assert.Equal([0, 1], ConsumerScript.Received(LossyGrain.Records, "record"));
-    }
+    public Task Record_whose_answer_is_lost_is_settled_and_the_next_one_of_its_key_comes() =>
+        UntilLostBetweenSilosAsync(LossyGrain.Records, "grains:lossy", key => SendAsync(LossyGrain.Records, key),
+            static key => ConsumerScript.Received(LossyGrain.Records, key));
 
     [SkippableFact]
-    public async Task Event_whose_answer_is_lost_is_settled_and_the_next_one_of_its_stream_comes()
-    {
-        var grain = await PlaceAsync(LossyGrain.Events, "event");
-        await SendAsync(LossyGrain.Events, "event");
-        await Wait.UntilAsync(() => StreamScript.Received(LossyGrain.Events, "event").Length >= 2, "both events");
-        await DemandAsync(LossyGrain.Events, "streams:test:lossy", grain);
-        Assert.Equal([0, 1], StreamScript.Received(LossyGrain.Events, "event"));
-    }
+    public Task Event_whose_answer_is_lost_is_settled_and_the_next_one_of_its_stream_comes() =>
+        UntilLostBetweenSilosAsync(LossyGrain.Events, "streams:test:lossy", key => SendAsync(LossyGrain.Events, key),
+            static key => StreamScript.Received(LossyGrain.Events, key));
 
     [SkippableFact]
     public async Task Timer_whose_answer_is_lost_is_settled_and_the_next_one_of_its_grain_comes()
@@ -72,19 +62,39 @@ public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClus
         var timers = Cluster.Get<IDurableTimers>(1);
         // The topics are made on first use.
         await timers.ScheduleAsync(GrainOf(1, "timer"), DateTimeOffset.UtcNow.AddDays(1), new Ping(-1), "far");
-        var grain = await PlaceAsync("grain-timers", "timer");
-        for (var number = 0; number < 2; number++)
-            await timers.ScheduleAsync(GrainOf(1, "timer"), DateTimeOffset.UtcNow, new Ping(number), $"{number}");
-        await Wait.UntilAsync(() => TimerScript.Received("timer").Length >= 2, "both timers");
-        await DemandAsync("grain-timers", "timers", grain);
-        Assert.Equal([0, 1], TimerScript.Received("timer").Order());
+        await UntilLostBetweenSilosAsync("grain-timers", "timers", async key =>
+        {
+            for (var number = 0; number < 2; number++)
+                await timers.ScheduleAsync(GrainOf(1, key), DateTimeOffset.UtcNow, new Ping(number), $"{number}");
+        }, static key => [.. TimerScript.Received(key).Order()]);
+    }
+
+    // The partition may be led elsewhere, or the grain be activated elsewhere, from the placement to the delivery. The answer is then lost
+    // within one silo: its records are settled as well, and the next grain is tried.
+    private async Task UntilLostBetweenSilosAsync(string topic, string queue, Func<string, Task> send, Func<string, int[]> received)
+    {
+        if (topic != "grain-timers")
+            await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 3));
+        var silos = new List<string>();
+        for (var attempt = 0; attempt < 3; attempt++)
+        {
+            var key = $"{topic}-{attempt}";
+            var grain = await PlaceAsync(topic, key);
+            await send(key);
+            await Wait.UntilAsync(() => received(key).Length >= 2, "both");
+            await DemandSettledAsync(topic, queue);
+            Assert.Equal([0, 1], received(key));
+            Assert.True(_lost.Calls(grain, LostMessages.Delivery) >= 2);
+            if (_lost.LostBy[grain] != _lost.ReceivedBy[grain])
+                return;
+            silos.Add(_lost.LostBy[grain].ToString());
+        }
+        Assert.Fail($"Each answer was lost within one silo: {string.Join(", ", silos)}.");
     }
 
     // Activates a grain on another silo than that which delivers, the leader's, and loses the answer of its first delivery.
     private async Task<GrainId> PlaceAsync(string topic, string key)
     {
-        if (topic != "grain-timers")
-            await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 3));
         await Cluster.UntilInSyncAsync(topic);
         var leader = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
         var other = 1 + (leader % 3);
@@ -103,13 +113,10 @@ public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClus
             await producer.SendAsync(new(topic, key, $$"""{"number":{{number}}}"""));
     }
 
-    private async Task DemandAsync(string topic, string queue, GrainId grain)
+    private async Task DemandSettledAsync(string topic, string queue)
     {
         await Wait.UntilAsync(async () => (await Cluster.Broker(1).Queues.ListAsync(new TopicPartition(topic, 0)))
             .SingleOrDefault(found => found.Name == queue) is { Unsettled: 0 }, "everything is settled");
         await Cluster.DemandEmptyAsync(1, $"{topic}.dead-letter");
-        // The answer was lost between two silos, once.
-        Assert.NotEqual(await Cluster.Get<IGrainFactory>(1).GetGrain<ILossyGrain>(grain.Key.ToString()!).PlaceAsync(), _lost.LostBy[grain]);
-        Assert.True(_lost.Calls(grain, LostMessages.Delivery) >= 2);
     }
 }

@@ -20,12 +20,20 @@ internal sealed class LostMessages
     private readonly ConcurrentDictionary<(GrainId Grain, string Method), int> _calls = [];
     private readonly ConcurrentDictionary<GrainId, (LostPart Part, int Count)> _losses = [];
 
-    /// <summary>The silos whose calls lost something, by the grain.</summary>
+    /// <summary>The silo whose call lost something, by the grain.</summary>
     public ConcurrentDictionary<GrainId, SiloAddress> LostBy { get; } = [];
 
+    /// <summary>The silo that received the first delivery, by the grain.</summary>
+    public ConcurrentDictionary<GrainId, SiloAddress> ReceivedBy { get; } = [];
+
     /// <summary>Adds it to a silo.</summary>
-    public void AddTo(ISiloBuilder silo) => silo.Services.AddSingleton<IOutgoingGrainCallFilter>(services =>
-        new Filter(this, services.GetRequiredService<ILocalSiloDetails>()));
+    public void AddTo(ISiloBuilder silo)
+    {
+        silo.Services.AddSingleton<IOutgoingGrainCallFilter>(services =>
+            new Filter(this, services.GetRequiredService<ILocalSiloDetails>()));
+        silo.Services.AddSingleton<IIncomingGrainCallFilter>(services =>
+            new Receipt(this, services.GetRequiredService<ILocalSiloDetails>()));
+    }
 
     /// <summary>Loses a part of the first deliveries to a grain.</summary>
     public void Lose(GrainId grain, LostPart part, int count = 1) => _losses[grain] = (part, count);
@@ -48,6 +56,16 @@ internal sealed class LostMessages
             if (loss.Part == LostPart.Answer)
                 await context.Invoke();
             await new TaskCompletionSource().Task;
+        }
+    }
+
+    private sealed class Receipt(LostMessages lost, ILocalSiloDetails silo) : IIncomingGrainCallFilter
+    {
+        public Task Invoke(IIncomingGrainCallContext context)
+        {
+            if (context.MethodName == Delivery)
+                lost.ReceivedBy.TryAdd(context.TargetId, silo.SiloAddress);
+            return context.Invoke();
         }
     }
 }
