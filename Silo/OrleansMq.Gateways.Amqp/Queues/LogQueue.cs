@@ -170,8 +170,16 @@ internal sealed class LogQueue : IAmqpQueue
             var topicId = (await Broker.DescribeTopicAsync(Partition.Topic).ConfigureAwait(false)).TopicId;
             var cursors = (await Broker.Queues.ListAsync(Partition).ConfigureAwait(false)).Where(static cursor =>
                 QueueTopics.IsCursor(cursor.Name)).ToArray();
-            if (cursors.Length == 0 || cursors.Any(cursor => cursor.Name == Cursor))
+            if (cursors.Any(cursor => cursor.Name == Cursor))
                 return true;
+            if (cursors.Length == 0)
+            {
+                // Another broker has created it for this queue just now; or a client of another protocol, whose topic would lose records
+                // that the queue has not delivered.
+                await Broker.AlterTopicAsync(Partition.Topic, ConfigsOf(State, Settings).ToDictionary(static config => config.Key,
+                    static config => (string?)config.Value)).ConfigureAwait(false);
+                return true;
+            }
             // Asked after the topic was found: a later queue of the name may have it.
             if (await isCurrent().ConfigureAwait(false))
                 await Broker.DeleteTopicAsync(Partition.Topic, topicId).ConfigureAwait(false);

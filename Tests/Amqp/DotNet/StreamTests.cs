@@ -122,10 +122,12 @@ public sealed class StreamTests : ClientTest
     public async Task Arguments_of_a_stream_configure_its_topic_and_policies_change_it()
     {
         await DeclareAsync("s", ("x-max-age", "1D"), ("x-max-length-bytes", 1_000_000L), ("x-stream-max-segment-size-bytes", 50_000));
+        await UntilOpenAsync("s");
         var configs = await ConfigsAsync("amqp.s");
         Assert.Equal(("86400000", "1000000", "50000", "false"), (configs["retention.ms"], configs["retention.bytes"],
             configs["segment.bytes"], configs["retention.until.settled"]));
         await DeclareAsync("all");
+        await UntilOpenAsync("all");
         configs = await ConfigsAsync("amqp.all");
         Assert.Equal(("-1", "-1"), (configs["retention.ms"], configs["retention.bytes"]));
         await Channel.QueueDeleteAsync("s");
@@ -281,6 +283,7 @@ public sealed class StreamTests : ClientTest
     public async Task Record_of_another_producer_in_a_queue_has_its_key_as_a_header()
     {
         await Channel.QueueDeclareAsync("q", true, false, false);
+        await UntilOpenAsync("q");
         using (var builder = new RecordBatchBuilder())
         {
             builder.Add(1_700_000_000_000, "k"u8, true, "body"u8, true);
@@ -472,6 +475,9 @@ public sealed class StreamTests : ClientTest
     }
 
     private Task DeclareAsync(string name, params (string Name, object? Value)[] arguments) => DeclareAsync(name, "stream", arguments);
+
+    // A queue's topic follows its declaration. Another one, passive too, waits for it.
+    private Task UntilOpenAsync(string queue) => Channel.QueueDeclarePassiveAsync(queue);
 
     private async Task<Dictionary<string, string>> ConfigsAsync(string topic) =>
         (await Gateway.Broker.DescribeTopicAsync(topic)).Configs.ToDictionary(static one => one.Name, static one => one.Value);

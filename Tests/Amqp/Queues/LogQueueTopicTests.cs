@@ -86,6 +86,21 @@ public sealed class LogQueueTopicTests : IAsyncLifetime, IDeadLetters
         }
     }
 
+    /// <summary>As Kafka's port does where a client asks for a topic before the queue has made its own.</summary>
+    [Fact]
+    public async Task Topic_that_another_client_has_created_gets_the_queues_configuration()
+    {
+        await _broker.CreateTopicAsync(new NewTopic(Topic));
+        var id = await TopicIdAsync();
+        await using var queue = await OpenAsync(1);
+        Assert.Equal(id, await TopicIdAsync());
+        var configs = (await _broker.DescribeTopicAsync(Topic)).Configs.ToDictionary(static one => one.Name, static one => one.Value);
+        Assert.Equal(("true", "LogAppendTime", "17825792"), (configs["retention.until.settled"], configs["message.timestamp.type"],
+            configs["max.message.bytes"]));
+        Assert.Equal(PublishOutcome.Accepted, await queue.PublishAsync(Message()));
+        Assert.Equal(1, await ((IAmqpQueue)queue).CountAsync());
+    }
+
     [Fact]
     public async Task Topic_with_another_id_is_not_deleted()
     {

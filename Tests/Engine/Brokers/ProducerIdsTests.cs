@@ -79,12 +79,18 @@ public sealed class ProducerIdsTests
     {
         var files = Empty();
         var log = new RecordedLog();
-        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), 4711, log);
+        await MendAsync(files, 4711, log);
         Assert.Equal(4712 + ProducerIdState.Skipped, (await Open(files).NextAsync(default)).ProducerId);
         Assert.Contains("4711", Assert.Single(log.At(EngineLogLevel.Error)), StringComparison.Ordinal);
-        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), 4711, log);
+        await MendAsync(files, 4711, log);
         Assert.Single(log.At(EngineLogLevel.Error));
         Assert.Equal(4712 + ProducerIdState.Skipped + ProducerIdState.BlockSize, (await Open(files).NextAsync(default)).ProducerId);
+    }
+
+    private static async Task MendAsync(MemoryFileSystem files, long highestSeen, RecordedLog log)
+    {
+        await using var store = JournaledStateStore.Open(files, "/data/state-journal", FileStateStore.Open(files, "/data/state"), log);
+        await ProducerIds.MendAsync(store, highestSeen, log);
     }
 
     [Fact]
@@ -96,7 +102,7 @@ public sealed class ProducerIdsTests
         await Open(files).NextAsync(default);
         using (var file = files.Open(path, FileOpening.CreateOrTruncate))
             file.Write("{"u8, 0);
-        await ProducerIds.MendAsync(FileStateStore.Open(files, "/data/state"), -1, log);
+        await MendAsync(files, -1, log);
         Assert.Equal(1 + ProducerIdState.Skipped, (await Open(files).NextAsync(default)).ProducerId);
         Assert.True(files.FileExists(path + ".damaged"));
         Assert.Contains(log.At(EngineLogLevel.Error), line => line.Contains(path, StringComparison.Ordinal));

@@ -45,6 +45,8 @@ public sealed class OtherProtocolsTests : IAsyncLifetime
     public async Task Queue_that_AMQP_declares_is_a_stream_of_grains_and_of_AMQP(string type)
     {
         await _channel.QueueDeclareAsync(type, true, false, false, new Dictionary<string, object?> { ["x-queue-type"] = type });
+        // The queue's topic follows its declaration. Another one waits for it.
+        await _channel.QueueDeclarePassiveAsync(type);
         var topic = $"amqp.{type}";
         var reader = _silo.Client.GetGrain<IReaderGrain>($"{topic}/k/1");
         await reader.SubscribeAsync(inBatches: false);
