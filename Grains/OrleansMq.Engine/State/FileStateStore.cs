@@ -96,24 +96,48 @@ internal sealed class FileStateStore : IStateStore
     public void Put(IReadOnlyList<JournaledChange> changes)
     {
         Exception? fault = null;
-        foreach (var folder in changes.GroupBy(change => Path.GetDirectoryName(PathOf(change.Key))!))
+        // Deletions first: they give room.
+        foreach (var folder in changes.OrderBy(static change => change.Value is not null)
+            .GroupBy(change => Path.GetDirectoryName(PathOf(change.Key))!))
         {
-            DurableDirectory.Create(_files, folder.Key);
-            foreach (var (key, version, value) in folder)
+            try
             {
-                try
-                {
-                    Put(key, PathOf(key), version, value);
-                }
-                catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
-                {
-                    fault ??= failed;
-                }
+                DurableDirectory.Create(_files, folder.Key);
+                foreach (var change in folder)
+                    fault ??= TryPut(change);
+                _files.FlushDirectory(folder.Key);
             }
-            _files.FlushDirectory(folder.Key);
+            catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
+            {
+                fault ??= failed;
+            }
         }
         if (fault is not null)
             throw new IOException(fault.Message, fault);
+    }
+
+    private Exception? TryPut(JournaledChange change)
+    {
+        try
+        {
+            Put(change.Key, PathOf(change.Key), change.Version, change.Value);
+            return null;
+        }
+        catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
+        {
+            return failed;
+        }
+    }
+
+    /// <summary>Gives up the versions before, for room on a full disk.</summary>
+    public void GiveRoom()
+    {
+        foreach (var type in _files.ListDirectories(_directory))
+        {
+            var folder = Path.Combine(_directory, type);
+            foreach (var name in _files.ListFiles(folder).Where(name => name.EndsWith(PreviousSuffix, StringComparison.Ordinal)))
+                _files.DeleteFile(Path.Combine(folder, name));
+        }
     }
 
     private void Put(string key, string path, long version, byte[]? value)

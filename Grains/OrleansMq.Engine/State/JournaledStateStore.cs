@@ -8,8 +8,8 @@ namespace OrleansMq.State;
 
 /// <summary>
 /// Documents over those of a <see cref="FileStateStore"/> that no other writes. A change is durable in a journal, many with one flush; the
-/// documents' own files follow when the journal has grown, and when the store closes. Until then a read finds the document here. A store
-/// that was killed reads its journal again when it opens. Thread safe.
+/// documents' own files follow when the journal has grown, after a minute, and when the store closes. Until then a read finds the document
+/// here. A store that was killed reads its journal again when it opens. Thread safe.
 /// </summary>
 internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 {
@@ -26,6 +26,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private readonly FileStateStore _store;
     private readonly StateJournal _journal;
     private readonly int _limit;
+    private readonly TimeSpan _lag;
     private readonly EngineLog _log;
     private readonly Channel<Change> _changes = Channel.CreateUnbounded<Change>(new UnboundedChannelOptions { SingleReader = true });
     // What the files do not have yet.
@@ -35,9 +36,10 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private IOException? _fault;
     private Task _checkpoint = Task.CompletedTask;
 
-    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, EngineLog log, Action? begins)
+    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, TimeSpan lag, EngineLog log,
+        Action? begins)
     {
-        (_files, _directory, _store, _limit, _log) = (files, directory, store, limit, log);
+        (_files, _directory, _store, _limit, _lag, _log) = (files, directory, store, limit, lag, log);
         _journal = StateJournal.Open(files, directory, change => Install(change, number: -1), begins);
         if (!_latest.IsEmpty)
             BeginCheckpoint(_journal.Number);
@@ -50,11 +52,13 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     /// <param name="store">The documents' files.</param>
     /// <param name="log">Hears of files that cannot be written.</param>
     /// <param name="limit">The bytes of a journal after which the documents' files follow.</param>
+    /// <param name="lag">How far the documents' files are behind at most, if they can be written; a minute if not given.</param>
     /// <param name="begins">Called before a file of the journal is made, and where there is one already.</param>
     /// <exception cref="CorruptStateException">The journal is damaged before its end.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static JournaledStateStore Open(IFileSystem files, string directory, FileStateStore store, EngineLog log,
-        int limit = DefaultLimit, Action? begins = null) => new(files, directory, store, limit, log, begins);
+        int limit = DefaultLimit, TimeSpan? lag = null, Action? begins = null) =>
+        new(files, directory, store, limit, lag ?? TimeSpan.FromMinutes(1), log, begins);
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
@@ -141,8 +145,22 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private async Task RunAsync()
     {
         var batch = new List<Change>();
-        while (await _changes.Reader.WaitToReadAsync().ConfigureAwait(false))
+        var arriving = _changes.Reader.WaitToReadAsync().AsTask();
+        // When the files follow next; null while they have everything.
+        Task? due = null;
+        while (true)
         {
+            await (due is null ? (Task)arriving : Task.WhenAny(arriving, due)).ConfigureAwait(false);
+            if (due is { IsCompleted: true })
+            {
+                await _checkpoint.ConfigureAwait(false);
+                BeginCheckpoint(Rotate());
+                due = null;
+            }
+            if (!arriving.IsCompleted)
+                continue;
+            if (!await arriving.ConfigureAwait(false))
+                return;
             batch.Clear();
             for (var bytes = 0; bytes < _limit && batch.Count < MostAtOnce && _changes.Reader.TryRead(out var change);)
             {
@@ -152,8 +170,13 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             await CommitAsync(batch).ConfigureAwait(false);
             if (_journal.Length >= (long)_limit * MostLimits)
                 await _checkpoint.ConfigureAwait(false);
+            due ??= Task.Delay(_lag);
             if ((_journal.Length >= _limit || _journal.IsCramped) && _checkpoint.IsCompleted)
+            {
                 BeginCheckpoint(Rotate());
+                due = null;
+            }
+            arriving = _changes.Reader.WaitToReadAsync().AsTask();
         }
     }
 
@@ -200,6 +223,8 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             await _checkpoint.ConfigureAwait(false);
             Checkpoint(Rotate());
             fault = Append(changes);
+            if (fault is DiskFullException)
+                fault = AppendForVersionsBefore(changes);
         }
         if (fault is null)
         {
@@ -209,6 +234,20 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         // What was decided on a change of the same batch fails with it.
         foreach (var change in batch)
             change.Tell(staged.ContainsKey(change.Key) ? fault : null);
+    }
+
+    // A broker that starts on a full disk has no journal yet whose zeros could take a deletion.
+    private Exception? AppendForVersionsBefore(List<JournaledChange> changes)
+    {
+        try
+        {
+            _store.GiveRoom();
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            return fault;
+        }
+        return Append(changes);
     }
 
     private Exception? Append(List<JournaledChange> changes)

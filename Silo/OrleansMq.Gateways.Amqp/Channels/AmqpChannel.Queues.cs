@@ -32,6 +32,8 @@ internal sealed partial class AmqpChannel
         _lastQueue = queue.Name;
         if (isNew && session.Registry.OpenSoon(session.VirtualHost, queue))
         {
+            await PublishedAsync().ConfigureAwait(false);
+            await ReturnedAsync().ConfigureAwait(false);
             Reply(!declare.NoWait, new QueueDeclareOk(queue.Name, 0, 0));
             return;
         }

@@ -40,7 +40,8 @@ internal sealed class LogQueue : IAmqpQueue
     private readonly Func<TopicPartition, bool> _isLed;
     private readonly bool _isShared;
     private QueueSettings _settings;
-    private bool _hasCreatedTopic;
+    // No queue had the topic before.
+    private bool _isFirst;
     private readonly LengthTrim _trim;
     private DeadLetterWatch? _watch;
 
@@ -103,21 +104,15 @@ internal sealed class LogQueue : IAmqpQueue
         Func<TopicPartition, bool>? isLed = null, BatchRoom? room = null)
     {
         var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed, room);
-        for (var attempt = 1; !await queue.TryCreateTopicAsync(isCurrent).ConfigureAwait(false); attempt++)
+        for (var attempt = 1; !await queue.TryCreateAsync(isCurrent).ConfigureAwait(false); attempt++)
         {
             if (attempt == MostAttempts)
                 throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
                     $"The topic '{queue.Partition.Topic}' is being created or deleted. Retry.");
             await Task.Delay(Pause * attempt, time).ConfigureAwait(false);
         }
-        await queue.WithLeaderAsync(() => broker.Queues.CreateAsync(queue.Partition, new NewQueue(queue.Cursor)
-        {
-            Start = OffsetSpec.Latest,
-            // The cursor of a stream tells whose the topic is, and no more.
-            Options = state.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(settings),
-        })).ConfigureAwait(false);
         // Asked after the cursor says whose the topic is: a later queue of the name takes no topic of another.
-        if (queue._hasCreatedTopic && !await isCurrent().ConfigureAwait(false))
+        if (queue._isFirst && !await isCurrent().ConfigureAwait(false))
         {
             await DeleteTopicAsync(broker, virtualHost, state).ConfigureAwait(false);
             throw queue.Deleted();
@@ -153,13 +148,35 @@ internal sealed class LogQueue : IAmqpQueue
     public static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
         new(QueueTopics.NameOf(virtualHost, state.Name, state.Durable), 0);
 
+    // Whether the topic is there, with this queue's cursor.
+    private async Task<bool> TryCreateAsync(Func<ValueTask<bool>> isCurrent)
+    {
+        if (!await TryCreateTopicAsync(isCurrent).ConfigureAwait(false))
+            return false;
+        try
+        {
+            await WithLeaderAsync(() => Broker.Queues.CreateAsync(Partition, new NewQueue(Cursor)
+            {
+                Start = OffsetSpec.Latest,
+                // The cursor of a stream tells whose the topic is, and no more.
+                Options = State.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(Settings),
+            })).ConfigureAwait(false);
+            return true;
+        }
+        catch (BrokerException gone) when (IsGone(gone.Code))
+        {
+            // It was that of a queue of this name that is deleted, whose publisher takes back what it has created.
+            return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
+        }
+    }
+
     // Whether the topic is there for this queue. If not, one that was left is gone now.
     private async Task<bool> TryCreateTopicAsync(Func<ValueTask<bool>> isCurrent)
     {
         try
         {
             await Broker.CreateTopicAsync(new NewTopic(Partition.Topic, 1, -1, ConfigsOf(State, Settings))).ConfigureAwait(false);
-            return _hasCreatedTopic = true;
+            return _isFirst = true;
         }
         catch (BrokerException exists) when (exists.Code == ErrorCode.TopicAlreadyExists)
         {
@@ -172,23 +189,37 @@ internal sealed class LogQueue : IAmqpQueue
                 QueueTopics.IsCursor(cursor.Name)).ToArray();
             if (cursors.Any(cursor => cursor.Name == Cursor))
                 return true;
+            // Asked after the topic was found: a later queue of the name may have it.
+            if (!await isCurrent().ConfigureAwait(false))
+                throw Deleted();
             if (cursors.Length == 0)
             {
-                // Another broker has created it for this queue just now; or a client of another protocol, whose topic would lose records
-                // that the queue has not delivered.
-                await Broker.AlterTopicAsync(Partition.Topic, ConfigsOf(State, Settings).ToDictionary(static config => config.Key,
-                    static config => (string?)config.Value)).ConfigureAwait(false);
-                return true;
+                await ConfigureAsync().ConfigureAwait(false);
+                return _isFirst = true;
             }
-            // Asked after the topic was found: a later queue of the name may have it.
-            if (await isCurrent().ConfigureAwait(false))
-                await Broker.DeleteTopicAsync(Partition.Topic, topicId).ConfigureAwait(false);
+            await Broker.DeleteTopicAsync(Partition.Topic, topicId).ConfigureAwait(false);
+            return false;
         }
         catch (BrokerException notYet) when (IsGone(notYet.Code) || notYet.Code.Action() == ErrorAction.Retry)
         {
-            return false;
+            return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
         }
-        return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
+    }
+
+    // Another broker has created the topic for this queue just now; or a client of another protocol, and retention would delete records
+    // that the queue has not delivered.
+    private async Task ConfigureAsync()
+    {
+        try
+        {
+            await Broker.AlterTopicAsync(Partition.Topic, ConfigsOf(State, Settings).ToDictionary(static config => config.Key,
+                static config => (string?)config.Value)).ConfigureAwait(false);
+        }
+        catch (BrokerException refused) when (refused.Code is ErrorCode.InvalidConfig or ErrorCode.PolicyViolation)
+        {
+            Log.Write(EngineLogLevel.Warning, $"The topic '{Partition.Topic}' was there before queue '{State.Name}', and keeps its "
+                + $"configuration, which may delete records that the queue has not delivered: {refused.Message}");
+        }
     }
 
     private BrokerException Deleted() => new(ErrorCode.UnknownTopicOrPartition, $"Queue '{State.Name}' is deleted.");

@@ -33,6 +33,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     // Between two questions of dead letters for the newest image of a virtual host.
     private static readonly TimeSpan RefreshPause = TimeSpan.FromSeconds(1);
 
+    private const int MaxDeclared = 10_000;
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(15);
 
@@ -49,9 +50,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
     // For the newest images of virtual hosts.
     private readonly SpacedQuestions<VirtualHostImage?> _refreshes;
-    // Declared, to be opened one after the other.
-    private readonly Channel<(string VirtualHost, QueueState Queue)> _declared =
-        Channel.CreateUnbounded<(string, QueueState)>(new UnboundedChannelOptions { SingleReader = true });
+    // Declared, to be opened one after the other. What has no place is opened by its declaration.
+    private readonly Channel<(string VirtualHost, string Queue, long Id)> _declared =
+        Channel.CreateBounded<(string, string, long)>(new BoundedChannelOptions(MaxDeclared) { SingleReader = true });
     private readonly RareLine _unopened;
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
@@ -198,25 +199,25 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     }
 
     /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
-    /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, or acts without a
-    /// client.</returns>
+    /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, acts without a
+    /// client, or too many wait.</returns>
     public bool OpenSoon(string virtualHost, QueueState queue) => IsOnLog(queue)
-        && Hosts.Find(virtualHost) is { } host && !IsActive(host, queue) && _declared.Writer.TryWrite((virtualHost, queue));
+        && Hosts.Find(virtualHost) is { } host && !IsActive(host, queue)
+        && _declared.Writer.TryWrite((virtualHost, queue.Name, queue.Id));
 
     private async Task OpenDeclaredAsync()
     {
-        await foreach (var (virtualHost, queue) in _declared.Reader.ReadAllAsync().ConfigureAwait(false))
+        await foreach (var (virtualHost, name, id) in _declared.Reader.ReadAllAsync().ConfigureAwait(false))
         {
             if (_closed.IsCancellationRequested)
                 return;
-            await OpenDeclaredAsync(virtualHost, queue).ConfigureAwait(false);
+            if (Hosts.Find(virtualHost)?.Topology.FindQueue(name) is { } queue && queue.Id == id)
+                await OpenDeclaredAsync(virtualHost, queue).ConfigureAwait(false);
         }
     }
 
     private async Task OpenDeclaredAsync(string virtualHost, QueueState queue)
     {
-        if (Hosts.Find(virtualHost)?.Topology.FindQueue(queue.Name)?.Id != queue.Id)
-            return;
         try
         {
             await OpenAsync(virtualHost, queue).ConfigureAwait(false);
@@ -228,14 +229,17 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         catch (Exception fault) when (!_closed.IsCancellationRequested)
         {
             Forget(virtualHost, queue);
-            _unopened.Write(EngineLogLevel.Warning, $"The topic of queue '{queue.Name}' in virtual host '{virtualHost}' waits for the "
-                + $"queue's first use: {fault.Message}");
+            ReportUnopened(queue, fault);
         }
         catch (Exception)
         {
             // The broker stops.
         }
     }
+
+    /// <summary>Logs that a queue cannot be opened, which its next use tries again.</summary>
+    public void ReportUnopened(QueueState queue, Exception fault) =>
+        _unopened.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
 
     // The next use opens it anew.
     private void Forget(string virtualHost, QueueState queue)
@@ -368,7 +372,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
         catch (BrokerException fault)
         {
-            Log.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
+            ReportUnopened(queue, fault);
             return PublishOutcome.Unknown;
         }
     }
@@ -538,7 +542,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Hosts.Changed -= OnChanged;
-        _declared.Writer.Complete();
+        _declared.Writer.TryComplete();
         await _closed.CancelAsync().ConfigureAwait(false);
         await Delays.DisposeAsync().ConfigureAwait(false);
         foreach (var entry in _entries.Values)

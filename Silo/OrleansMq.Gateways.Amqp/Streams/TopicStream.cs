@@ -1,7 +1,6 @@
 using System.Globalization;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Amqp.Channels;
-using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Topics;
 using OrleansMq.VirtualHosts;

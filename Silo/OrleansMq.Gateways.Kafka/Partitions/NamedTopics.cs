@@ -4,6 +4,7 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Topics;
+using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
 
@@ -46,7 +47,8 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
             return new NamedTopic(name, topic.TopicId, topic, ErrorCode.None);
         if (TopicName.Validate(name) is not null)
             return new NamedTopic(name, Guid.Empty, null, ErrorCode.InvalidTopic);
-        if (!allowCreation || !_services.Options.AutoCreateTopics)
+        // A queue makes its topic itself, before its first message.
+        if (!allowCreation || !_services.Options.AutoCreateTopics || QueueTopics.IsOfQueue(name))
             return new NamedTopic(name, Guid.Empty, null, ErrorCode.UnknownTopicOrPartition);
         return await CreateAsync(name).ConfigureAwait(false);
     }

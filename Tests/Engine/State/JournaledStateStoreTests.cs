@@ -150,6 +150,47 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         Assert.Equal("""{"n":3}""", Text(await after.ReadAsync(Key)));
     }
 
+    [Fact]
+    public async Task Files_follow_within_the_lag_and_the_journal_is_empty_then()
+    {
+        await using var store = JournaledStateStore.Open(_files, Journal, FileStateStore.Open(_files, "/data/state"), EngineLog.Silent,
+            lag: TimeSpan.FromMilliseconds(1));
+        var etag = await store.WriteAsync(Key, Json(1), null);
+        await UntilAsync(() => StateJournal.IsEmpty(_files, Journal));
+        Assert.True(_files.FileExists(File));
+        await store.DeleteAsync(Key, etag);
+        await UntilAsync(() => StateJournal.IsEmpty(_files, Journal));
+        Assert.False(_files.FileExists(File));
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        for (var waited = 0; !condition(); waited++)
+        {
+            Assert.True(waited < 3_000, "not within 30 seconds");
+            await Task.Delay(10);
+        }
+    }
+
+    /// <summary>A start has no journal whose zeros could take the deletion: the versions before go.</summary>
+    [Fact]
+    public async Task Document_is_deleted_on_a_disk_that_was_full_before_the_start()
+    {
+        foreach (var number in Enumerable.Range(1, 2))
+        {
+            await using var store = Open(_files);
+            var etag = (await store.ReadAsync(Key))?.ETag;
+            await store.WriteAsync(Key, Json(number), etag);
+        }
+        Assert.True(_files.FileExists(File + ".old"));
+        _files.Capacity = 1L << 40;
+        _files.Capacity -= _files.GetFreeSpace("/data");
+        var full = Open(_files);
+        await full.DeleteAsync(Key, (await full.ReadAsync(Key))!.ETag);
+        Assert.Null(await full.ReadAsync(Key));
+        Assert.Null(await Open(_files.ProcessKill()).ReadAsync(Key));
+    }
+
     /// <summary>What its journals take is enough for many changes, and for a deletion.</summary>
     [Fact]
     public async Task Document_is_deleted_on_a_full_disk()

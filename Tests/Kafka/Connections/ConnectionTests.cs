@@ -397,6 +397,24 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         Assert.Null(server.Broker.Metadata.Image.FindServed("made"));
     }
 
+    /// <summary>The queue makes it: one with other partitions, or that retention empties, is not for it.</summary>
+    [Theory]
+    [InlineData("amqp.orders", true)]
+    [InlineData("amqp_orders", true)]
+    [InlineData("amqp-host.orders", true)]
+    [InlineData("amqpt.orders", true)]
+    [InlineData("amqporders", false)]
+    public async Task Metadata_request_creates_no_topic_of_a_queue(string name, bool isOfQueue)
+    {
+        await using var server = await StartAsync();
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", name), ("AllowAutoTopicCreation", true)));
+        Assert.Equal(isOfQueue, MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1)
+            .Contains("ErrorCode: 3\n", StringComparison.Ordinal));
+        Assert.Equal(isOfQueue, server.Broker.Metadata.Image.FindServed(name) is null);
+        await server.Broker.CreateTopicAsync(new NewTopic(isOfQueue ? name : "other"));
+    }
+
     [Fact]
     public async Task Oversized_request_and_excess_connection_are_closed()
     {

@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using OrleansMq.Topics;
 
-namespace OrleansMq.Gateways.Amqp.Queues;
+namespace OrleansMq.VirtualHosts;
 
 /// <summary>The topics of queues: <c>amqp.QUEUE</c> in the virtual host <c>/</c>, else <c>amqp-HOST.QUEUE</c>. Those of queues that are not
 /// durable, which a cluster has too, begin with <c>amqpt</c> instead.</summary>
