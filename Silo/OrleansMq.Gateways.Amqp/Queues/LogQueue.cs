@@ -2,6 +2,7 @@ using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Streams;
+using OrleansMq.Topics;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;

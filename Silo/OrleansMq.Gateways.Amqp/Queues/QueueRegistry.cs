@@ -14,6 +14,7 @@ using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
 using OrleansMq.Security;
+using OrleansMq.Topics;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;

@@ -4,7 +4,6 @@ using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Topics;
-using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Kafka.Partitions;
 

@@ -48,8 +48,8 @@ public sealed class LargeAnswerTests : IDisposable
     }
 
     [Theory]
-    [InlineData(4, 1 << 20)]
-    [InlineData(9, 1 << 20)]
+    [InlineData(4, 256 << 10)]
+    [InlineData(9, 256 << 10)]
     [InlineData(10, 3 << 20)]
     public async Task Answer_that_is_held_in_memory_until_it_is_received_is_small(short version, int most)
     {

@@ -1,9 +1,8 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
-using OrleansMq.Topics;
 
-namespace OrleansMq.VirtualHosts;
+namespace OrleansMq.Topics;
 
 /// <summary>The topics of queues: <c>amqp.QUEUE</c> in the virtual host <c>/</c>, else <c>amqp-HOST.QUEUE</c>. Those of queues that are not
 /// durable, which a cluster has too, begin with <c>amqpt</c> instead.</summary>
