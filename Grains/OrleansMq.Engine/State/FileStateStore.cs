@@ -97,15 +97,18 @@ internal sealed class FileStateStore : IStateStore
     {
         Exception? fault = null;
         // Deletions first: they give room.
-        foreach (var folder in changes.OrderBy(static change => change.Value is not null)
-            .GroupBy(change => Path.GetDirectoryName(PathOf(change.Key))!))
+        foreach (var group in changes.GroupBy(change => (IsWrite: change.Value is not null, Folder: Path.GetDirectoryName(
+            PathOf(change.Key))!)).OrderBy(static group => group.Key.IsWrite))
         {
             try
             {
-                DurableDirectory.Create(_files, folder.Key);
-                foreach (var change in folder)
-                    fault ??= TryPut(change);
-                _files.FlushDirectory(folder.Key);
+                DurableDirectory.Create(_files, group.Key.Folder);
+                foreach (var change in group)
+                {
+                    var failed = TryPut(change);
+                    fault ??= failed;
+                }
+                _files.FlushDirectory(group.Key.Folder);
             }
             catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
             {

@@ -153,9 +153,10 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             await (due is null ? (Task)arriving : Task.WhenAny(arriving, due)).ConfigureAwait(false);
             if (due is { IsCompleted: true })
             {
-                await _checkpoint.ConfigureAwait(false);
-                BeginCheckpoint(Rotate());
-                due = null;
+                var isFree = _checkpoint.IsCompleted;
+                if (isFree)
+                    BeginCheckpoint(Rotate());
+                due = isFree ? null : _checkpoint;
             }
             if (!arriving.IsCompleted)
                 continue;

@@ -186,12 +186,6 @@ internal sealed partial class AmqpChannel
             // It was deleted, and this broker's image is older than that.
             return Task.FromResult(PublishOutcome.Gone);
         }
-        catch (BrokerException fault)
-        {
-            // A queue that cannot be opened must not end the publishers of the others.
-            session.Registry.ReportUnopened(queue, fault);
-            return Task.FromResult(PublishOutcome.Unknown);
-        }
         return entry.Queue.PublishAsync(message);
     }
 

@@ -238,8 +238,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    /// <summary>Logs that a queue cannot be opened, which its next use tries again.</summary>
-    public void ReportUnopened(QueueState queue, Exception fault) =>
+    private void ReportUnopened(QueueState queue, Exception fault) =>
         _unopened.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
 
     // The next use opens it anew.

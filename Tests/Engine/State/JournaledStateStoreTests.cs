@@ -342,6 +342,24 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         Assert.NotNull(await FileStateStore.Open(_files, "/data/state").ReadAsync(Key));
     }
 
+    [Fact]
+    public async Task Document_that_cannot_be_written_keeps_back_no_other()
+    {
+        var store = Open(new UnwritableDocument(_files, "/data/state/group/b.json"));
+        foreach (var name in (string[])["group/a", "group/b", "group/c", "topic/d"])
+            await store.WriteAsync(name, Json(1), null);
+        await store.DisposeAsync();
+        Assert.Equal(["a.json", "c.json"], _files.ListFiles("/data/state/group").Order(StringComparer.Ordinal));
+        Assert.True(_files.FileExists("/data/state/topic/d.json"));
+        Assert.NotNull(await Open(_files).ReadAsync("group/b"));
+    }
+
+    private sealed class UnwritableDocument(IFileSystem inner, string path) : WrappedFileSystem(inner)
+    {
+        public override IFile Open(string opened, FileOpening opening) => opened.StartsWith(path, StringComparison.Ordinal)
+            && opening == FileOpening.CreateOrTruncate ? throw new UnauthorizedAccessException(path) : Inner.Open(opened, opening);
+    }
+
     // The documents' files wait.
     private sealed class BlockedDocuments(IFileSystem inner, ManualResetEventSlim gate) : WrappedFileSystem(inner)
     {
