@@ -22,6 +22,15 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
         ? produce(partition, () => base.ProduceAsync(partition, batch, acks, cancellationToken))
         : base.ProduceAsync(partition, batch, acks, cancellationToken);
 
+    /// <summary>Is called before a topic is created, with its name.</summary>
+    public Func<string, Task> Creates { get; set; } = static _ => Task.CompletedTask;
+
+    public override async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
+    {
+        await Creates(topic.Name);
+        return await base.CreateTopicAsync(topic, cancellationToken);
+    }
+
     public override ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         Fetch(request, () => base.FetchAsync(request, cancellationToken));
 }
