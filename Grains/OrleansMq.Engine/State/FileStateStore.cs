@@ -100,35 +100,24 @@ internal sealed class FileStateStore : IStateStore
         foreach (var group in changes.GroupBy(change => (IsWrite: change.Value is not null, Folder: Path.GetDirectoryName(
             PathOf(change.Key))!)).OrderBy(static group => group.Key.IsWrite))
         {
+            Try(() => DurableDirectory.Create(_files, group.Key.Folder));
+            foreach (var (key, version, value) in group)
+                Try(() => Put(key, PathOf(key), version, value));
+            Try(() => _files.FlushDirectory(group.Key.Folder));
+        }
+        if (fault is not null)
+            throw new IOException(fault.Message, fault);
+
+        void Try(Action step)
+        {
             try
             {
-                DurableDirectory.Create(_files, group.Key.Folder);
-                foreach (var change in group)
-                {
-                    var failed = TryPut(change);
-                    fault ??= failed;
-                }
-                _files.FlushDirectory(group.Key.Folder);
+                step();
             }
             catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
             {
                 fault ??= failed;
             }
-        }
-        if (fault is not null)
-            throw new IOException(fault.Message, fault);
-    }
-
-    private Exception? TryPut(JournaledChange change)
-    {
-        try
-        {
-            Put(change.Key, PathOf(change.Key), change.Version, change.Value);
-            return null;
-        }
-        catch (Exception failed) when (failed is IOException or UnauthorizedAccessException)
-        {
-            return failed;
         }
     }
 

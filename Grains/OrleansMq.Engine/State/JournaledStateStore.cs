@@ -237,7 +237,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             change.Tell(staged.ContainsKey(change.Key) ? fault : null);
     }
 
-    // A broker that starts on a full disk has no journal yet whose zeros could take a deletion.
+    // A broker that starts on a full disk has no journal yet, with zeros that a deletion could take.
     private Exception? AppendForVersionsBefore(List<JournaledChange> changes)
     {
         try

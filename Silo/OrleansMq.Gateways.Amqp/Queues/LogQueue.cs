@@ -107,6 +107,8 @@ internal sealed class LogQueue : IAmqpQueue
         var queue = new LogQueue(broker, virtualHost, state, settings, deadLetters, time, log, isLed, room);
         for (var attempt = 1; !await queue.TryCreateAsync(isCurrent).ConfigureAwait(false); attempt++)
         {
+            if (!await isCurrent().ConfigureAwait(false))
+                throw queue.Deleted();
             if (attempt == MostAttempts)
                 throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
                     $"The topic '{queue.Partition.Topic}' is being created or deleted. Retry.");
@@ -149,7 +151,7 @@ internal sealed class LogQueue : IAmqpQueue
     public static TopicPartition PartitionOf(string virtualHost, QueueState state) =>
         new(QueueTopics.NameOf(virtualHost, state.Name, state.Durable), 0);
 
-    // Whether the topic is there, with this queue's cursor.
+    // Whether the topic is there, with this queue's cursor. If not, it may be at the next attempt.
     private async Task<bool> TryCreateAsync(Func<ValueTask<bool>> isCurrent)
     {
         if (!await TryCreateTopicAsync(isCurrent).ConfigureAwait(false))
@@ -159,15 +161,15 @@ internal sealed class LogQueue : IAmqpQueue
             await WithLeaderAsync(() => Broker.Queues.CreateAsync(Partition, new NewQueue(Cursor)
             {
                 Start = OffsetSpec.Latest,
-                // The cursor of a stream tells whose the topic is, and no more.
+                // The cursor of a stream tells which queue has the topic, and no more.
                 Options = State.Type == QueueType.Stream ? new QueueOptions() : OptionsOf(Settings),
             })).ConfigureAwait(false);
             return true;
         }
         catch (BrokerException gone) when (IsGone(gone.Code))
         {
-            // It was that of a queue of this name that is deleted, whose publisher takes back what it has created.
-            return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
+            // It was that of a deleted queue of this name: a publisher to that one takes back what it has created.
+            return false;
         }
     }
 
@@ -192,19 +194,19 @@ internal sealed class LogQueue : IAmqpQueue
                 return true;
             // Asked after the topic was found: a later queue of the name may have it.
             if (!await isCurrent().ConfigureAwait(false))
-                throw Deleted();
+                return false;
             if (cursors.Length == 0)
             {
                 await ConfigureAsync().ConfigureAwait(false);
                 return _isFirst = true;
             }
             await Broker.DeleteTopicAsync(Partition.Topic, topicId).ConfigureAwait(false);
-            return false;
         }
         catch (BrokerException notYet) when (IsGone(notYet.Code) || notYet.Code.Action() == ErrorAction.Retry)
         {
-            return !await isCurrent().ConfigureAwait(false) ? throw Deleted() : false;
+            // It is created or deleted just now.
         }
+        return false;
     }
 
     // Another broker has created the topic for this queue just now; or a client of another protocol, and retention would delete records

@@ -223,30 +223,18 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             await OpenAsync(virtualHost, queue).ConfigureAwait(false);
         }
-        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        catch (Exception fault)
         {
-            Forget(virtualHost, queue);
-        }
-        catch (Exception fault) when (!_closed.IsCancellationRequested)
-        {
-            Forget(virtualHost, queue);
-            ReportUnopened(queue, fault);
-        }
-        catch (Exception)
-        {
-            // The broker stops.
+            // Whatever it is, the next one has its turn, and this one's next use opens it anew. If it is deleted, there is none.
+            if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsFaulted)
+                _entries.TryRemove(new((virtualHost, queue.Id), opening));
+            if (!_closed.IsCancellationRequested && !(fault is BrokerException gone && LogQueue.IsGone(gone.Code)))
+                ReportUnopened(queue, fault);
         }
     }
 
     private void ReportUnopened(QueueState queue, Exception fault) =>
         _unopened.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' could not be opened: {fault.Message}");
-
-    // The next use opens it anew.
-    private void Forget(string virtualHost, QueueState queue)
-    {
-        if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsFaulted)
-            _entries.TryRemove(new((virtualHost, queue.Id), opening));
-    }
 
     /// <summary>Opens a topic's partition as a stream.</summary>
     /// <param name="virtualHost">The virtual host.</param>

@@ -20,7 +20,7 @@ internal sealed class LostMessages
     private readonly ConcurrentDictionary<(GrainId Grain, string Method), int> _calls = [];
     private readonly ConcurrentDictionary<GrainId, (LostPart Part, int Count)> _losses = [];
 
-    /// <summary>The silo whose call lost something, by the grain.</summary>
+    /// <summary>The silo that lost a part of its call, by the grain.</summary>
     public ConcurrentDictionary<GrainId, SiloAddress> LostBy { get; } = [];
 
     /// <summary>The silo that received the first delivery, by the grain.</summary>
