@@ -30,7 +30,7 @@ public sealed class ManyEpochsTests
         // Four flushes wait for the one of the second bundle.
         await broker.ReceiveAsync(1, FirstPushes(0, 4)).AsTask().WaitAsync(ReplicatedPartition.Deadline);
         await Task.Run(() => broker.ReceiveAsync(1, FirstPushes(4, 1)).AsTask()).WaitAsync(ReplicatedPartition.Deadline);
-        await UntilAsync(() => broker.Manager.Replicas.All(replica => replica.LeaderEpoch == 1));
+        await Wait.UntilAsync(() => broker.Manager.Replicas.All(replica => replica.LeaderEpoch == 1), ReplicatedPartition.Deadline);
         Assert.True(files.HaveMet);
         end.Set();
         await creations;
@@ -47,7 +47,7 @@ public sealed class ManyEpochsTests
             partition.Cluster.Specs[new ReplicaKey(topic, i)] = partition.Cluster.Specs[ReplicatedPartition.Key];
         // The last of them is not assigned to this broker.
         await broker.ReceiveAsync(1, FirstPushes(1, 50));
-        await UntilAsync(() => broker.Manager.Replicas.Count(replica => replica.LeaderEpoch == 1) == 49);
+        await Wait.UntilAsync(() => broker.Manager.Replicas.Count(replica => replica.LeaderEpoch == 1) == 49, ReplicatedPartition.Deadline);
         Assert.All(broker.Manager.Replicas.Where(replica => replica.Key.Partition > 0),
             replica => Assert.Equal(1, replica.Partition.Log!.Marks.Fence));
         Assert.False(broker.Manager.TryGet(new ReplicaKey(topic, 50), out _));
@@ -96,13 +96,6 @@ public sealed class ManyEpochsTests
             BundleWriter.Add(bundle, new ReplicaKey(ReplicatedPartition.Key.TopicId, number),
                 new Push(ReplicatedPartition.Key.TopicId, 1, 1, 1, 0, 0, -1, [], 0, [], 0, 0, 0, 0));
         return bundle.WrittenSpan.ToArray();
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var deadline = new CancellationTokenSource(ReplicatedPartition.Deadline);
-        while (!condition())
-            await Task.Delay(1, deadline.Token);
     }
 
     /// <summary>A disk on which the first change of each thread waits for those of others.</summary>

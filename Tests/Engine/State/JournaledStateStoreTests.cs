@@ -30,6 +30,7 @@ public sealed class CheckpointedStateStoreTests : StateStoreConformance
 
 public sealed class JournaledStateStoreTests(ITestOutputHelper output)
 {
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
     private const string Key = "group/orders";
     private const string Journal = "/data/journal";
     private const string File = "/data/state/group/orders.json";
@@ -156,20 +157,11 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         await using var store = JournaledStateStore.Open(_files, Journal, FileStateStore.Open(_files, "/data/state"), EngineLog.Silent,
             lag: TimeSpan.FromMilliseconds(1));
         var etag = await store.WriteAsync(Key, Json(1), null);
-        await UntilAsync(() => StateJournal.IsEmpty(_files, Journal));
+        await Wait.UntilAsync(() => StateJournal.IsEmpty(_files, Journal), Deadline);
         Assert.True(_files.FileExists(File));
         await store.DeleteAsync(Key, etag);
-        await UntilAsync(() => StateJournal.IsEmpty(_files, Journal));
+        await Wait.UntilAsync(() => StateJournal.IsEmpty(_files, Journal), Deadline);
         Assert.False(_files.FileExists(File));
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        for (var waited = 0; !condition(); waited++)
-        {
-            Assert.True(waited < 3_000, "not within 30 seconds");
-            await Task.Delay(10);
-        }
     }
 
     /// <summary>A start has no journal yet, with zeros that the deletion could take: the versions before go.</summary>

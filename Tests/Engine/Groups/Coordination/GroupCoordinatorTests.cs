@@ -64,13 +64,6 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         return joined;
     }
 
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var deadline = new CancellationTokenSource(Deadline);
-        while (!condition())
-            await Task.Delay(1, deadline.Token);
-    }
-
     [Fact]
     public async Task Silent_member_is_removed_at_session_end_and_an_idle_group_with_offsets_has_no_timer()
     {
@@ -147,7 +140,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         var open = new TaskCompletionSource();
         _store.Gate = open.Task;
         var leaving = group.SendAsync(new LeaveGroup("g", [new LeavingMember(member.MemberId)])).AsTask();
-        await UntilAsync(() => _store.Waiting == 1);
+        await Wait.UntilAsync(() => _store.Waiting == 1, Deadline);
         var closing = group.DisposeAsync().AsTask();
         Assert.False(closing.IsCompleted);
         open.SetResult();
@@ -183,7 +176,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         await using var newer = await OpenAsync();
         Assert.Equal(ErrorCode.None, (await newer.SendAsync(new Heartbeat("g", 1, member.MemberId))).Error);
         Assert.NotEqual(ErrorCode.None, await ErrorOfAsync(older.SendAsync(Commit(9, member))));
-        await UntilAsync(() => older.IsClosed);
+        await Wait.UntilAsync(() => older.IsClosed, Deadline);
         Assert.Empty((await newer.SendAsync(new OffsetFetch { GroupId = "g" })).Partitions);
     }
 
@@ -367,7 +360,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         await groups.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(joined.MemberId)]));
         Assert.Equal(1, groups.OpenCount);
         _clock.Advance(GroupCore.KeptWithoutOffsets);
-        await UntilAsync(() => groups.OpenCount == 0);
+        await Wait.UntilAsync(() => groups.OpenCount == 0, Deadline);
         Assert.Empty(await groups.ListGroupsAsync());
     }
 

@@ -109,7 +109,7 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
         var ending = EndAsync(1);
         var again = EndAsync(1);
         var late = CommitAsync(1, 6);
-        await UntilAsync(() => _store.Waiting == 1);
+        await Wait.UntilAsync(() => _store.Waiting == 1, Deadline);
         Assert.False(ending.IsCompleted || again.IsCompleted || late.IsCompleted);
         open.SetResult();
         Assert.Equal((ErrorCode.None, ErrorCode.None, ErrorCode.TransactionAbortable),
@@ -140,7 +140,7 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
         Assert.Equal(ErrorCode.TransactionAbortable, await CommitAsync(1, 5));
         Assert.Equal(1, _groups.OpenCount);
         _clock.Advance(TransactionOffsetDecision.FenceRetention);
-        await UntilAsync(() => _groups.OpenCount == 0);
+        await Wait.UntilAsync(() => _groups.OpenCount == 0, Deadline);
         Assert.Empty(await _store.ListAsync(GroupDocument.StoreType));
         Assert.Empty(await _store.ListAsync(GroupOffsetsDocument.StoreType));
     }
@@ -182,12 +182,5 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
         Assert.Equal(ErrorCode.PolicyViolation, await CommitAsync(1, 5));
         Assert.Equal(ErrorCode.None, await EndAsync(1));
         Assert.Equal(["only"], await ListAsync());
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var deadline = new CancellationTokenSource(Deadline);
-        while (!condition())
-            await Task.Delay(1, deadline.Token);
     }
 }
