@@ -76,15 +76,24 @@ internal sealed class RunningCluster : IAsyncDisposable
         && status.GetProperty("offlinePartitions").GetArrayLength() == 0,
         "every replica to be in sync");
 
-    /// <summary>Waits until every partition is led by its first replica and all replicas are in sync. Returns the leaders.</summary>
+    /// <summary>Waits until the topic is there, every partition is led by its first replica and all replicas are in sync. Returns the
+    /// leaders. A queue's topic may follow the answer to its declaration.</summary>
     public async Task<List<int>> LedAsync(string topic)
     {
-        var led = await UntilAsync(() => AskAsync("topic", "describe", topic),
-            static described => described.GetProperty("partitions").EnumerateArray().All(static one =>
+        var led = (await UntilAsync(() => DescribedAsync(topic),
+            static described => described is { } there && there.GetProperty("partitions").EnumerateArray().All(static one =>
             one.GetProperty("leader").GetInt32() == one.GetProperty("replicas")[0].GetInt32()
             && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()),
-            "the first replicas to lead");
+            "the first replicas to lead"))!.Value;
         return [.. led.GetProperty("partitions").EnumerateArray().Select(static one => one.GetProperty("leader").GetInt32())];
+    }
+
+    // Null while there is no such topic.
+    private async Task<JsonElement?> DescribedAsync(string topic)
+    {
+        var outcome = await OmqAsync(["topic", "describe", topic, "--json"]);
+        return outcome.ExitCode != 0 && outcome.Error.Contains("(UnknownTopicOrPartition)", StringComparison.Ordinal)
+            ? null : JsonSerializer.Deserialize<JsonElement>(outcome.Expect(0).Text);
     }
 
     /// <summary>Polls until the answer satisfies the condition, and returns it.</summary>

@@ -25,13 +25,6 @@ public sealed class CoordinatorTests
 
     private static async Task<long> ReadAsync(ICoordinator counter) => (await AskAsync(counter, new ReadCounter())).Value;
 
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var deadline = new CancellationTokenSource(Deadline);
-        while (!condition())
-            await Task.Delay(1, deadline.Token);
-    }
-
     [Fact]
     public async Task Answer_is_held_until_its_change_is_stored_and_changes_share_a_write()
     {
@@ -42,7 +35,7 @@ public sealed class CoordinatorTests
         _store.Gate = open.Task;
         var adds = Enumerable.Range(0, 100).Select(_ => AddAsync(counter, 1)).ToList();
         var refused = AddAsync(counter, -1000);
-        await UntilAsync(() => _store.Waiting == 1);
+        await Wait.UntilAsync(() => _store.Waiting == 1, Deadline);
         Assert.All([.. adds, refused], add => Assert.False(add.IsCompleted));
         open.SetResult();
         Assert.Equal(Enumerable.Range(2, 100), (await Task.WhenAll(adds)).Select(answer => (int)answer.Value));
@@ -59,10 +52,8 @@ public sealed class CoordinatorTests
         _store.Failure = new IOException("The disk is full.");
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await AddAsync(counter, 1)).Error);
         _store.Failure = null;
-        CounterAnswer answer;
-        do
-            answer = await AddAsync(counter, 10);
-        while (answer.Error == ErrorCode.CoordinatorLoadInProgress);
+        var answer = await Wait.WhileLoadingAsync(() => AddAsync(counter, 10),
+            static answer => answer.Error == ErrorCode.CoordinatorLoadInProgress, _clock, Deadline);
         Assert.Equal(new CounterAnswer(ErrorCode.None, 15), answer);
         Assert.Equal(15, await ReadAsync(counter));
     }
@@ -77,7 +68,7 @@ public sealed class CoordinatorTests
 
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await AskAsync(older, new ReadCounter())).Error);
         Assert.NotEqual(ErrorCode.None, (await AddAsync(older, 100)).Error);
-        await UntilAsync(() => older.IsClosed);
+        await Wait.UntilAsync(() => older.IsClosed, Deadline);
         Assert.Equal(ErrorCode.NotCoordinator, (await AddAsync(older, 100)).Error);
         Assert.Equal(3, await ReadAsync(newer));
     }

@@ -300,7 +300,8 @@ public sealed class PartitionStoreTests
     public async Task Topic_deleted_under_load_leaves_no_files()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 500, FlushMs = 0 });
-        using var stop = new CancellationTokenSource();
+        // By itself where the test fails before it stops them.
+        using var stop = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         var partition = rig.Partition;
         var senders = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
         {
@@ -320,8 +321,7 @@ public sealed class PartitionStoreTests
                 partition.Checkpoint();
             }
         });
-        while (partition.LogEndOffset < 200)
-            await Task.Yield();
+        await Wait.UntilAsync(() => partition.LogEndOffset >= 200, TimeSpan.FromMinutes(1));
         await rig.Store.DeleteAsync(PartitionRig.Name);
         Assert.All(await Task.WhenAll(senders), error => Assert.Equal(ErrorCode.UnknownTopicOrPartition, error));
         await stop.CancelAsync();

@@ -289,7 +289,7 @@ public sealed class StorageFaultTests
             if (!path.EndsWith(".log", StringComparison.Ordinal) || began.IsSet)
                 return;
             began.Set();
-            goesOn.Wait();
+            goesOn.Wait(TimeSpan.FromMinutes(1));
         };
         disk.Arm(new Fault(FaultKind.FlushFailure, After: 0, OnlyPathsWith: ".log"));
         var failing = rig.AppendAsync("lost?");

@@ -25,8 +25,7 @@ public sealed class StaleLeaderCursorsTests
         Assert.Equal(CursorOutcome.Done, begun.Outcome);
         await partition.AppendAsync("one");
         var former = await cursors.AttachAsync("c", new AttachOptions { Prefetch = 10 });
-        while (await cursors.AskAsync(term => term.Find("c")!.Cursor.Held).WaitAsync(Patience) == 0)
-            await Task.Delay(10);
+        await Wait.UntilAsync(async () => await cursors.AskAsync(term => term.Find("c")!.Cursor.Held).WaitAsync(Patience) > 0, Patience);
         partition.Cluster.Isolate(1);
         await partition.LeadAsync(2);
         var consumer = await partition.ReplicaOf(2).Partition.Cursors.AttachAsync("c", new AttachOptions());

@@ -56,8 +56,11 @@ public sealed class CatchUpLaneTests
         for (var i = 0; i < 20; i++)
             await partition.AppendAsync(new string('v', 50_000));
         await partition[3].StartAsync();
-        while (partition.State.Isr.Length < 3)
+        await Wait.UntilAsync(async () =>
+        {
             await partition.AppendAsync("live");
+            return partition.State.Isr.Length == 3;
+        }, ReplicatedPartition.Deadline);
         await partition.AllTheSameAsync();
     }
 

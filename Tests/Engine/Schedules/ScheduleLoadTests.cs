@@ -48,8 +48,12 @@ public sealed class ScheduleLoadTests(ITestOutputHelper output)
             clock.Advance(TimeSpan.FromMilliseconds(5));
         }
         var appended = watch.Elapsed;
-        while ((await next.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count > 0)
-            await Task.Delay(5);
+        await Wait.UntilAsync(async () =>
+        {
+            // As above.
+            clock.Advance(TimeSpan.FromMilliseconds(5));
+            return (await next.Schedules.ListAsync(new ScheduleQuery())).Schedules.Count == 0;
+        }, TimeSpan.FromSeconds(60));
         Assert.Equal(Count, await CountAsync(next));
         output.WriteLine($"{Count} schedules: stored in {stored}, loaded in {opened}, appended in {appended}.");
     }

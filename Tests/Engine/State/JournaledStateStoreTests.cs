@@ -358,7 +358,7 @@ public sealed class JournaledStateStoreTests(ITestOutputHelper output)
         public override IFile Open(string path, FileOpening mode)
         {
             if (path.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal))
-                gate.Wait();
+                gate.Wait(TimeSpan.FromMinutes(1));
             return Inner.Open(path, mode);
         }
     }

@@ -10,6 +10,7 @@ namespace OrleansMq.Tests.Engine.Transactions;
 /// <summary>A transactional id's coordinator in its shell, with participants and producer ids that fail.</summary>
 public sealed class TransactionCoordinatorTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private const string Id = "id";
     private static readonly TransactionPartition First = new("t", 0, Guid.Empty);
     private static readonly TransactionPartition Second = new("t", 1, Guid.Empty);
@@ -94,8 +95,7 @@ public sealed class TransactionCoordinatorTests
             return ParticipantOutcome.Done;
         };
         await using var second = await OpenAsync();
-        while ((await DescribeAsync(second)).Phase != TransactionPhase.CompleteCommit)
-            await Task.Delay(5);
+        await Wait.UntilAsync(async () => (await DescribeAsync(second)).Phase == TransactionPhase.CompleteCommit, Patience);
         Assert.Superset(new HashSet<TransactionPartition> { First, Second }, told.Select(static one => one.Partition).ToHashSet());
         Assert.All(told, one => Assert.True(one.End is { IsCommit: true } && one.End.Producer == producer));
     }
@@ -114,14 +114,12 @@ public sealed class TransactionCoordinatorTests
             Partitions = [.. Enumerable.Range(0, 200).Select(static partition => new TransactionPartition("t", partition, Guid.Empty))],
         })).Error);
         Assert.Equal(ErrorCode.None, (await EndAsync(coordinator, producer, waits: false)).Error);
-        while (_participants.Begun < 64)
-            await Task.Delay(1);
+        await Wait.UntilAsync(() => _participants.Begun >= 64, Patience);
         // Asked after all that could be told were told.
         Assert.Equal(TransactionPhase.PrepareCommit, (await DescribeAsync(coordinator)).Phase);
         Assert.Equal(64, _participants.Begun);
         release.SetResult();
-        while ((await DescribeAsync(coordinator)).Phase != TransactionPhase.CompleteCommit)
-            await Task.Delay(1);
+        await Wait.UntilAsync(async () => (await DescribeAsync(coordinator)).Phase == TransactionPhase.CompleteCommit, Patience);
         Assert.Equal(200, _participants.Begun);
     }
 

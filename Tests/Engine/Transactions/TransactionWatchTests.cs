@@ -74,8 +74,7 @@ public sealed class TransactionWatchTests : IAsyncLifetime
         await _broker.DisposeAsync();
         _clock.Advance(TimeSpan.FromHours(1));
         _broker = await OpenAsync();
-        while (Stable(0) < 2)
-            await Task.Delay(10);
+        await Wait.UntilAsync(() => Stable(0) >= 2, TimeSpan.FromSeconds(30));
         Assert.Empty(_log.At(EngineLogLevel.Error));
     }
 

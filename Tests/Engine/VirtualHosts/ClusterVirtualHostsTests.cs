@@ -104,9 +104,8 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
 
         async Task EndAsync()
         {
-            while (cluster.Image.Hosts[Host].Topology is var topology && !topology.Queues.Select(static queue => queue.Name)
-                .Order(StringComparer.Ordinal).SequenceEqual(["auto-2", "auto-3", "own-2"]))
-                await Task.Delay(1);
+            await Wait.UntilAsync(() => cluster.Image.Hosts[Host].Topology.Queues.Select(static queue => queue.Name)
+                .Order(StringComparer.Ordinal).SequenceEqual(["auto-2", "auto-3", "own-2"]), TimeSpan.FromSeconds(60));
             Assert.Equal(2, cluster.Image.Hosts[Host].Topology.Consumers.Count());
         }
     }

@@ -16,7 +16,7 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
     /// <summary>Thrown by every write while it is set.</summary>
     public Exception? Failure { get; set; }
 
-    /// <summary>Awaited before every write.</summary>
+    /// <summary>Awaited before every write, for a minute at most: a test that fails before it opens the gate must end.</summary>
     public Task Gate { get; set; } = Task.CompletedTask;
 
     public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>
@@ -26,7 +26,7 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
         CancellationToken cancellationToken = default)
     {
         Interlocked.Increment(ref _waiting);
-        await Gate;
+        await Gate.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
         Interlocked.Decrement(ref _waiting);
         if (Failure is { } failure)
             throw failure;

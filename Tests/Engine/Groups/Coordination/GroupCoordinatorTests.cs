@@ -90,11 +90,8 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         _store.Failure = new IOException("The disk is full.");
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(group.SendAsync(Commit(2, member))));
         _store.Failure = null;
-        ErrorCode error;
-        do
-            error = await ErrorOfAsync(group.SendAsync(Commit(3, member)));
-        while (error == ErrorCode.CoordinatorLoadInProgress);
-        Assert.Equal(ErrorCode.None, error);
+        Assert.Equal(ErrorCode.None, await Wait.WhileLoadingAsync(() => ErrorOfAsync(group.SendAsync(Commit(3, member))),
+            static error => error == ErrorCode.CoordinatorLoadInProgress, _clock, Deadline));
         var fetched = await group.SendAsync(new OffsetFetch { GroupId = "g" });
         Assert.Equal(3, Assert.Single(fetched.Partitions).Offset!.Offset);
     }
@@ -257,13 +254,8 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         Assert.Equal(ErrorCode.None, (await groups.SendAsync(share with { GroupId = "other" })).Error);
 
         // The coordinator reads again what it could not store, and asks for a retry meanwhile.
-        static async Task AssertRefusedAsync(Func<Task<ErrorCode>> ask)
-        {
-            ErrorCode error;
-            while ((error = await ask()) == ErrorCode.CoordinatorLoadInProgress)
-                await Task.Yield();
-            Assert.Equal(ErrorCode.PolicyViolation, error);
-        }
+        async Task AssertRefusedAsync(Func<Task<ErrorCode>> ask) => Assert.Equal(ErrorCode.PolicyViolation,
+            await Wait.WhileLoadingAsync(ask, static error => error == ErrorCode.CoordinatorLoadInProgress, _clock, Deadline));
     }
 
     [Fact]

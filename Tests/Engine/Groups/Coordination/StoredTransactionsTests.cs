@@ -45,13 +45,8 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
     }
 
     // A coordinator that reads again what it could not store asks for a retry meanwhile.
-    private static async Task<ErrorCode> RepeatAsync(Func<Task<ErrorCode>> ask)
-    {
-        ErrorCode error;
-        while ((error = await ask()) == ErrorCode.CoordinatorLoadInProgress)
-            await Task.Yield();
-        return error;
-    }
+    private Task<ErrorCode> RepeatAsync(Func<Task<ErrorCode>> ask) =>
+        Wait.WhileLoadingAsync(ask, static error => error == ErrorCode.CoordinatorLoadInProgress, _clock, Deadline);
 
     private Task<ErrorCode> CommitAsync(long number, long offset, int partition = 0, long producer = 7, string group = "g") =>
         RepeatAsync(async () => Assert.Single((await _groups.SendAsync(new TransactionOffsetCommit
