@@ -49,6 +49,7 @@ public class KafkaDirectoryTests
         {
             using var fetched = await partition.ReadAsync(new FetchRequest(Name, lines.Count, MaxBytes: 100_000));
             Assert.True(fetched.Error == ErrorCode.None, fetched.Message);
+            Assert.NotEqual(0, fetched.Records.Length);
             using var reader = new RecordReader(fetched.Records, StandardCodecs.All);
             while (reader.MoveNext())
             {

@@ -7,6 +7,8 @@ namespace OrleansMq.Tests.Shared;
 /// <summary>A producer of transactions at the broker API.</summary>
 internal sealed class TestTransactions(IBroker broker, string id, ProducerIdentity identity)
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     /// <summary>The transactional id.</summary>
     public string Id => id;
 
@@ -26,9 +28,10 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
             Caller = new TransactionCaller("test"),
             RequestId = Guid.NewGuid(),
         };
-        do
-            answer = await broker.Transactions.SendAsync(request);
-        while (answer.Error is ErrorCode.ConcurrentTransactions or ErrorCode.CoordinatorNotAvailable);
+        using var patience = new CancellationTokenSource(Patience);
+        while ((answer = await broker.Transactions.SendAsync(request)).Error
+            is ErrorCode.ConcurrentTransactions or ErrorCode.CoordinatorNotAvailable)
+            await Task.Delay(5, patience.Token);
         Assert.True(answer.Error == ErrorCode.None, $"{answer.Error}: {answer.Message}");
         return new TestTransactions(broker, id, answer.Producer);
     }
@@ -42,6 +45,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
     {
         var topicId = (await broker.GetTopicAsync(topic)).TopicId;
         AddToTransactionResult answer;
+        using var patience = new CancellationTokenSource(Patience);
         while ((answer = await broker.Transactions.SendAsync(new AddToTransaction
         {
             TransactionalId = id,
@@ -49,7 +53,7 @@ internal sealed class TestTransactions(IBroker broker, string id, ProducerIdenti
             Partitions = [.. partitions.Select(partition => new TransactionPartition(topic, partition, topicId))],
             Caller = new TransactionCaller("test"),
         })).Error.Action() == ErrorAction.Retry)
-            await Task.Delay(5);
+            await Task.Delay(5, patience.Token);
         Assert.True(answer.Error == ErrorCode.None, $"{answer.Error}: {answer.Message}");
         return _number = answer.Number;
     }

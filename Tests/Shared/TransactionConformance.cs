@@ -260,8 +260,9 @@ public abstract class TransactionConformance
         var (broker, topic) = await TopicAsync("late");
         var producer = await TestTransactions.InitAsync(broker, NewId(), TimeSpan.FromMilliseconds(200));
         await producer.SendAsync(topic, 0, await producer.AddAsync(topic, 0), 0, "late");
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         while ((await producer.DescribeAsync()).Phase != TransactionPhase.CompleteAbort)
-            await Task.Delay(20);
+            await Task.Delay(20, patience.Token);
         Assert.Equal(ErrorCode.ProducerFenced, (await producer.TryEndAsync(isCommit: true)).Error);
         Assert.Empty(await ReadAsync(broker, topic, 0, IsolationLevel.ReadCommitted));
         Assert.Contains("timeout", (await producer.DescribeAsync()).LastEnd, StringComparison.Ordinal);

@@ -91,7 +91,8 @@ public sealed class DeadLetterWatchTests : IAsyncLifetime
 
     private static async Task UntilAsync(Func<bool> condition)
     {
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         while (!condition())
-            await Task.Delay(5);
+            await Task.Delay(5, patience.Token);
     }
 }

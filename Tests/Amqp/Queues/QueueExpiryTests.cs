@@ -44,10 +44,11 @@ public sealed class QueueExpiryTests : IDisposable
         Assert.NotNull(hosts.Find("/")!.Topology.FindQueue("q"));
         await client.SendAsync(1, new BasicCancel("c", false));
         Assert.IsType<BasicCancelOk>(await client.ReceiveMethodAsync());
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         await _clock.AdvanceUntilAsync(Task.Run(async () =>
         {
             while (hosts.Find("/")!.Topology.FindQueue("q") is not null)
-                await Task.Delay(10);
+                await Task.Delay(10, patience.Token);
         }), TimeSpan.FromSeconds(60));
         Assert.Equal(0, _time.ShortPeriods);
         await _clock.AdvanceUntilAsync(gateway.DisposeAsync().AsTask(), TimeSpan.FromMinutes(10));

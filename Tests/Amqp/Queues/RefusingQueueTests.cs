@@ -51,7 +51,9 @@ public sealed class RefusingQueueTests : IAsyncLifetime, IDeadLetters
         var bodies = new List<string>();
         while (bodies.Count < Count)
         {
-            foreach (var held in await reader.ReceiveAsync(Count, TimeSpan.FromSeconds(30), CancellationToken.None))
+            var some = await reader.ReceiveAsync(Count, TimeSpan.FromSeconds(30), CancellationToken.None);
+            Assert.NotEmpty(some);
+            foreach (var held in some)
                 bodies.Add(Encoding.UTF8.GetString(held.Message.Body.Span));
         }
         Assert.Equal(Enumerable.Range(0, Count).Select(static i => i.ToString(CultureInfo.InvariantCulture)), bodies);

@@ -47,7 +47,9 @@ public sealed class StreamReaderTests : IAsyncLifetime
         var received = new List<string>();
         while (received.Count == 0)
         {
-            foreach (var held in await reader.ReceiveAsync(10, TimeSpan.FromSeconds(30), CancellationToken.None))
+            var some = await reader.ReceiveAsync(10, TimeSpan.FromSeconds(30), CancellationToken.None);
+            Assert.NotEmpty(some);
+            foreach (var held in some)
                 received.Add(Encoding.UTF8.GetString(held.Message.Body.Span));
         }
         Assert.Equal(["good"], received);

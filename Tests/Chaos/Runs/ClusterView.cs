@@ -12,7 +12,7 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
         {
             return (await broker.DescribeTopicAsync(topic, cancellationToken)).Partitions;
         }
-        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry || e.Code == ErrorCode.UnknownTopicOrPartition)
         {
             return null;
         }

@@ -95,7 +95,7 @@ internal sealed class Heard : IRebalanceListener
     private async ValueTask HearAsync(string what, IReadOnlyList<TopicPartition> partitions, Task? work)
     {
         if (work is not null)
-            await work;
+            await work.WaitAsync(Wait.Deadline);
         _heard.Enqueue($"{what} {string.Join(' ', partitions.Select(partition => partition.Partition).Order())}");
     }
 }

@@ -145,8 +145,9 @@ public abstract class TransactionEndToEnd
         await using (var late = await producer.BeginTransactionAsync())
         {
             await late.SendAsync(new(topic, "k", "late"));
+            using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
             while ((await Client.Broker.Transactions.SendAsync(new DescribeTransaction(id))).Phase != TransactionPhase.CompleteAbort)
-                await Task.Delay(20);
+                await Task.Delay(20, patience.Token);
             var failure = await Assert.ThrowsAsync<TransactionException>(() => late.CommitAsync());
             Assert.Contains("timeout", failure.Message, StringComparison.Ordinal);
         }

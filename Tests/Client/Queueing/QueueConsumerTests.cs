@@ -244,13 +244,14 @@ public sealed class QueueConsumerTests : IAsyncLifetime
         await UntilAsync(() => deliveries.Count > 0);
         for (var i = 1; i <= 4; i++)
         {
-            for (var waits = 1; queues.Renewals < i; waits++)
+            var waits = 0;
+            await UntilAsync(() =>
             {
                 // A renewal that is due has time to be answered.
-                if (waits % 100 == 0)
+                if (++waits % 100 == 0)
                     _clock.Advance(TimeSpan.FromSeconds(1));
-                await Task.Delay(2);
-            }
+                return queues.Renewals >= i;
+            });
         }
         finish.SetResult();
         await UntilAsync(async () => await AcceptedAsync() == 1);

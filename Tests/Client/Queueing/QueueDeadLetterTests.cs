@@ -35,12 +35,7 @@ public sealed class QueueDeadLetterTests : IAsyncLifetime
         var offset = message.Offset;
         await message.DeadLetterAsync("no such customer").SoonAsync();
 
-        DeadLetterPage page;
-        do
-        {
-            page = await Admin.DeadLetters.ReadAsync(Letters);
-            await Task.Delay(20);
-        } while (page.Letters.Count == 0);
+        var page = await LettersAsync(1);
         var letter = Assert.Single(page.Letters);
         Assert.Equal(("jobs", 0, offset, "work", 1, "no such customer", 0, false), (letter.SourceTopic, letter.SourcePartition,
             letter.SourceOffset, letter.GroupId, letter.Attempts, letter.Reason, letter.Redrives, letter.IsRedriven));
@@ -50,11 +45,19 @@ public sealed class QueueDeadLetterTests : IAsyncLifetime
             (message.Key, message.Value, Assert.Single(message.Headers).Name()));
         // It fails again: its dead letter says how often it was sent back.
         await message.DeadLetterAsync("still none").SoonAsync();
-        do
-        {
-            page = await Admin.DeadLetters.ReadAsync(Letters);
-            await Task.Delay(20);
-        } while (page.Letters.Count < 2);
+        page = await LettersAsync(2);
         Assert.Equal(("still none", 1), (page.Letters[1].Reason, page.Letters[1].Redrives));
+    }
+
+    private async Task<DeadLetterPage> LettersAsync(int count)
+    {
+        using var patience = new CancellationTokenSource(Wait.Deadline);
+        while (true)
+        {
+            var page = await Admin.DeadLetters.ReadAsync(Letters, cancellationToken: patience.Token);
+            if (page.Letters.Count >= count)
+                return page;
+            await Task.Delay(20, patience.Token);
+        }
     }
 }

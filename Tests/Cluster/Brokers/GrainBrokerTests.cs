@@ -79,7 +79,7 @@ public sealed class GrainBrokerTests
         };
         var first = _broker.GetCurrentTopicAsync("orders").AsTask();
         // What it will be answered is known by then.
-        await isAsked.Task;
+        await isAsked.Task.WaitAsync(Wait.Deadline);
         _script.Topics["orders"] = new TopicListing("orders", NewId, 1);
         var later = Enumerable.Range(0, 100).Select(_ => _broker.GetCurrentTopicAsync("orders").AsTask()).ToList();
         Assert.Equal(1, _script.Lookups);

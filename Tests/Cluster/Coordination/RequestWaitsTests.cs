@@ -18,10 +18,10 @@ public sealed class RequestWaitsTests
         Assert.Null(await waits.WaitAsync(_id, Begin));
         _ = Task.Run(() => _answer.SetResult("joined"));
         string? answer;
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        // The next call continues the wait.
         while ((answer = await waits.WaitAsync(_id, Begin)) is null)
-        {
-            // The next call continues the wait.
-        }
+            deadline.Token.ThrowIfCancellationRequested();
         Assert.Equal(("joined", 1, 0), (answer, _begun, waits.Count));
     }
 

@@ -72,9 +72,11 @@ public sealed class DeadLetterFailoverTests(PostgreSqlFixture postgres) : Replic
     {
         var read = new List<(string, string)>();
         var end = (await broker.FindOffsetAsync(Letters, OffsetSpec.Latest)).Offset;
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
         for (var next = 0L; next < end;)
         {
-            using var fetched = await broker.FetchAsync(new FetchRequest(Letters, next) { MaxWait = TimeSpan.FromSeconds(1) });
+            using var fetched = await broker.FetchAsync(new FetchRequest(Letters, next) { MaxWait = TimeSpan.FromSeconds(1) },
+                deadline.Token);
             Assert.Equal(ErrorCode.None, fetched.Error);
             using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
             while (reader.MoveNext())

@@ -47,9 +47,11 @@ public sealed class ScheduleFailoverTests(PostgreSqlFixture postgres) : Replicat
     {
         var read = new List<string>();
         var end = (await broker.FindOffsetAsync(Orders, OffsetSpec.Latest)).Offset;
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
         for (var next = 0L; next < end;)
         {
-            using var fetched = await broker.FetchAsync(new FetchRequest(Orders, next) { MaxWait = TimeSpan.FromSeconds(1) });
+            using var fetched = await broker.FetchAsync(new FetchRequest(Orders, next) { MaxWait = TimeSpan.FromSeconds(1) },
+                deadline.Token);
             if (fetched.Error != ErrorCode.None)
                 break;
             foreach (var (offset, value) in TestBatches.Read(fetched.Records))

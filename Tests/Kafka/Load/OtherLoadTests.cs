@@ -8,6 +8,7 @@ using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.Peers.Redis;
 using OrleansMq.Tests.Benchmarks.Peers.Results;
+using OrleansMq.Tests.Kafka.Connections;
 
 namespace OrleansMq.Tests.Kafka.Load;
 
@@ -92,7 +93,7 @@ public sealed class OtherLoadTests
         var served = ServeAsync(server, window, "$15\r\n1700000000000-0\r\n"u8.ToArray());
         var latencies = new LatencyHistogram();
         using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), window))
-            await Task.Run(() => WindowedLoad.Serve(connection, new Pace(commands, 0), latencies));
+            await Task.Run(() => WindowedLoad.Serve(connection, new Pace(commands, 0), latencies)).WaitAsync(KafkaServer.Patience);
         Assert.Equal(commands, await served);
         Assert.Equal(commands, latencies.Count);
     }
@@ -105,7 +106,7 @@ public sealed class OtherLoadTests
         using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), 4))
         {
             var failed = await Assert.ThrowsAsync<LoadFailedException>(() =>
-                Task.Run(() => WindowedLoad.Serve(connection, new Pace(10, 0), new LatencyHistogram())));
+                Task.Run(() => WindowedLoad.Serve(connection, new Pace(10, 0), new LatencyHistogram())).WaitAsync(KafkaServer.Patience));
             Assert.Contains("OOM command not allowed", failed.Message, StringComparison.Ordinal);
         }
         await served;

@@ -33,10 +33,11 @@ public sealed class ShareStartsTests
         await server.Broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.At(now + 1_000, "late"), Acks.All);
         leaderless.Partition = -1;
         // The look-up is repeated a while after it failed.
+        using var patience = new CancellationTokenSource(KafkaServer.Patience);
         while (await member.BeatAsync(epoch) is var beat && !beat.Contains("Partitions: [0, 1, 2]", StringComparison.Ordinal))
         {
             Assert.DoesNotContain("Partitions:", beat, StringComparison.Ordinal);
-            await Task.Delay(100);
+            await Task.Delay(100, patience.Token);
         }
         var cursors = await server.Broker.Groups.SendAsync(new FindShareCursors("g"));
         Assert.Equal(0, Assert.Single(cursors.Topics).FindReset(1)!.StartOffset);

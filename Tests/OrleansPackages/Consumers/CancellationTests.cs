@@ -52,7 +52,7 @@ public sealed class CancellationTests : IAsyncLifetime
         Assert.Equal((2, false), (calls[0].Number, calls[0].Token.IsCancellationRequested));
         await using var reader = Client.CreatePartitionReader<string, string>();
         reader.Assign(new TopicPartition("cancel-time.dead-letter", 0), ReadFrom.Earliest);
-        var letter = await reader.ReadAsync();
+        var letter = await reader.ReadAsync().AsTask().WaitAsync(Wait.Deadline);
         Assert.Equal("""{"number":1}""", letter.Value);
         Assert.Contains("has not handled it in 00:00:00.2", Encoding.UTF8.GetString(letter.Headers.Single(static header =>
             Encoding.UTF8.GetString(header.Key.Span) == DeadLetterHeaders.Reason).Value!.Value.Span), StringComparison.Ordinal);
@@ -73,7 +73,7 @@ public sealed class CancellationTests : IAsyncLifetime
         });
         await StartAsync();
         await SendAsync("cancel-stop", 1);
-        await working.Task;
+        await working.Task.WaitAsync(Wait.Deadline);
         await _silo!.DisposeAsync();
         await cancelled.Task.WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Empty(ConsumerScript.Calls("cancel-stop", "k"));
@@ -99,7 +99,7 @@ public sealed class CancellationTests : IAsyncLifetime
             .AsReference<IRecordReceiver>();
         using var giveUp = new CancellationTokenSource();
         var first = receiver.DeliverAsync(Delivery(5, isRedelivered: false), giveUp.Token);
-        await working.Task;
+        await working.Task.WaitAsync(Wait.Deadline);
         await giveUp.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
         DeliveryAnswer? answer = null;

@@ -45,7 +45,7 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         await StartAsync(typeof(ReentrantTallyGrain));
         var receiver = Receiver("reentranttally", "waits");
         var first = receiver.DeliverAsync(Delivery("waits", 5, isRedelivered: false));
-        await entered.Task;
+        await entered.Task.WaitAsync(Wait.Deadline);
         // Another silo delivers the record as well, while the call of the first one still runs.
         var second = receiver.DeliverAsync(Delivery("waits", 5, isRedelivered: true));
         Assert.Equal(5, await receiver.FindCurrentAsync(Delivery("waits", 5, isRedelivered: false).SourceInQueue));
@@ -75,7 +75,7 @@ public sealed class ConsumerFaultTests : IAsyncLifetime
         await StartAsync(typeof(ReentrantTallyGrain), static options => options with { TurnTimeout = TimeSpan.FromMilliseconds(20) });
         var receiver = Receiver("reentranttally", "hangs");
         var first = receiver.DeliverAsync(Delivery("hangs", 5, isRedelivered: false));
-        await entered.Task;
+        await entered.Task.WaitAsync(Wait.Deadline);
         Assert.Equal(DeliveryOutcome.Unreachable, (await receiver.DeliverAsync(Delivery("hangs", 5, isRedelivered: true))).Outcome);
         ending.SetResult();
         Assert.Equal((1, DeliveryOutcome.Served), ((await first).Count, (await first).Outcome));

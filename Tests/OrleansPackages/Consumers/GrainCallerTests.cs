@@ -61,7 +61,7 @@ public sealed class GrainCallerTests : IAsyncLifetime
                 return new DeliveryAnswer(1, DeliveryOutcome.Served);
             },
         }, places);
-        var token = await working.Task;
+        var token = await working.Task.WaitAsync(Wait.Deadline);
         Assert.False(token.IsCancellationRequested);
         await ended.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => delivering);

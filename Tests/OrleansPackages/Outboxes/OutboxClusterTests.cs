@@ -92,6 +92,7 @@ public abstract class OutboxClusterTests(PostgreSqlFixture postgres) : Replicate
         var client = new OrleansMqClient(Cluster.Broker(broker ?? Cluster.Running.First()));
         var description = await client.Broker.DescribeTopicAsync(topic);
         var records = new List<ConsumeResult<string, string>>();
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
         foreach (var partition in description.Partitions.Where(static partition => partition.HighWatermark > 0))
         {
             var target = new TopicPartition(topic, partition.Partition);
@@ -99,7 +100,7 @@ public abstract class OutboxClusterTests(PostgreSqlFixture postgres) : Replicate
             reader.Assign(target, ReadFrom.Earliest);
             while (true)
             {
-                var record = await reader.ReadAsync();
+                var record = await reader.ReadAsync(deadline.Token);
                 records.Add(record);
                 if (record.Offset >= partition.HighWatermark - 1)
                     break;

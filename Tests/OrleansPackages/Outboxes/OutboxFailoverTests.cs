@@ -58,18 +58,19 @@ public sealed class OutboxFailoverTests(PostgreSqlFixture postgres) : OutboxClus
             var grain = Cluster.Get<IGrainFactory>(1 + worker).GetGrain<IDoubledLedgerGrain>("doubled-1");
             for (var number = worker; number < 60; number += 3)
             {
-                while (true)
+                await Wait.UntilAsync(async () =>
                 {
                     try
                     {
                         await grain.BookAsync("doubled", number);
-                        break;
+                        return true;
                     }
                     catch (Exception lost) when (IsLost(lost))
                     {
                         Interlocked.Increment(ref refused);
+                        return false;
                     }
-                }
+                }, $"{number} is booked");
             }
         }));
         await Wait.UntilAsync(async () => (await ReadAsync("doubled")).Length >= 60, "all are delivered");

@@ -289,7 +289,7 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
         var end = await _client.Admin.FindOffsetAsync(partition, ReadFrom.Latest);
         for (var count = 0; ;)
         {
-            var read = await reader.ReadAsync();
+            var read = await reader.ReadAsync().AsTask().WaitAsync(Wait.Deadline);
             if (NextReplayKey.TryParse(read.Key) is { } key && key.Of.Topic == topic && read.Value is not null)
                 count++;
             if (read.Offset + 1 >= end)

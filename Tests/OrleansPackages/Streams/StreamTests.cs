@@ -51,7 +51,7 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         // The other direction.
         await using var reader = _client.CreatePartitionReader<string, string>();
         reader.Assign(await PartitionOfAsync("implicit-mixed", "a"), ReadFrom.Earliest);
-        var read = await reader.ReadAsync();
+        var read = await reader.ReadAsync().AsTask().WaitAsync(Wait.Deadline);
         Assert.Equal(("a", """{"number":1}"""), (read.Key, read.Value));
     }
 
@@ -79,7 +79,7 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         await ReceivedAsync("implicit-format", "a", [1, 2]);
         await using var reader = _client.CreatePartitionReader<string, byte[]>();
         reader.Assign(new TopicPartition("implicit-format", 0), ReadFrom.Earliest);
-        var read = await reader.ReadAsync();
+        var read = await reader.ReadAsync().AsTask().WaitAsync(Wait.Deadline);
         Assert.Equal(new Happened(1), _silo.Services.GetRequiredService<Serializer>().Deserialize<Happened>(read.Value));
     }
 
@@ -342,7 +342,7 @@ public sealed class StreamTests(ITestOutputHelper output) : IAsyncLifetime
         var log = new SubscriptionLog(slow, producer, "racing", NullLogger.Instance);
         var creating = new StreamTopics(slow, "racing", new OrleansMqStreamOptions()).CreateExplicitQueuesAsync(topic, log,
             CancellationToken.None);
-        await broker.Held.Task;
+        await broker.Held.Task.WaitAsync(Wait.Deadline);
         // Another one subscribes, and an event is acknowledged.
         await producer.SendAsync(new(topic, "k"u8.ToArray(), "{}"u8.ToArray()));
         broker.Go.SetResult();

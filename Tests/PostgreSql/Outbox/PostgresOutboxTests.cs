@@ -237,7 +237,7 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
             BeforeSend = _ =>
             {
                 reached.TrySetResult();
-                return released.Task;
+                return released.Task.WaitAsync(TimeSpan.FromSeconds(60));
             },
             AfterSend = _ =>
             {
@@ -274,7 +274,7 @@ public sealed class PostgresOutboxTests(PostgreSqlFixture postgres) : IClassFixt
             BeforeCommit = () =>
             {
                 hangs.TrySetResult();
-                return released.Task;
+                return released.Task.WaitAsync(TimeSpan.FromSeconds(60));
             },
         });
         await hangs.Task.WaitAsync(TimeSpan.FromSeconds(60));

@@ -97,19 +97,20 @@ public sealed class StartTests : IDisposable
     {
         await using var server = await BrokerServer.StartAsync(Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0) },
             NewLog(), Standalone);
+        using var patience = new CancellationTokenSource(RunningBroker.Patience);
         using var client = new TcpClient();
         await client.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
         // ApiVersions, version 0, correlation id 1, no client id.
         await client.GetStream().WriteAsync(new byte[] { 0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF });
         var head = new byte[10];
-        await client.GetStream().ReadExactlyAsync(head);
+        await client.GetStream().ReadExactlyAsync(head, patience.Token);
         Assert.Equal([0, 0, 0, 1, 0, 0], head[4..]);
         // ApiVersions, version 3, correlation id 2, no client id; the client software is probe 1.2.
         using var named = new TcpClient();
         await named.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
         await named.GetStream()
             .WriteAsync((byte[])[0, 0, 0, 22, 0, 18, 0, 3, 0, 0, 0, 2, 0xFF, 0xFF, 0, 6, .. "probe"u8, 4, .. "1.2"u8, 0]);
-        await named.GetStream().ReadExactlyAsync(head);
+        await named.GetStream().ReadExactlyAsync(head, patience.Token);
         Assert.Equal([0, 0, 0, 2, 0, 0], head[4..]);
         using var http = new HttpClient();
         var metrics = await http.GetStringAsync($"{server.Address}/metrics");

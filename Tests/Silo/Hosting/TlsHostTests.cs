@@ -48,11 +48,12 @@ public sealed class TlsHostTests : IDisposable
         foreach (var (address, record) in from door in doors from record in NoHellos.Records select (door, record))
         {
             using var client = new TcpClient();
+            using var patience = new CancellationTokenSource(RunningBroker.Patience);
             await client.ConnectAsync(IPEndPoint.Parse(address));
             await client.GetStream().WriteAsync(Convert.FromHexString(record));
             try
             {
-                while (await client.GetStream().ReadAsync(new byte[100]) > 0) { }
+                while (await client.GetStream().ReadAsync(new byte[100], patience.Token) > 0) { }
             }
             catch (IOException)
             {

@@ -74,8 +74,10 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
         _time.Advance(Once);
         var refresh = RefreshAsync();
         await asked.Task.WaitAsync(RunningBroker.Patience);
+        using var patience = new CancellationTokenSource(RunningBroker.Patience);
         while (!refresh.IsCompleted)
         {
+            patience.Token.ThrowIfCancellationRequested();
             _time.Advance(TimeSpan.FromSeconds(1));
             await Task.Yield();
         }
