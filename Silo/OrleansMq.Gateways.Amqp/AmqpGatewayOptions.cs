@@ -34,6 +34,9 @@ public sealed record AmqpGatewayOptions
     /// </summary>
     public long MaxMemoryBytes { get; init; } = MemoryBudget.DefaultLimit();
 
+    /// <summary>The most consumers of one connection, on all its channels: 10,000. One more closes the connection.</summary>
+    internal int MaxConsumersPerConnection { get; init; } = 10_000;
+
     /// <summary>Whether the volume of the data is nearly full, which blocks publishers, too; null: as the broker's partitions
     /// find.</summary>
     internal Func<bool>? IsDiskShort { get; init; }

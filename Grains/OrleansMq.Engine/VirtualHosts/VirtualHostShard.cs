@@ -32,8 +32,12 @@ internal sealed record VirtualHostShard
     /// <summary>The bindings.</summary>
     public ImmutableHashSet<BindingState> Bindings { get; init; } = [];
 
-    /// <summary>The consumers of its queues, by id. They are never stored.</summary>
-    public ImmutableSortedDictionary<string, QueueConsumer> Consumers { get; init; } =
+    /// <summary>The consumers of its queues: by the queue's id, then by their own. A queue without any is not there. They are never
+    /// stored.</summary>
+    public ImmutableSortedDictionary<long, ImmutableSortedDictionary<string, QueueConsumer>> Consumers { get; init; } =
+        ImmutableSortedDictionary<long, ImmutableSortedDictionary<string, QueueConsumer>>.Empty;
+
+    private static ImmutableSortedDictionary<string, QueueConsumer> NoConsumers { get; } =
         ImmutableSortedDictionary.Create<string, QueueConsumer>(StringComparer.Ordinal);
 
     /// <summary>Returns the shard of an exchange or queue.</summary>
@@ -49,6 +53,42 @@ internal sealed record VirtualHostShard
 
     /// <summary>Returns the key of a shard's document in the state store.</summary>
     public static string KeyOf(string virtualHost, int shard) => $"{StoreType}/{NameOf(virtualHost, shard)}";
+
+    /// <summary>Returns the consumers of a queue, by their ids.</summary>
+    /// <param name="queue">The queue's id.</param>
+    public ImmutableSortedDictionary<string, QueueConsumer> ConsumersOf(long queue) => Consumers.GetValueOrDefault(queue, NoConsumers);
+
+    /// <summary>Returns the consumers that another shard does not have. Those of queues that both share are not looked at.</summary>
+    public IEnumerable<QueueConsumer> ConsumersBeyond(VirtualHostShard other)
+    {
+        foreach (var (queue, consumers) in Consumers)
+        {
+            var others = other.ConsumersOf(queue);
+            if (ReferenceEquals(consumers, others))
+                continue;
+            foreach (var (id, consumer) in consumers)
+            {
+                if (!others.ContainsKey(id))
+                    yield return consumer;
+            }
+        }
+    }
+
+    /// <summary>Returns the shard with a consumer.</summary>
+    public VirtualHostShard With(QueueConsumer consumer) => this with
+    {
+        Consumers = Consumers.SetItem(consumer.QueueId, ConsumersOf(consumer.QueueId).SetItem(consumer.Id, consumer)),
+    };
+
+    /// <summary>Returns the shard without a consumer.</summary>
+    public VirtualHostShard Without(QueueConsumer consumer)
+    {
+        var left = ConsumersOf(consumer.QueueId).Remove(consumer.Id);
+        return this with
+        {
+            Consumers = left.IsEmpty ? Consumers.Remove(consumer.QueueId) : Consumers.SetItem(consumer.QueueId, left),
+        };
+    }
 
     /// <summary>Returns what is stored: what is durable, in a fixed order. Null if that is nothing: then there is no document.</summary>
     /// <param name="isDurable">Whether both ends of a binding are durable.</param>

@@ -26,10 +26,8 @@ internal sealed partial class VirtualHostTopology
                 .Select(static exchange => new PutExchange(exchange)));
             put.AddRange(now.Queues.Values.Where(queue => was.Queues.GetValueOrDefault(queue.Name) != queue)
                 .Select(static queue => new PutQueue(queue)));
-            dropped.AddRange(was.Consumers.Values.Where(consumer => !now.Consumers.ContainsKey(consumer.Id))
-                .Select(static consumer => new DropConsumer(consumer)));
-            consuming.AddRange(now.Consumers.Values.Where(consumer => !was.Consumers.ContainsKey(consumer.Id))
-                .Select(static consumer => new PutConsumer(consumer)));
+            dropped.AddRange(was.ConsumersBeyond(now).Select(static consumer => new DropConsumer(consumer)));
+            consuming.AddRange(now.ConsumersBeyond(was).Select(static consumer => new PutConsumer(consumer)));
             if (ReferenceEquals(was.Bindings, now.Bindings))
                 continue;
             unbound.AddRange(was.Bindings.Where(binding => !now.Bindings.Contains(binding))

@@ -6,14 +6,15 @@ namespace OrleansMq.VirtualHosts;
 internal sealed partial class VirtualHostTopology
 {
     /// <summary>The consumers, in no particular order.</summary>
-    public IEnumerable<QueueConsumer> Consumers => _shards.SelectMany(shard => shard.Consumers.Values);
+    public IEnumerable<QueueConsumer> Consumers => _shards.SelectMany(static shard => shard.Consumers.Values)
+        .SelectMany(static consumers => consumers.Values);
 
     /// <summary>The connections that have consumers or exclusive queues.</summary>
     public IEnumerable<string> Connections => _consumersOf.Keys.Union(_byOwner.Keys);
 
-    /// <summary>Returns the consumers of a queue, in the order of their ids.</summary>
-    public ImmutableArray<QueueConsumer> ConsumersOf(QueueState queue) =>
-        [.. _shards[VirtualHostShard.Of(queue.Name)].Consumers.Values.Where(consumer => consumer.QueueId == queue.Id)];
+    /// <summary>Returns the consumers of a queue by their ids, without a copy of them.</summary>
+    public ImmutableSortedDictionary<string, QueueConsumer> ConsumersOf(QueueState queue) =>
+        _shards[VirtualHostShard.Of(queue.Name)].ConsumersOf(queue.Id);
 
     /// <summary>Whether a connection has consumers.</summary>
     public bool HasConsumers(string connection) => _consumersOf.ContainsKey(connection);
@@ -28,9 +29,11 @@ internal sealed partial class VirtualHostTopology
         if (IsLocked(queue, consumer.Connection))
             return Refuse(AmqpRefusal.Locked(QueueName(queue.Name)));
         var present = ConsumersOf(queue);
-        if (present.Any(known => known.Id == consumer.Id))
+        if (present.ContainsKey(consumer.Id))
             return TopologyDecision.Keep(this, queue);
-        if (present.Any(static known => known.Exclusive) || (consumer.Exclusive && (!present.IsEmpty || isSingleActive)))
+        // An exclusive one is alone, so that many need not be looked at.
+        var isTaken = present.Count == 1 && present.Values.First().Exclusive;
+        if (isTaken || (consumer.Exclusive && (!present.IsEmpty || isSingleActive)))
             return Refuse(AmqpRefusal.Access($"{QueueName(queue.Name)} in exclusive use"));
         var changes = new TopologyChanges(this);
         changes.Add(new PutConsumer(consumer));
@@ -42,7 +45,7 @@ internal sealed partial class VirtualHostTopology
     /// <param name="queueId">Its id.</param>
     /// <param name="id">The consumer's id.</param>
     public TopologyDecision RemoveConsumer(string name, long queueId, string id) =>
-        _shards[VirtualHostShard.Of(name)].Consumers.GetValueOrDefault(id) is { } consumer && consumer.QueueId == queueId
+        _shards[VirtualHostShard.Of(name)].ConsumersOf(queueId).TryGetValue(id, out var consumer)
             ? End([consumer], []) : TopologyDecision.Keep(this);
 
     // Consumers first, then the queues that end with them, then the queues given.
@@ -58,7 +61,7 @@ internal sealed partial class VirtualHostTopology
         QueueState[] ending = [.. queues.Union(left)];
         foreach (var queue in ending)
         {
-            foreach (var consumer in changes.Next.ConsumersOf(queue))
+            foreach (var consumer in changes.Next.ConsumersOf(queue).Values)
                 changes.Add(new DropConsumer(consumer));
             EndDestination(changes, DestinationKind.Queue, queue.Name, () => changes.Add(new RemoveQueue(queue)));
         }

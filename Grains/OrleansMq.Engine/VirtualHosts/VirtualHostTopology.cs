@@ -171,11 +171,11 @@ internal sealed partial class VirtualHostTopology
                 return WithBinding(binding, shard => shard with { Bindings = shard.Bindings.Remove(binding) },
                     (index, key) => Without(index, key, binding));
             case PutConsumer { Consumer: var consumer }:
-                return WithConsumer(consumer, static (consumers, added) => consumers.SetItem(added.Id, added),
-                    _consumersOf.SetItem(consumer.Connection, _consumersOf.GetValueOrDefault(consumer.Connection, []).Add(consumer)));
+                return With(consumer.Queue, shard => shard.With(consumer), consumersOf: _consumersOf.SetItem(consumer.Connection,
+                    _consumersOf.GetValueOrDefault(consumer.Connection, []).Add(consumer)));
             case DropConsumer { Consumer: var consumer }:
-                return WithConsumer(consumer, static (consumers, gone) => consumers.Remove(gone.Id),
-                    Without(_consumersOf, consumer.Connection, consumer));
+                return With(consumer.Queue, shard => shard.Without(consumer),
+                    consumersOf: Without(_consumersOf, consumer.Connection, consumer));
             default:
                 throw new ArgumentException($"The edit {edit.GetType().Name} is unknown.", nameof(edit));
         }
@@ -189,11 +189,12 @@ internal sealed partial class VirtualHostTopology
         kind == DestinationKind.Queue ? FindQueue(name)?.Id : FindExchange(name)?.Id;
 
     private VirtualHostTopology With(string name, Func<VirtualHostShard, VirtualHostShard> change, int queues = 0,
-        ImmutableDictionary<string, ImmutableHashSet<string>>? byOwner = null)
+        ImmutableDictionary<string, ImmutableHashSet<string>>? byOwner = null,
+        ImmutableDictionary<string, ImmutableHashSet<QueueConsumer>>? consumersOf = null)
     {
         var shard = VirtualHostShard.Of(name);
         return new VirtualHostTopology(Name, QueueCount + queues, _shards.SetItem(shard, change(_shards[shard])), _bySource, _toQueue,
-            _toExchange, byOwner ?? _byOwner, _consumersOf);
+            _toExchange, byOwner ?? _byOwner, consumersOf ?? _consumersOf);
     }
 
     private VirtualHostTopology WithBinding(BindingState binding, Func<VirtualHostShard, VirtualHostShard> change,
@@ -206,14 +207,5 @@ internal sealed partial class VirtualHostTopology
             binding.Kind == DestinationKind.Queue ? index(_toQueue, binding.Destination) : _toQueue,
             binding.Kind == DestinationKind.Exchange ? index(_toExchange, binding.Destination) : _toExchange, _byOwner,
             _consumersOf);
-    }
-
-    private VirtualHostTopology WithConsumer(QueueConsumer consumer, Func<ImmutableSortedDictionary<string, QueueConsumer>, QueueConsumer,
-        ImmutableSortedDictionary<string, QueueConsumer>> change, ImmutableDictionary<string, ImmutableHashSet<QueueConsumer>> consumersOf)
-    {
-        var shard = VirtualHostShard.Of(consumer.Queue);
-        return new VirtualHostTopology(Name, QueueCount,
-            _shards.SetItem(shard, _shards[shard] with { Consumers = change(_shards[shard].Consumers, consumer) }), _bySource, _toQueue,
-            _toExchange, _byOwner, consumersOf);
     }
 }

@@ -12,7 +12,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <summary>Logs users in, and opens virtual hosts. Thread safe.</summary>
 /// <param name="registry">The open queues.</param>
 /// <param name="replies">The channels that take answers.</param>
-internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) : IAmqpAccess
+/// <param name="maxConsumers">The most consumers of one connection.</param>
+internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies, int maxConsumers) : IAmqpAccess
 {
     /// <inheritdoc/>
     public async ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client)
@@ -36,7 +37,7 @@ internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies) 
             if (UserAccess.CheckOpen(virtualHost, user, image is not null, image?.Settings.Permissions.GetValueOrDefault(user.Name))
                 is { } refusal)
                 throw refusal.ToException();
-            return new AmqpSession(registry, replies, image!, user, AmqpLogins.TextOf(client.Remote.Address));
+            return new AmqpSession(registry, replies, image!, user, AmqpLogins.TextOf(client.Remote.Address), maxConsumers);
         }
         catch (BrokerException fault)
         {
@@ -66,10 +67,12 @@ internal sealed class AmqpSession : IAmqpSession
     /// <param name="image">The virtual host.</param>
     /// <param name="user">The user that has logged in.</param>
     /// <param name="host">The client's address.</param>
-    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string host) =>
-        (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id, Deliveries, Kept) =
+    /// <param name="maxConsumers">The most consumers of all channels.</param>
+    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string host,
+        int maxConsumers) =>
+        (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id, Deliveries, Kept, Consumers) =
             (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, registry.NewConnection(),
-            new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept));
+            new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept), new ConsumerPlaces(maxConsumers));
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
     public string Id { get; }
@@ -95,6 +98,9 @@ internal sealed class AmqpSession : IAmqpSession
     /// <summary>The messages of all channels that the client has not acknowledged, and that become dead letters where it rejects
     /// them.</summary>
     public ConnectionCopies Kept { get; }
+
+    /// <summary>The places for the consumers of all channels.</summary>
+    public ConsumerPlaces Consumers { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => Registry.Time;

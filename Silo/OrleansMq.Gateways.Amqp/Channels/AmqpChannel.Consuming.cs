@@ -13,7 +13,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel
 {
     private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
-    // More than a program has queues to consume. Each has a reader, and the owner of the virtual hosts has them all in memory.
+    // More than a program has queues to consume. Each has a reader, and the owner of the virtual hosts has them all in memory. A connection
+    // has a limit, too.
     private const int MaxConsumers = 1000;
 
     // How many queues basic.get reads before the readers that hold nothing are closed.
@@ -148,30 +149,51 @@ internal sealed partial class AmqpChannel
         }
         var name = NameOf(consume.Queue);
         Check(session.Access.CheckReadQueue(name));
-        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
-        var reader = await AttachAsync(entry, consume).ConfigureAwait(false);
-        var consumer = new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit)
-        {
-            Timeout = TimeoutOf(entry, consume),
-            IsExclusive = consume.Exclusive,
-            Arguments = consume.Arguments,
-        };
+        var consumer = await CreateConsumerAsync(name, tag, consume).ConfigureAwait(false);
         lock (Gate)
             _consumers.Add(tag, consumer);
         try
         {
             if (TopicStream.Of(name) is null)
-                await session.ConsumeAsync(entry, consumer, consume.Exclusive).ConfigureAwait(false);
+                await session.ConsumeAsync(consumer.Entry, consumer, consume.Exclusive).ConfigureAwait(false);
         }
         catch
         {
+            bool isLeft;
             lock (Gate)
-                _consumers.Remove(tag);
-            await reader.DisposeAsync().ConfigureAwait(false);
+                isLeft = _consumers.Remove(tag);
+            // Else its queue has ended meanwhile: it is released as those that are cancelled.
+            if (isLeft)
+                session.Consumers.Give(1);
+            await consumer.Reader.DisposeAsync().ConfigureAwait(false);
             throw;
         }
         Reply(!consume.NoWait, new BasicConsumeOk(tag));
         consumer.Start();
+    }
+
+    // It takes a place of the connection, which is given back when the channel counts it no more.
+    private async ValueTask<ChannelConsumer> CreateConsumerAsync(string name, string tag, BasicConsume consume)
+    {
+        if (!session.Consumers.TryTake())
+            throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({session.Consumers.Most}) of consumers per connection");
+        try
+        {
+            var entry = await OpenQueueAsync(name).ConfigureAwait(false);
+            var timeout = TimeoutOf(entry, consume);
+            var reader = await AttachAsync(entry, consume).ConfigureAwait(false);
+            return new ChannelConsumer(this, tag, entry, reader, consume.NoAck, _nextLimit)
+            {
+                Timeout = timeout,
+                IsExclusive = consume.Exclusive,
+                Arguments = consume.Arguments,
+            };
+        }
+        catch
+        {
+            session.Consumers.Give(1);
+            throw;
+        }
     }
 
     private async ValueTask<IQueueReader> AttachAsync(QueueEntry entry, BasicConsume consume)
@@ -334,6 +356,7 @@ internal sealed partial class AmqpChannel
             if (consumer.Unacknowledged > 0 || !_cancelled.Remove(consumer))
                 return;
         }
+        session.Consumers.Give(1);
         await consumer.EndAsync().ConfigureAwait(false);
         await consumer.Reader.DisposeAsync().ConfigureAwait(false);
     }
@@ -352,6 +375,18 @@ internal sealed partial class AmqpChannel
             cancelled = [.. _cancelled];
             _cancelled.Clear();
         }
+        try
+        {
+            await EndAllAsync(consumers, cancelled).ConfigureAwait(false);
+        }
+        finally
+        {
+            session.Consumers.Give(consumers.Length + cancelled.Length);
+        }
+    }
+
+    private async Task EndAllAsync(ChannelConsumer[] consumers, ChannelConsumer[] cancelled)
+    {
         await Task.WhenAll(consumers.Concat(cancelled).Select(static consumer => consumer.EndAsync()).ToArray()).ConfigureAwait(false);
         // The readers log failures. What was rejected becomes a dead letter before others can receive it, and what was published is in the
         // queues before the close is answered. Where that takes long the readers return what they hold.

@@ -170,7 +170,7 @@ internal sealed partial class ManagementApi
         var settings = host.Settings.Policies.SettingsOf(queue);
         try
         {
-            return new DescribedQueue(host.Name, queue, settings, host.Topology.ConsumersOf(queue).Length,
+            return new DescribedQueue(host.Name, queue, settings, host.Topology.ConsumersOf(queue).Count,
                 await request.Registry.CountAsync(host.Name, queue).ConfigureAwait(false));
         }
         catch (QueueGoneException)

@@ -432,7 +432,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 var counts = IsOnLog(queue) ? await CountOnLogAsync(host.Name, queue, cancellationToken).ConfigureAwait(false)
                     : await CountInMemoryAsync(host.Name, queue).ConfigureAwait(false);
                 if (counts is { } known)
-                    counted.Add(new CountedQueue(host.Name, queue.Name, known, host.Topology.ConsumersOf(queue).Length));
+                    counted.Add(new CountedQueue(host.Name, queue.Name, known, host.Topology.ConsumersOf(queue).Count));
             }
         }
         return counted;
@@ -762,7 +762,7 @@ internal sealed class QueueEntry : IAsyncDisposable
     public IAmqpQueue Queue { get; }
 
     /// <summary>The number of consumers, those of other brokers too.</summary>
-    public int Consumers => _registry.Hosts.Find(VirtualHost)?.Topology.ConsumersOf(State).Length ?? 0;
+    public int Consumers => _registry.Hosts.Find(VirtualHost)?.Topology.ConsumersOf(State).Count ?? 0;
 
     /// <summary>Takes new settings, since a policy has changed. Not two at a time.</summary>
     /// <exception cref="BrokerException">They cannot be stored.</exception>

@@ -335,6 +335,8 @@ public sealed class ClusterVirtualHostsTests(ITestOutputHelper output)
             Assert.Equal(host.Topology.Bindings.Count(), other.Topology.Bindings.Count());
             Assert.Equal(host.Topology.Consumers.OrderBy(static consumer => consumer.Id, StringComparer.Ordinal),
                 other.Topology.Consumers.OrderBy(static consumer => consumer.Id, StringComparer.Ordinal));
+            Assert.All(host.Topology.Queues, queue => Assert.Equal(host.Topology.ConsumersOf(queue).Values,
+                other.Topology.ConsumersOf(queue).Values));
             Assert.Equal(host.Topology.HasConsumers("c1"), other.Topology.HasConsumers("c1"));
             foreach (var key in new[] { "k.0", "k.1", "q1", "q4" })
             {

@@ -47,7 +47,8 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
             }));
             var isFaulty = random.Next(3) == 0;
             store.Fate = _ => isFaulty && faults.TryDequeue(out var fate) ? fate : WriteFate.Stored;
-            var sent = Enumerable.Range(0, random.Next(1, 8)).Select(_ => Any(random)).Select(command => (Command: command,
+            var at = owner.Image.Topology;
+            var sent = Enumerable.Range(0, random.Next(1, 8)).Select(_ => Any(random, at)).Select(command => (Command: command,
                 Answer: owner.SendAsync(command))).ToList();
             foreach (var (command, answer) in sent)
                 await RecordAsync(command, answer, known);
@@ -66,7 +67,7 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
                 case 2 when isShared: // Another owner claims while this one lives. Its writes that are late come afterwards.
                     var before = owner;
                     owner = await OpenAsync(store, isShared, before.Image.Topology);
-                    await Assert.ThrowsAsync<BrokerException>(() => before.SendAsync(Any(random)));
+                    await Assert.ThrowsAsync<BrokerException>(() => before.SendAsync(Any(random, before.Image.Topology)));
                     _late += store.ArriveLate();
                     break;
                 default:
@@ -115,11 +116,21 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
             Assert.True((next.Image.Topology.FindQueue(name) is { Durable: true } stored ? stored.Id : 0) == id, $"{name} in the store");
         }
         Assert.Equal(HostRig.Durable(image.Topology), HostRig.Durable(next.Image.Topology));
+        Assert.Equal(ConsumersOf(image.Topology), ConsumersOf(next.Image.Topology));
         foreach (var exchange in new[] { "x0", "x1", "amq.topic" })
         {
             foreach (var key in new[] { "k0", "k1" })
                 Assert.Equal(VirtualHostOwnerTests.Route(next.Image, exchange, key), VirtualHostOwnerTests.Route(image, exchange, key));
         }
+    }
+
+    // All are those of their queues, too.
+    private static IEnumerable<QueueConsumer> ConsumersOf(VirtualHostTopology topology)
+    {
+        QueueConsumer[] all = [.. topology.Consumers.OrderBy(static consumer => consumer.Id, StringComparer.Ordinal)];
+        Assert.Equal(all, topology.Queues.SelectMany(queue => topology.ConsumersOf(queue).Values)
+            .OrderBy(static consumer => consumer.Id, StringComparer.Ordinal));
+        return all;
     }
 
     private static async Task<VirtualHostOwner> OpenAsync(MemoryStateStore store, bool isShared, VirtualHostTopology? newest) =>
@@ -128,13 +139,15 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
             IsShared = isShared,
         }, newest))!;
 
-    private static VirtualHostCommand Any(Random random)
+    // What it draws does not depend on the topology.
+    private static VirtualHostCommand Any(Random random, VirtualHostTopology topology)
     {
         var (name, source, key) = ($"q{random.Next(Names)}", random.Next(4) == 0 ? "amq.topic" : $"x{random.Next(2)}",
             $"k{random.Next(2)}");
         var binding = random.Next(5) == 0 ? new BindingRequest(source, DestinationKind.Exchange, $"x{random.Next(2)}", key)
             : new BindingRequest(source, DestinationKind.Queue, name, key);
-        return random.Next(12) switch
+        var consumer = topology.Consumers.MinBy(static one => one.Id, StringComparer.Ordinal);
+        return random.Next(15) switch
         {
             < 3 => VirtualHostOwnerTests.Declare(name, durable: name != "q0"),
             3 => new DeleteQueue(name, null),
@@ -148,6 +161,15 @@ public sealed class VirtualHostModelTests(ITestOutputHelper output)
                 Type = ExchangeTypes.Topic,
                 Durable = true,
                 AutoDelete = true,
+            }),
+            9 => new RemoveConsumer(consumer?.Queue ?? name, consumer?.QueueId ?? 0, consumer?.Id ?? "none"),
+            10 or 11 => new AddConsumer(new QueueConsumer
+            {
+                Queue = name,
+                QueueId = topology.FindQueue(name)?.Id ?? 0,
+                Id = $"{random.NextInt64()}",
+                Connection = $"c{random.Next(2)}",
+                Exclusive = random.Next(4) == 0,
             }),
             _ => new Bind(binding, null),
         };
