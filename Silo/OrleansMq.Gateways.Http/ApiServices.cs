@@ -33,8 +33,8 @@ internal sealed record ApiServices
     public bool MetricsAreOpen { get; init; }
     /// <summary>Returns the groups that this broker coordinates.</summary>
     public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
-    /// <summary>The raw batches in requests.</summary>
-    public required BatchBodies BatchBodies { get; init; }
+    /// <summary>The memory of large bodies.</summary>
+    public required RequestBodies RequestBodies { get; init; }
     /// <summary>The records that reads as lines hold decompressed.</summary>
     public Lines.DecompressedReads DecompressedReads { get; } = new(Lines.DecompressedReads.DefaultBytes);
     /// <summary>The turn of requests for dead letters.</summary>
@@ -49,6 +49,10 @@ internal sealed record ApiServices
     /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>
     public GroupLag GroupLag => LazyInitializer.EnsureInitialized(ref _groupLag, () => new GroupLag(Gate.Own, TimeProvider, Codecs));
+
+    /// <summary>The services of the gateway that serves a request, for what they are not passed to. It costs the request a scope of its
+    /// container.</summary>
+    public static ApiServices Of(HttpContext http) => http.RequestServices.GetRequiredService<ApiServices>();
 
     /// <summary>The session of a request's connection.</summary>
     /// <exception cref="BrokerException">The broker is not open yet.</exception>

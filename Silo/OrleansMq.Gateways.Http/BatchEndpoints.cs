@@ -42,7 +42,7 @@ internal static class BatchEndpoints
         if (access.Pace?.Refuses(QuotaKey.ProducerByteRate) is { } usedUp)
             throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, usedUp);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
-        var body = await api.BatchBodies.ReceiveAsync(http, length);
+        var body = await api.RequestBodies.ReceiveAsync(http, length);
         var isReturned = false;
         ProduceResult result;
         try
@@ -65,7 +65,7 @@ internal static class BatchEndpoints
         void Return()
         {
             if (!isReturned)
-                api.BatchBodies.Return(body);
+                api.RequestBodies.Return(body);
             isReturned = true;
         }
     }

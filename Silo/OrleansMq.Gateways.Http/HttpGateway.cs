@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Metrics;
@@ -13,10 +14,12 @@ namespace OrleansMq.Gateways.Http;
 /// <summary>The HTTP API and the metrics of a broker. Before <see cref="Open"/> it answers that the broker starts.</summary>
 internal sealed class HttpGateway : IGateway, IMetricsReader
 {
+    // What a connection has sent and its request does not read yet, as while it waits for memory. No budget counts it.
+    private const long MaxUnreadBytes = 128 << 10;
+
     private readonly HttpGatewayOptions _options;
     private readonly BrokerGate _gate = new();
     private readonly EngineLogAdapter _log;
-    private readonly BatchBodies _bodies;
     private volatile HostedBroker? _hosted;
     private readonly ServerCertificates? _certificates;
     private WebApplication? _app;
@@ -30,7 +33,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         _log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
         if (options.Tls is { } tls)
             _certificates = ServerCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
-        _bodies = new BatchBodies(BatchBodies.DefaultBytes, TimeProvider.System, _log);
+        Bodies = new RequestBodies(options.BodyBytes, options.BodyClock, _log);
         Metrics = new BrokerMetrics(new MetricSource
         {
             Partitions = () => _hosted?.Local.Held ?? [],
@@ -57,6 +60,9 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
 
     /// <summary>The broker's metrics, which <c>/metrics</c> reports.</summary>
     internal BrokerMetrics Metrics { get; }
+
+    /// <summary>The memory of large bodies.</summary>
+    internal RequestBodies Bodies { get; }
 
     /// <summary>The routes that are mapped.</summary>
     internal IEnumerable<RouteEndpoint> Routes =>
@@ -85,7 +91,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         {
             await app.StartAsync(cancellationToken).ConfigureAwait(false);
             _app = app;
-            _bodies.Watch();
+            Bodies.Watch();
         }
         catch
         {
@@ -100,8 +106,6 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         ArgumentNullException.ThrowIfNull(broker);
         _hosted = broker;
         Metrics.Add(broker.Access.Meter);
-        if (broker.Security is { IsEnabled: true } security)
-            security.AddTo(Metrics.Meter);
         broker.Access.Quotas?.AddTo(Metrics.Meter);
         _gate.Open(broker.Broker, broker.Access, broker.Security, broker.Tickets);
     }
@@ -133,7 +137,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     {
         if (_app is not null)
             await _app.DisposeAsync().ConfigureAwait(false);
-        await _bodies.DisposeAsync().ConfigureAwait(false);
+        await Bodies.DisposeAsync().ConfigureAwait(false);
         if (_certificates is not null)
             await _certificates.DisposeAsync().ConfigureAwait(false);
         Metrics.Dispose();
@@ -149,13 +153,13 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);
-        var app = builder.Build();
-        HttpApi.Map(app, new ApiServices
+        builder.Services.Configure<SocketTransportOptions>(static options => options.MaxReadBufferSize = MaxUnreadBytes);
+        var api = new ApiServices
         {
             Gate = _gate,
             Hosts = HostNames.Of(_options.Hosts, () => _hosted),
             Codecs = _options.Codecs,
-            BatchBodies = _bodies,
+            RequestBodies = Bodies,
             DiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes
                 ? $"the data volume has {free >> 20} MiB left, and appends are refused below {_options.MinFreeBytes >> 20} MiB. Free some "
                     + "space" : null,
@@ -163,7 +167,10 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
             Metrics = Metrics,
             MetricsAreOpen = _options.MetricsAreOpen,
             LocalGroups = cancellationToken => _hosted?.LocalGroups(cancellationToken) ?? new([]),
-        });
+        };
+        builder.Services.AddSingleton(api);
+        var app = builder.Build();
+        HttpApi.Map(app, api);
         return app;
     }
 

@@ -46,6 +46,12 @@ public sealed record HttpGatewayOptions
     /// <summary>The host that the metrics name: <c>cluster</c> or <c>standalone</c>.</summary>
     internal string Flavour { get; init; } = "cluster";
 
+    /// <summary>The bytes that large bodies take together.</summary>
+    internal long BodyBytes { get; init; } = RequestBodies.DefaultBytes;
+
+    /// <summary>The clock of the pace at which large bodies arrive.</summary>
+    internal TimeProvider BodyClock { get; init; } = TimeProvider.System;
+
     /// <summary>Where log lines go.</summary>
     internal ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
 }

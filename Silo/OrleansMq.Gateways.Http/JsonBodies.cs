@@ -80,7 +80,7 @@ internal static class JsonBodies
     /// <exception cref="RequestException">The body does not match the contract.</exception>
     public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
     {
-        using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
+        using var body = await RequestBody.ReadAsync(http);
         if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
             return null;
         try

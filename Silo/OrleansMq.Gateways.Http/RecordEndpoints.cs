@@ -1,3 +1,4 @@
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Http.Lines;
 
@@ -23,7 +24,10 @@ internal static class RecordEndpoints
         if (api.Codecs.WhyMissing(compression) is { } missing)
             throw new BrokerException(ErrorCode.UnsupportedCompressionType, $"compression: {missing}");
         var topic = RouteValues.Topic(http);
-        var broker = api.BrokerOf(http);
+        var access = api.AccessOf(http);
+        // Before a line takes memory. The client is told so again where it may not write any longer.
+        access.Demand(AccessOperation.Write, ResourceType.Topic, topic);
+        var broker = access.Broker;
         var shape = await api.TopicShapes.GetAsync(broker, api.Gate.Own, topic, api.TimeProvider, http.RequestAborted);
         await new ProduceStream(http, api, broker, topic, shape, new ProduceOptions(acks, compression, base64)).RunAsync();
     }

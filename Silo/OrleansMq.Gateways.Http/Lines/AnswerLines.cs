@@ -66,4 +66,8 @@ internal static class AnswerLines
 /// <param name="Line">The line's number, from 1.</param>
 /// <param name="Code">The broker API's error code.</param>
 /// <param name="Message">The line, the field and the fix.</param>
-internal sealed record StreamFault(long Line, ErrorCode Code, string Message);
+internal sealed record StreamFault(long Line, ErrorCode Code, string Message)
+{
+    /// <summary>The HTTP status where nothing was appended; null: that of the code.</summary>
+    public int? Status { get; init; }
+}

@@ -18,6 +18,9 @@ internal sealed record LineFault(string? Field, string Message);
 internal sealed class RecordLineParser(bool isBase64) : IDisposable
 {
     private const string Fields = "key, value, partition, headers, timestamp, persistent";
+    // More than records have; those of a hostile line take several times its bytes.
+    private const int MostHeaders = 1_000;
+
     private readonly List<RecordHeader> _headers = [];
     private byte[] _decoded = [];
     private int _used;
@@ -56,6 +59,17 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
         {
             return new LineFault(null, $"not valid JSON at byte {e.BytePositionInLine + 1}; send one JSON object per line");
         }
+    }
+
+    /// <summary>Gives back the memory of the record, if it is more than <paramref name="most"/> bytes. No record is valid then.</summary>
+    public void Trim(int most)
+    {
+        if (_decoded.Length <= most && _headers.Capacity <= MostHeaders)
+            return;
+        Reset(0);
+        Dispose();
+        if (_headers.Capacity > MostHeaders)
+            _headers.Capacity = 0;
     }
 
     /// <inheritdoc/>

@@ -52,6 +52,9 @@ internal sealed class RequestFrame(int length) : IDisposable
     /// <summary>The bytes, once none is missing.</summary>
     public Memory<byte> Memory => _bytes.AsMemory(0, length);
 
+    /// <summary>The bytes that have arrived.</summary>
+    public Memory<byte> Arrived => _bytes.AsMemory(0, _filled);
+
     /// <summary>Where the next bytes go; not empty unless it <see cref="MustGrow"/> or none is missing.</summary>
     public Memory<byte> Room => _bytes.AsMemory(_filled, _size - _filled);
 

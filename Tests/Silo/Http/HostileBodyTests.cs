@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
@@ -6,11 +7,12 @@ using OrleansMq.Client;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Testing;
+using OrleansMq.Tests.Client;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>Raw batches that arrive slowly, or not at all: others are served beside them.</summary>
+/// <summary>Bodies that arrive slowly, or not at all: others are served beside them.</summary>
 public sealed class HostileBodyTests
 {
     private const int Mega = 1 << 20;
@@ -48,7 +50,7 @@ public sealed class HostileBodyTests
     public async Task Body_that_drips_while_others_wait_for_memory_is_refused_and_they_are_served()
     {
         var (time, log) = (new ManualTimeProvider(), new Lines());
-        await using var bodies = new BatchBodies(4 * Mega, time, log);
+        await using var bodies = new RequestBodies(4 * Mega, time, log);
         bodies.Watch();
         // One beyond the budget, one that waits, and a small one.
         var (slow, waiting) = (new DrippingBody(6 * Mega), new DrippingBody(8 * Mega));
@@ -72,7 +74,76 @@ public sealed class HostileBodyTests
         Assert.Contains(log.All, static line => line.Contains("arrived too slowly", StringComparison.Ordinal));
     }
 
-    private static DefaultHttpContext Request(Stream body) => new() { Request = { Body = body } };
+    [Fact]
+    public async Task Half_bodies_of_JSON_are_bounded_together_and_a_smaller_one_is_served_beside_them()
+    {
+        var (time, log) = (new ManualTimeProvider(), new Lines());
+        await using var bodies = new RequestBodies(4 * Mega, time, log);
+        bodies.Watch();
+        var begun = new byte[RequestBody.FreeBytes];
+        var half = Enumerable.Range(0, 20).Select(_ =>
+            bodies.ReceiveRestAsync(Request(new DrippingBody(3 * Mega), 8 * Mega), begun).AsTask()).ToList();
+        // The budget, and one beyond it.
+        Assert.InRange(bodies.Used, 2 * Mega, (4 + 8) * Mega);
+        Assert.All(half, static receiving => Assert.False(receiving.IsCompleted));
+        var small = await bodies.ReceiveRestAsync(Request(new DrippingBody(100_000), begun.Length + 100_000), begun).AsTask()
+            .WaitAsync(RunningBroker.Patience);
+        Assert.Equal(begun.Length + 100_000, small.Arrived.Length);
+        bodies.Return(small);
+
+        await Wait.UntilAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(5));
+            return half.TrueForAll(static receiving => receiving.IsCompleted);
+        }, "the pace to end them");
+        foreach (var refused in half)
+            Assert.Equal(StatusCodes.Status408RequestTimeout, (await Assert.ThrowsAsync<RequestException>(() => refused)).Status);
+        Assert.Equal((0L, 0), (bodies.Used, bodies.Waiting));
+    }
+
+    [Fact]
+    public async Task Body_without_a_length_is_received_to_its_end_or_its_limit()
+    {
+        await using var bodies = new RequestBodies(4 * Mega, new ManualTimeProvider(), new Lines());
+        var begun = new byte[RequestBody.FreeBytes];
+        begun[^1] = 1;
+        using var rest = new MemoryStream([2, .. new byte[200_000], 3]);
+        var whole = await bodies.ReceiveRestAsync(Request(rest), begun);
+        Assert.Equal(begun.Length + 200_002, whole.Arrived.Length);
+        Assert.Equal([1, 2], whole.Arrived.Slice(begun.Length - 1, 2).ToArray());
+        Assert.Equal([3], whole.Arrived[^1..].ToArray());
+        bodies.Return(whole);
+
+        var endless = bodies.ReceiveRestAsync(Request(new DrippingBody(2 * Mega)), begun).AsTask();
+        var refused = await Assert.ThrowsAsync<RequestException>(() => endless.WaitAsync(RunningBroker.Patience));
+        Assert.Equal(StatusCodes.Status413PayloadTooLarge, refused.Status);
+        Assert.Equal(0, bodies.Used);
+    }
+
+    [Fact]
+    public async Task Pace_does_not_count_while_nothing_is_read()
+    {
+        var time = new ManualTimeProvider();
+        await using var bodies = new RequestBodies(4 * Mega, time, new Lines());
+        bodies.Watch();
+        using var line = bodies.Begin(Mega, CancellationToken.None);
+        Assert.True(await line.TryAddAsync(new ReadOnlySequence<byte>(new byte[100_000])));
+        line.IsPaused = true;
+        for (var seconds = 0; seconds < 300; seconds += 5)
+            time.Advance(TimeSpan.FromSeconds(5));
+        Assert.False(line.IsTooSlow);
+        line.IsPaused = false;
+        for (var seconds = 0; seconds < 60; seconds += 5)
+            time.Advance(TimeSpan.FromSeconds(5));
+        Assert.True(line.IsTooSlow && line.Token.IsCancellationRequested);
+        bodies.Return(line.Frame);
+        Assert.Equal(0, bodies.Used);
+    }
+
+    private static DefaultHttpContext Request(Stream body, long? length = null) => new()
+    {
+        Request = { Body = body, ContentLength = length },
+    };
 
     private sealed class Lines : EngineLog
     {

@@ -12,10 +12,12 @@ internal sealed class OpenExchange : IAsyncDisposable
     private string _body = "";
     private bool _ended;
 
-    public static async Task<OpenExchange> StartAsync(RunningBroker broker, string topic, string headers = "")
+    public static Task<OpenExchange> StartAsync(RunningBroker broker, string topic, string headers = "") =>
+        StartAsync(broker.Http.BaseAddress!, topic, headers);
+
+    public static async Task<OpenExchange> StartAsync(Uri address, string topic, string headers = "")
     {
         var exchange = new OpenExchange();
-        var address = broker.Http.BaseAddress!;
         await exchange._client.ConnectAsync(IPAddress.Loopback, address.Port);
         exchange._stream = exchange._client.GetStream();
         await exchange.WriteAsync($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: {address.Authority}\r\nTransfer-Encoding: "

@@ -9,10 +9,12 @@ internal sealed class RawExchange : IAsyncDisposable
 {
     private readonly TcpClient _client = new();
 
-    public static async Task<RawExchange> SendAsync(RunningBroker broker, string text)
+    public static Task<RawExchange> SendAsync(RunningBroker broker, string text) => SendAsync(broker.Http.BaseAddress!, text);
+
+    public static async Task<RawExchange> SendAsync(Uri address, string text)
     {
         var exchange = new RawExchange();
-        await exchange._client.ConnectAsync(IPAddress.Loopback, broker.Http.BaseAddress!.Port);
+        await exchange._client.ConnectAsync(IPAddress.Loopback, address.Port);
         await exchange._client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(text));
         return exchange;
     }

@@ -42,6 +42,19 @@ public sealed class RecordLineParserTests
     }
 
     [Fact]
+    public void Memory_of_a_long_line_is_given_back_and_the_next_line_is_read()
+    {
+        using var parser = new RecordLineParser(isBase64: false);
+        var headers = string.Join(',', Enumerable.Range(0, 5_000).Select(static number => $"\"{number}\":\"x\""));
+        Assert.Null(parser.Parse(Encoding.UTF8.GetBytes("{\"value\":\"a\",\"headers\":{" + headers + "}}")));
+        Assert.Equal((5_000, true), (parser.Headers.Length, parser.HasValue));
+        parser.Trim(1_000);
+        Assert.Equal((0, false), (parser.Headers.Length, parser.HasValue));
+        Assert.Null(parser.Parse("""{"value":"b"}"""u8));
+        Assert.Equal("b", Encoding.UTF8.GetString(parser.Value));
+    }
+
+    [Fact]
     public void Base64_is_decoded_for_keys_values_and_header_values()
     {
         using var parser = new RecordLineParser(isBase64: true);
