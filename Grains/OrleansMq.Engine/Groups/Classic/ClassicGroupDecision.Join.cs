@@ -53,9 +53,14 @@ internal static partial class ClassicGroupDecision
         if (request.ProtocolType.Length == 0 || request.Protocols.Count == 0)
             return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
                 "A member names its protocol type and at least one protocol.", request.MemberId);
+        if (MemberBounds.FindProblem(request) is { } unbounded)
+            return JoinGroupResult.Failed(ErrorCode.InvalidRequest, unbounded, request.MemberId);
         var others = state.Members.Values.Where(member => !IsSame(member, request)).ToList();
         if (others.Count == 0)
             return null;
+        if (MemberBounds.FindProblem(others.Sum(static member => member.CountBytes() + member.Assignment.Length),
+            MemberBounds.BytesOf(request.ClientId, request.Protocols)) is { } tooLarge)
+            return JoinGroupResult.Failed(ErrorCode.GroupMaxSizeReached, tooLarge, request.MemberId);
         if (request.ProtocolType != state.ProtocolType)
             return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
                 $"The group's protocol type is '{state.ProtocolType}', the member's '{request.ProtocolType}': use another group id.",

@@ -124,6 +124,9 @@ internal sealed record ClassicMember
     public ReadOnlyMemory<byte> MetadataOf(string? protocol) =>
         Protocols.FirstOrDefault(offered => offered.Name == protocol)?.Metadata ?? default;
 
+    /// <summary>Its bytes, without the assignment.</summary>
+    public long CountBytes() => MemberBounds.BytesOf(ClientId, Protocols);
+
     /// <summary>Whether it supports a protocol.</summary>
     public bool Supports(string protocol) => Protocols.Any(offered => offered.Name == protocol);
 }

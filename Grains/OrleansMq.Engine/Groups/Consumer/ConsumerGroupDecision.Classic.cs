@@ -114,8 +114,13 @@ internal static partial class ConsumerGroupDecision
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
                 $"The group is one of consumers; the member's protocol type is '{request.ProtocolType}', with {request.Protocols.Count} "
                 + "protocols: use another group id.");
+        if (MemberBounds.FindProblem(request) is { } unbounded)
+            return new GroupReply(ErrorCode.InvalidRequest, unbounded);
         var others = state.Members.Values.Where(member => member.IsClassic && member.MemberId != request.MemberId
             && (request.GroupInstanceId is null || member.InstanceId != request.GroupInstanceId)).ToList();
+        if (MemberBounds.FindProblem(others.Sum(static member => MemberBounds.BytesOf(member.ClientId, member.Classic!.Protocols)),
+            MemberBounds.BytesOf(request.ClientId, request.Protocols)) is { } tooLarge)
+            return new GroupReply(ErrorCode.GroupMaxSizeReached, tooLarge);
         if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Classic!.Supports(offered.Name))))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
                 $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all "
