@@ -9,6 +9,7 @@ using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
+using OrleansMq.Quotas;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp;
@@ -111,6 +112,8 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     public void Open(HostedBroker broker)
     {
         _broker = broker;
+        if (broker.Access.Quotas is { } quotas)
+            _server.Admission = address => quotas.Connect(address.ToString(), BrokerQuotas.MostConnectWait);
         _server.Open(client => new AmqpConnection(_server, client, _settings, this, _alarms,
             broker.Access.Quotas));
         // Queues that expire, or dead-letter what expires, do so from the start.
@@ -217,7 +220,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
             WarnOfGuest(hosts);
             _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log, Memory);
             _looking = _options.TimeProvider.CreateTimer(_ => EndForced(), null, LookPause, LookPause);
-            return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker));
+            return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker), _options.MaxConsumersPerConnection);
         }
         finally
         {

@@ -70,8 +70,10 @@ internal static class GroupEndpoints
     {
         _ = new QueryValues(http);
         var group = RouteValues.Group(http);
-        api.AccessOf(http).Demand(AccessOperation.Describe, ResourceType.Group, group);
-        var lag = await api.GroupLag.OfAsync(group, http.RequestAborted);
+        var access = api.AccessOf(http);
+        access.Demand(AccessOperation.Describe, ResourceType.Group, group);
+        IReadOnlyList<PartitionLag> lag = [.. (await api.GroupLag.OfAsync(group, http.RequestAborted))
+            .Where(one => access.Allows(AccessOperation.Describe, ResourceType.Topic, one.Partition.Topic))];
         await JsonBodies.WriteAsync(http, lag, JsonBodies.GroupAnswers.IReadOnlyListPartitionLag);
     }
 

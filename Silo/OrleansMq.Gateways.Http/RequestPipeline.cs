@@ -33,7 +33,8 @@ internal static class RequestPipeline
 
     private static (int Status, string Reason)? RefusalOf(HttpRequest request, HostNames own)
     {
-        var headers = new BrowserHeaders(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString());
+        var headers = new BrowserHeaders(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString(),
+            request.Headers["Sec-Fetch-Site"].ToString(), request.Headers["Sec-Fetch-Dest"].ToString());
         return HealthEndpoints.Serve(request.Path) ? CrossSiteRequest.RefusalOfOrigin(headers) : CrossSiteRequest.Refusal(headers, own);
     }
 

@@ -4,15 +4,13 @@ using System.Net.Sockets;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>The Kafka protocol in front of a broker. Thread safe.</summary>
 internal sealed class KafkaGateway : IGateway
 {
-    // Clients give up after 10 seconds or more.
-    private static readonly TimeSpan MaxAdmissionWait = TimeSpan.FromSeconds(10);
-
     private readonly KafkaGatewayOptions _options;
     private readonly ConnectionServer _server;
     private readonly AdvertisedAddressProbe _probe;
@@ -39,7 +37,11 @@ internal sealed class KafkaGateway : IGateway
             MaxInFlightBytes = options.MaxInFlightBytes,
             MaxInFlightBytesPerConnection = options.MaxInFlightBytesPerConnection,
             Loops = options.Loops,
-        }, options.TimeProvider, options.Log);
+        }, options.TimeProvider, options.Log)
+        {
+            Handshaking = new UnauthenticatedConnections("Kafka", options.MaxUnauthenticated, options.Log, options.TimeProvider,
+                undone: "finished the TLS handshake"),
+        };
         _probe = new AdvertisedAddressProbe(options.Log);
         Metrics = new KafkaMetrics(_server.Metrics);
     }
@@ -94,7 +96,7 @@ internal sealed class KafkaGateway : IGateway
                 + "but this broker has no users: use PLAINTEXT or SSL.");
         var services = _services = new GatewayServices(_options, broker);
         if (broker.Access.Quotas is { } quotas)
-            _server.Admission = address => quotas.Connect(address.ToString(), MaxAdmissionWait);
+            _server.Admission = address => quotas.Connect(address.ToString(), BrokerQuotas.MostConnectWait);
         _server.Open(client => new KafkaConnection(_server, client, services, Metrics));
         foreach (var advertised in _listeners.Select(static listener => listener.Advertised).OfType<string>())
             _probe.Start(advertised);

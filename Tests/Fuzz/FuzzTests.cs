@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Fuzz;
 /// <summary>Hostile clients, as the program runs them, for a short time.</summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
-    private const int WireSeconds = 25;
+    private const int WireSeconds = 60;
     private const long ShortFrames = 400_000, LongFrames = 100_000_000;
 
     [SkippableFact]

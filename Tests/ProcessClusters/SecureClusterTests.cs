@@ -15,12 +15,18 @@ public sealed class SecureClusterTests
     public async Task Records_survive_renewed_credentials_and_the_death_of_a_broker_and_nobody_else_gets_in()
     {
         Librdkafka.Require();
+        var kcat = ClientProgram.Require("kcat");
         await using var cluster = await RunningCluster.UpAsync(3, "--secure");
         var (authority, asAdmin) = (cluster.Authority, cluster.AsAdmin);
         await OmqAsync("topic", "create", "orders", "--partitions", "3", "--replication-factor", "3");
         (await cluster.OmqAsync(["user", "add", "alice", .. asAdmin], Encoding.UTF8.GetBytes(Password + "\n"))).Expect(0);
         await OmqAsync("acl", "add", "User:alice", "read,write", "topic:orders");
         await OmqAsync("acl", "add", "User:alice", "read", "group:readers");
+
+        // The file keeps the password out of kcat's arguments.
+        await using (var list = new RunningProgram(kcat, ["-F", Path.Combine(Path.GetDirectoryName(authority)!, "kcat.conf"), "-b",
+            cluster.Kafka, "-L"]))
+            Assert.Contains("topic \"orders\" with 3 partitions", (await list.ExitAsync()).Expect(0).Text, StringComparison.Ordinal);
 
         // Without credentials, and without the authority.
         Assert.Contains("User:ANONYMOUS", (await cluster.OmqAsync(["topic", "create", "other", "--ca", authority])).Expect(1).Error,

@@ -47,6 +47,9 @@ public sealed class RunningBroker : IAsyncLifetime
     /// <summary>The broker behind the API; a test may script its answers.</summary>
     public ScriptedBroker Script { get; private set; } = null!;
 
+    /// <summary>What the API serves, for another gateway to do so, too.</summary>
+    internal HostedBroker Hosted { get; private set; } = null!;
+
     /// <summary>The partitions behind the API.</summary>
     internal ILocalPartitions Local { get; private set; } = null!;
 
@@ -144,7 +147,7 @@ public sealed class RunningBroker : IAsyncLifetime
             owner.Local = hosted.Local;
             var script = owner.Script = new ScriptedBroker(hosted.Broker);
             var engine = owner.Engine?.Invoke(script) ?? script;
-            return new HostedBroker(hosted.BrokerId, hosted.ClusterId,
+            return owner.Hosted = new HostedBroker(hosted.BrokerId, hosted.ClusterId,
                 new BrokerAccess(engine, hosted.Local, owner.Authorizer ?? hosted.Access.Authorizer, hosted.Access.Meter, options.Log,
                     quotas: hosted.Access.Quotas), script,
                 hosted.Metadata, hosted.Local)

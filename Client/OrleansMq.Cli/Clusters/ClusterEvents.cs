@@ -145,9 +145,7 @@ internal sealed class ClusterEvents(bool json)
           omq topic create orders
           omq user add alice && omq acl add User:alice read,write topic:orders
           curl --cacert "$OMQ_CA" -u "$OMQ_USER:$OMQ_PASSWORD" {brokers[0].Http}/api/topics
-          kcat -b {string.Join(',', brokers.Select(static broker => broker.Kafka))} -X security.protocol=SASL_SSL \
-            -X ssl.ca.location="$OMQ_CA" -X sasl.mechanisms=SCRAM-SHA-512 -X sasl.username="$OMQ_USER" \
-            -X sasl.password="$OMQ_PASSWORD" -L
+          kcat -F {security.KcatFile} -b {string.Join(',', brokers.Select(static broker => broker.Kafka))} -L
         .NET: new HttpBroker(addresses, new HttpBrokerOptions with CertificateAuthorities, User and Password)
         Orleans clients connect by TLS with a certificate of the same authority, such as that of a broker beside it, and log in:
           client.AddOrleansMqClient().UseLogin(new OrleansLogin with User and Password)

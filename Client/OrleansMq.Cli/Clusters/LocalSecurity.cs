@@ -37,6 +37,9 @@ internal sealed class LocalSecurity
     /// <summary>The file with the password of <see cref="User"/>.</summary>
     public string PasswordFile => PasswordFileOf(_directory);
 
+    /// <summary>The file that kcat, and other programs of librdkafka, read how to connect from: arguments are for all to see.</summary>
+    public string KcatFile => Path.Combine(_directory, "kcat.conf");
+
     /// <summary>The password of <see cref="User"/>.</summary>
     public string Password { get; }
 
@@ -61,6 +64,14 @@ internal sealed class LocalSecurity
             var security = new LocalSecurity(directory, File.ReadLines(PasswordFileOf(directory)).FirstOrDefault() ?? "");
             if (!File.Exists(security.AuthorityFile))
                 security.CreateAuthority();
+            Write(security.KcatFile, $"""
+                security.protocol=SASL_SSL
+                ssl.ca.location={security.AuthorityFile}
+                sasl.mechanisms=SCRAM-SHA-512
+                sasl.username={User}
+                sasl.password={security.Password}
+
+                """);
             return security;
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)

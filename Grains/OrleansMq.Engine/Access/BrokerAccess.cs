@@ -26,6 +26,7 @@ public sealed class BrokerAccess
     private readonly ILocalPartitions? _local;
     private readonly RareLine _faultyListeners;
     private readonly DenialLog _denials;
+    private readonly IDryRun? _dryRun;
     private readonly EngineLog _log;
 
     /// <param name="broker">The engine behind the door.</param>
@@ -42,6 +43,7 @@ public sealed class BrokerAccess
         Broker = broker;
         _local = local;
         Authorizer = authorizer ?? AllowAll.Instance;
+        _dryRun = authorizer is IDryRun { OnlyWarns: true } dryRun ? dryRun : null;
         Meter = meter ?? new AccessMeter();
         Quotas = quotas;
         Transactions = new TransactionDoor(broker);
@@ -74,6 +76,19 @@ public sealed class BrokerAccess
     {
         Meter.Denials.Denied(operation, type);
         _denials.Write(session, operation, type, name);
+    }
+
+    /// <summary>Whether an operation is allowed only since authorization warns.</summary>
+    internal bool WouldRefuse(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
+        _dryRun is not null && _dryRun.WouldRefuse(session, operation, type, name);
+
+    /// <summary>Counts and logs an operation that is allowed, if it is so only since authorization warns.</summary>
+    internal void Allowed(BrokerSession session, AccessOperation operation, ResourceType type, string name)
+    {
+        if (!WouldRefuse(session, operation, type, name))
+            return;
+        Meter.Denials.Warned(operation, type);
+        _denials.Write(session, operation, type, name, isAllowed: true);
     }
 
     /// <summary>Logs what a session has changed of users, rules or quotas, for who audits a broker.</summary>

@@ -3,8 +3,9 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Access;
 
 /// <summary>
-/// The lines about refused operations, for who audits a broker: one a minute for each that is the same, twenty a minute for a principal and
-/// a hundred for all, since a client could cause as many as it likes. The metrics count all. Thread safe.
+/// The lines about operations that are refused, or would be if rules were enforced, for who audits a broker: one a minute for each that is
+/// the same, twenty a minute for a principal and a hundred for all, since a client could cause as many as it likes. The metrics count all.
+/// Thread safe.
 /// </summary>
 /// <param name="log">Where the lines go.</param>
 /// <param name="clock">The clock.</param>
@@ -21,7 +22,12 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
     private long _omitted;
 
     /// <summary>Writes that an operation was refused.</summary>
-    public void Write(BrokerSession session, AccessOperation operation, ResourceType type, string name)
+    /// <param name="session">The caller.</param>
+    /// <param name="operation">The operation.</param>
+    /// <param name="type">The kind of resource.</param>
+    /// <param name="name">The resource's name.</param>
+    /// <param name="isAllowed">Whether it was allowed nevertheless, since authorization only warns.</param>
+    public void Write(BrokerSession session, AccessOperation operation, ResourceType type, string name, bool isAllowed = false)
     {
         long omitted;
         lock (_lock)
@@ -38,9 +44,10 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
             _written.Add(line);
         }
         if (omitted > 0)
-            log.Write(EngineLogLevel.Warning, $"{omitted} more refused operations were not logged: there were over {MaxLines} a "
+            log.Write(EngineLogLevel.Warning, $"{omitted} more such operations were not logged: there were over {MaxLines} a "
                 + $"minute, or over {MaxLinesOfPrincipal} of one principal.");
-        log.Write(EngineLogLevel.Warning, $"Refused: {LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' "
+        log.Write(EngineLogLevel.Warning, (isAllowed ? "Allowed, since authorization only warns: " : "Refused: ")
+            + $"{LoggedText.Of(session.Principal)} at '{LoggedText.Of(session.Host)}' "
             + $"({session.Protocol}, client '{LoggedText.Of(session.ClientId)}') may not {operation} {type} '{LoggedText.Of(name)}'.");
     }
 

@@ -5,8 +5,8 @@ namespace OrleansMq.Access;
 /// <summary>
 /// The topics that requests to groups name, as a session may use them: it commits and deletes offsets of topics that it may read, and
 /// fetches those of topics that it may describe. The others are answered with <see cref="ErrorCode.TopicAuthorizationFailed"/>; of a
-/// request for all, they are left out. A heartbeat carries the session to the coordinator, which resolves a regular expression to topics
-/// that the session may describe.
+/// request for all, and of a group's description, they are left out. A heartbeat carries the session to the coordinator, which resolves a
+/// regular expression to topics that the session may describe.
 /// </summary>
 /// <param name="session">The session.</param>
 internal readonly struct GroupTopics(SessionAccess session)
@@ -38,6 +38,10 @@ internal readonly struct GroupTopics(SessionAccess session)
     public object Complete(IGroupRequest request, IGroupRequest sent, object answer)
     {
         var self = this;
+        // The Kafka protocol tells no part of a group: its gateway refuses it.
+        if (answer is GroupDescription described)
+            return session.Session.Protocol == SessionProtocol.Kafka ? answer
+                : described with { Members = [.. described.Members.Select(self.Seen)] };
         if (ReferenceEquals(request, sent))
             return request is OffsetFetch { Partitions: null } && answer is OffsetFetchResult all
                 && !all.Partitions.All(one => self.MayDescribe(one.Partition.Topic))
@@ -58,6 +62,22 @@ internal readonly struct GroupTopics(SessionAccess session)
                     Partitions = [.. result.Partitions, .. self.Refused(asked, part)],
                 },
             _ => answer,
+        };
+    }
+
+    private GroupMember Seen(GroupMember member)
+    {
+        var self = this;
+        if (member.SubscribedTopicNames.All(MayDescribe) && member.Assignment.All(one => self.MayDescribe(one.Topic))
+            && member.TargetAssignment.All(one => self.MayDescribe(one.Topic)))
+            return member;
+        return member with
+        {
+            SubscribedTopicNames = [.. member.SubscribedTopicNames.Where(MayDescribe)],
+            Assignment = [.. member.Assignment.Where(one => self.MayDescribe(one.Topic))],
+            TargetAssignment = [.. member.TargetAssignment.Where(one => self.MayDescribe(one.Topic))],
+            // Its topics are in there, too.
+            ClassicMetadata = default,
         };
     }
 
@@ -99,7 +119,7 @@ internal readonly struct GroupTopics(SessionAccess session)
     }
 
     // A topic that only an id names may be any topic: reading it needs a rule for every one.
-    private bool MayRead(string? topic) => session.Allows(AccessOperation.Read, ResourceType.Topic, topic ?? ResourceTypes.Every);
+    private bool MayRead(string? topic) => session.Grants(AccessOperation.Read, ResourceType.Topic, topic ?? ResourceTypes.Every);
 
     private bool MayDescribe(string topic) => session.Allows(AccessOperation.Describe, ResourceType.Topic, topic);
 }

@@ -71,13 +71,24 @@ public sealed class SessionAccess
     // An expired token, or a user that was deleted, lets nothing begin; a request that goes on ends with its next operation.
     private bool IsValid => _isValid is not { } isValid || isValid();
 
-    /// <summary>Whether the session may perform an operation that it asks for. A refusal is counted and logged.</summary>
+    /// <summary>Whether the session may perform an operation that it asks for. A refusal is counted and logged, and so is what rules would
+    /// refuse.</summary>
     internal bool Authorizes(AccessOperation operation, ResourceType type, string name = ResourceTypes.Cluster)
     {
-        if (Allows(operation, type, name))
+        if (Grants(operation, type, name))
             return true;
         _access.Denied(Session, operation, type, name);
         return false;
+    }
+
+    /// <summary>Whether the session may perform an operation that it asks for. What rules would refuse is counted and logged; a refusal is
+    /// not.</summary>
+    internal bool Grants(AccessOperation operation, ResourceType type, string name)
+    {
+        if (!Allows(operation, type, name))
+            return false;
+        _access.Allowed(Session, operation, type, name);
+        return true;
     }
 
     /// <summary>Whether the session may perform an operation: for what it is shown, where it does not ask for the operation
@@ -94,7 +105,8 @@ public sealed class SessionAccess
     /// <summary>Whether the session may create a topic of that name: by a grant of the cluster, or of the topic. A refusal is counted and
     /// logged.</summary>
     internal bool AuthorizesCreation(string topic) =>
-        (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic))
+        (Allows(AccessOperation.Create, ResourceType.Cluster) && !InternalTopics.IsInternal(topic)
+                && !_access.WouldRefuse(Session, AccessOperation.Create, ResourceType.Cluster, ResourceTypes.Cluster))
             || Authorizes(AccessOperation.Create, ResourceType.Topic, topic);
 
     /// <summary>Places a partition that the session has just made by an authorized request, which named the brokers.</summary>
@@ -163,6 +175,7 @@ public sealed class SessionAccess
             refusal = ErrorCode.TopicAuthorizationFailed;
             return false;
         }
+        _access.Allowed(Session, operation, ResourceType.Topic, partition.TopicPartition.Topic);
         opened = new OpenedPartition(partition, grant, operation);
         refusal = ErrorCode.None;
         return true;
@@ -223,10 +236,27 @@ public sealed class SessionAccess
         };
         if (subscribed?.FirstOrDefault(name => !Authorizes(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
             return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
+        return request is AlterShareGroup alter ? RefusesAlteration(alter, groupId) : null;
+    }
+
+    private object? RefusesAlteration(AlterShareGroup request, string groupId)
+    {
+        // The first was asked for already.
+        foreach (var operation in request.Operations.Skip(1))
+        {
+            if (!Authorizes(operation, ResourceType.Group, groupId))
+                return Refusal(ErrorCode.GroupAuthorizationFailed, operation, ResourceType.Group, groupId);
+        }
+        // Only an id names the topic, which may be any. The Kafka protocol has names, and asks for each.
+        if (request.MovesAny && Session.Protocol != SessionProtocol.Kafka
+            && !Authorizes(AccessOperation.Read, ResourceType.Topic, ResourceTypes.Every))
+            return Refusal(ErrorCode.TopicAuthorizationFailed, AccessOperation.Read, ResourceType.Topic, ResourceTypes.Every);
         // The broker writes there from then on.
-        return request is AlterShareGroup { DeadLetterTopic: { } letters }
-            && !Authorizes(AccessOperation.Write, ResourceType.Topic, letters)
-            ? request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Write, ResourceType.Topic, letters)) : null;
+        return request.DeadLetterTopic is { } letters && !Authorizes(AccessOperation.Write, ResourceType.Topic, letters)
+            ? Refusal(ErrorCode.TopicAuthorizationFailed, AccessOperation.Write, ResourceType.Topic, letters) : null;
+
+        object Refusal(ErrorCode error, AccessOperation operation, ResourceType type, string name) =>
+            ((ICoordinatorRequest)request).Refuse(error, RefusalOf(operation, type, name));
     }
 
     /// <summary>Refuses a request to a transactional id that the session may not send. An operator aborts the transactions of
@@ -258,6 +288,34 @@ public sealed class SessionAccess
         {
             if (!Authorizes(AccessOperation.Read, ResourceType.Group, group))
                 return Refusal(request, AccessOperation.Read, ResourceType.Group, group);
+        }
+        return null;
+    }
+
+    /// <summary>Refuses partitions whose topics do not have the ids that a caller names: the end of the transaction is written into the
+    /// partitions of the ids, and the session was asked for those of the names.</summary>
+    /// <param name="add">The request.</param>
+    /// <param name="cancellationToken">Cancels the look-up.</param>
+    /// <returns>The request's own refusal; null where it may be sent.</returns>
+    internal async ValueTask<object?> RefusesAsync(AddToTransaction add, CancellationToken cancellationToken)
+    {
+        foreach (var topic in add.Partitions.GroupBy(static partition => partition.Topic))
+        {
+            TopicListing listing;
+            try
+            {
+                listing = await _access.Broker.GetTopicAsync(topic.Key, cancellationToken).ConfigureAwait(false);
+            }
+            catch (BrokerException unknown)
+            {
+                return ((ICoordinatorRequest)add).Refuse(unknown.Code, unknown.Message);
+            }
+            if (topic.Any(partition => partition.TopicId != listing.TopicId))
+                return ((ICoordinatorRequest)add).Refuse(ErrorCode.UnknownTopicId, $"'{topic.Key}' does not have the id that is named: "
+                    + "the topic was created again. Look its id up.");
+            if (topic.Any(partition => (uint)partition.Partition >= (uint)listing.Partitions))
+                return ((ICoordinatorRequest)add).Refuse(ErrorCode.UnknownTopicOrPartition,
+                    $"'{topic.Key}' has {listing.Partitions} partitions, from 0 on.");
         }
         return null;
     }

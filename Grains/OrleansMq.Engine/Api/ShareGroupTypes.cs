@@ -166,10 +166,23 @@ public sealed record AlterShareGroup(string GroupId) : IGroupRequest<GroupReply>
 
     internal bool MovesAny => Moves.Count > 0 || DeletedTopics.Count > 0;
 
+    /// <summary>All that it does to the group.</summary>
+    internal IEnumerable<AccessOperation> Operations
+    {
+        get
+        {
+            if (Configs.Count > 0 || !MovesAny)
+                yield return AccessOperation.AlterConfigs;
+            if (DeletedTopics.Count > 0)
+                yield return AccessOperation.Delete;
+            if (Moves.Count > 0)
+                yield return AccessOperation.Read;
+        }
+    }
+
     bool ICoordinatorRequest.NeedsFreshId => true;
 
-    AccessOperation IGroupRequest.Operation => !MovesAny ? AccessOperation.AlterConfigs
-        : DeletedTopics.Count > 0 ? AccessOperation.Delete : AccessOperation.Read;
+    AccessOperation IGroupRequest.Operation => Operations.First();
 
     object ICoordinatorRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }

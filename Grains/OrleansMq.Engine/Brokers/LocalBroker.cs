@@ -44,7 +44,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         _topics = topics;
         _state = state;
         _producerIds = new ProducerIds(state);
-        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security, options.Log, options.TimeProvider),
+        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security),
             options.Log, options.TimeProvider);
         var sights = Security.SightsOver(options.Authorizer);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log,

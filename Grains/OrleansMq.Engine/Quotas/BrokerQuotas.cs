@@ -33,6 +33,10 @@ internal sealed class BrokerQuotas : IQuotas, IAsyncDisposable
     /// <summary>The longest that a client is held back for the time of its requests, as in Kafka.</summary>
     public static readonly TimeSpan MostRequestThrottle = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long a connection waits at most before it is served; one that would wait for longer is closed. Clients give up after 10
+    /// seconds or more.</summary>
+    public static readonly TimeSpan MostConnectWait = TimeSpan.FromSeconds(10);
+
     /// <summary>The most entities with quotas.</summary>
     public const int MaxEntities = 10_000;
 

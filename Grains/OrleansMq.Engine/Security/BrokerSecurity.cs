@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using System.Diagnostics.Metrics;
 using System.Security.Cryptography;
 using System.Text.Json;
 using OrleansMq.Access;
@@ -25,8 +24,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     // Verifications of passwords at a time: each keeps a processor busy for milliseconds.
     private static readonly int Verifiers = Math.Max(Environment.ProcessorCount / 2, 1);
 
-    // Logins that wait for their turn: what the processors verify in a second or two.
-    private const int MaxWaiting = 256;
+    // What the processors verify in a second or two.
+    private readonly WaitingLogins _waiting = new(256);
 
     private readonly Func<IStateStore> _findStore;
     private readonly SecurityOptions _options;
@@ -39,7 +38,6 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         ScramCredential.Create(ScramMechanism.Sha512, Convert.ToHexString(RandomNumberGenerator.GetBytes(16))));
     private readonly RareLine _unreachable;
     private Decoys? _decoys;
-    private int _waiting;
 
     /// <param name="store">Returns what holds the documents. It is asked from <see cref="OpenAsync"/> on.</param>
     /// <param name="options">Limits and super users.</param>
@@ -106,10 +104,6 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <summary>The version that changed a user's credentials last; -1 where there is none.</summary>
     public long ChangedAt(string user) => Document.Users.TryGetValue(user, out var entry) ? entry.ChangedAt : -1;
 
-    /// <summary>Adds the instruments of decisions to a meter.</summary>
-    public void AddTo(Meter meter) => meter.CreateObservableCounter("orleansmq.access.warned", () => Authorizer.Warned, "{operation}",
-        "Operations that rules would refuse, and that are allowed since authorization only warns.");
-
     /// <summary>Reads users and rules. While the store does not answer, it goes on trying in the background.</summary>
     /// <param name="follows">Whether other brokers change them, too.</param>
     public Task OpenAsync(bool follows) => _followed.OpenAsync(follows);
@@ -157,26 +151,28 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     }
 
     /// <summary>Whether a password is a user's.</summary>
-    /// <exception cref="IOException">The user is not known here, and the store does not answer.</exception>
-    public async ValueTask<bool> VerifiesAsync(string user, string password, CancellationToken cancellationToken)
+    /// <param name="user">The user.</param>
+    /// <param name="password">The password.</param>
+    /// <param name="host">The client's address; empty where it is not known.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="IOException">The user is not known here, and the store does not answer; or too many logins of the address, or of
+    /// all, wait.</exception>
+    public async ValueTask<bool> VerifiesAsync(string user, string password, string host, CancellationToken cancellationToken)
     {
         var found = (await FindAsync(user, cancellationToken).ConfigureAwait(false)).Scram;
         var exists = !found.IsEmpty;
         // The store and the processor are as busy for a user that does not exist.
         if (!exists && DecoysOf(Document).Like(user).FirstOrDefault() is { } like)
             found = (await FindAsync(like, cancellationToken).ConfigureAwait(false)).Scram;
-        if (Interlocked.Increment(ref _waiting) > MaxWaiting)
-        {
-            Interlocked.Decrement(ref _waiting);
-            throw new IOException("Too many logins are verified at once.");
-        }
+        if (!_waiting.TryEnter(host))
+            throw new IOException("Too many logins are verified at once, of all clients or of this one's address.");
         try
         {
             return await VerifiesAsync(found, password, cancellationToken).ConfigureAwait(false) && exists;
         }
         finally
         {
-            Interlocked.Decrement(ref _waiting);
+            _waiting.Leave(host);
         }
     }
 

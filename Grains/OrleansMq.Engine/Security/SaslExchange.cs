@@ -29,11 +29,12 @@ internal abstract class SaslExchange
     /// <summary>Begins an authentication.</summary>
     /// <param name="mechanism">The mechanism's name in SASL.</param>
     /// <param name="security">The users.</param>
+    /// <param name="host">The client's address; empty where it is not known.</param>
     /// <returns>Null for a mechanism that is not offered.</returns>
-    public static SaslExchange? Begin(string mechanism, BrokerSecurity security) => !security.Mechanisms.Contains(mechanism) ? null
-        : mechanism switch
+    public static SaslExchange? Begin(string mechanism, BrokerSecurity security, string host) =>
+        !security.Mechanisms.Contains(mechanism) ? null : mechanism switch
         {
-            PlainExchange.Name => new PlainExchange(security),
+            PlainExchange.Name => new PlainExchange(security, host),
             BearerExchange.Name when security.Tokens is { } tokens => new BearerExchange(tokens),
             _ when ScramMechanisms.Parse(mechanism) is not ScramMechanism.Unknown and var scram => new ScramServerExchange(scram, security),
             _ => null,
@@ -49,7 +50,7 @@ internal abstract class SaslExchange
 }
 
 /// <summary>PLAIN (RFC 4616): the password itself, which only TLS protects.</summary>
-internal sealed class PlainExchange(BrokerSecurity security) : SaslExchange
+internal sealed class PlainExchange(BrokerSecurity security, string host) : SaslExchange
 {
     /// <summary>The mechanism's name.</summary>
     public const string Name = "PLAIN";
@@ -66,7 +67,7 @@ internal sealed class PlainExchange(BrokerSecurity security) : SaslExchange
             return SaslStep.Failed(Name);
         // Read before: a user that is created in between is another one, and a password that is set in between another, too.
         var (createdAt, changedAt) = (security.CreatedAt(parts[1]), security.ChangedAt(parts[1]));
-        return await security.VerifiesAsync(parts[1], parts[2], cancellationToken).ConfigureAwait(false)
+        return await security.VerifiesAsync(parts[1], parts[2], host, cancellationToken).ConfigureAwait(false)
             ? new SaslStep([], BrokerSecurity.PrincipalOf(parts[1]), CreatedAt: createdAt, ChangedAt: changedAt) : SaslStep.Failed(Name);
     }
 }

@@ -32,6 +32,7 @@ internal sealed class CallTickets
     private readonly SessionAccess _silos;
     private readonly ConcurrentDictionary<(string Principal, long CreatedAt), SessionAccess> _sessions = new();
     private readonly RareLine _refused;
+    private readonly RareLine _wouldRefuse;
 
     /// <param name="tickets">The cluster's tickets.</param>
     /// <param name="users">The users, of whom tickets tell.</param>
@@ -44,6 +45,7 @@ internal sealed class CallTickets
         _onlyWarns = !options.Security.RefusesBadTickets;
         _silos = access.Open(BrokerSession.InProcess);
         _refused = new RareLine(options.Log, options.TimeProvider);
+        _wouldRefuse = new RareLine(options.Log, options.TimeProvider);
     }
 
     /// <summary>The session of the call of a target that is carried out.</summary>
@@ -85,8 +87,14 @@ internal sealed class CallTickets
             + "no broker's ticket. A broker sends one unless its authorization is off, or its version is too old.");
     }
 
-    private void Warn() => _users.Authorizer.Warn("a call between brokers carries no ticket. It is of a client with code of its own, or "
-        + "of a broker that has authorization off or is of an earlier version.");
+    private void Warn() => Warn("a call between brokers carries no ticket. It is of a client with code of its own, or of a broker that has "
+        + "authorization off or is of an earlier version.");
+
+    private void Warn(string fault)
+    {
+        _access.Meter.Denials.Warned(AccessOperation.ClusterAction, ResourceType.Cluster);
+        _wouldRefuse.Write(EngineLogLevel.Warning, $"Allowed, since authorization only warns: {fault}");
+    }
 
     private TicketFault Verify(byte[] bytes, CallTarget target, out Ticket? ticket)
     {
@@ -114,7 +122,7 @@ internal sealed class CallTickets
         var reason = ReasonOf(fault);
         if (_onlyWarns)
         {
-            _users.Authorizer.Warn($"the ticket of a grain call {reason}.");
+            Warn($"the ticket of a grain call {reason}.");
             return null;
         }
         _refused.Write(EngineLogLevel.Warning, $"Refused: the ticket of a grain call {reason}.");

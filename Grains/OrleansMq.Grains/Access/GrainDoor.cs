@@ -136,6 +136,11 @@ internal sealed class GrainDoor
             call.Result = unverified;
             return;
         }
+        if (request is AddToTransaction add && await client.RefusesAsync(add, CancellationToken.None) is { } misnamed)
+        {
+            call.Result = misnamed;
+            return;
+        }
         if (request is not IGroupRequest whole)
         {
             await call.Invoke();

@@ -27,7 +27,7 @@ internal sealed class LoginGrain(SiloSecurity security, BrokerAccess access, Sil
         if (security.Tickets is not { } tickets || !security.Users.IsEnabled)
             return new LoginAnswer { Ticket = [], Life = BrokerTickets.ClientLife };
         if (mechanism is not (PlainExchange.Name or BearerExchange.Name)
-            || SaslExchange.Begin(mechanism, security.Users) is not { } exchange)
+            || SaslExchange.Begin(mechanism, security.Users, host: "") is not { } exchange)
             throw new BrokerException(ErrorCode.UnsupportedSaslMechanism, Offered() is { Length: > 0 } offered
                 ? $"Orleans' clients log in here with {offered}."
                 : "Orleans' clients cannot log in here: the broker offers neither PLAIN nor OAUTHBEARER.");

@@ -40,7 +40,7 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
             services.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), GrainType.Create(OwnerType),
             options.TimeProvider));
         Users = new BrokerSecurity(() => store.Value, options.Security,
-            new AclAuthorizer(options.Security, options.Log, options.TimeProvider), options.Log, options.TimeProvider,
+            new AclAuthorizer(options.Security), options.Log, options.TimeProvider,
             broker.Cluster is null ? null : version => TellAsync(UsersInbox, version));
         Quotas = new BrokerQuotas(() => store.Value, options.Log, options.TimeProvider,
             broker.Cluster is null ? null : version => TellAsync(QuotasInbox, version), broker.Cluster is null ? null : this);

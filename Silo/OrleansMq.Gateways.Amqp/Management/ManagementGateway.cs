@@ -161,7 +161,8 @@ internal sealed class ManagementGateway : IGateway
     }
 
     private static BrowserHeaders HeadersOf(HttpRequest request) =>
-        new(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString());
+        new(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString(),
+            request.Headers["Sec-Fetch-Site"].ToString(), request.Headers["Sec-Fetch-Dest"].ToString());
 
     /// <summary>Leaves signals to the host of the broker.</summary>
     private sealed class IgnoredSignals : IHostLifetime

@@ -60,11 +60,13 @@ internal sealed class AttachedConsumers(TimeProvider clock)
     }
 
     /// <summary>Gives the place of a consumer back.</summary>
-    public void Forget(Guid consumer)
+    /// <param name="consumer">Its id.</param>
+    /// <param name="partition">Where it was detached. At another partition than its own it goes on.</param>
+    public void Forget(Guid consumer, TopicPartition partition)
     {
         lock (_lock)
         {
-            if (_consumers.Remove(consumer, out var entry))
+            if (_consumers.TryGetValue(consumer, out var entry) && entry.Partition == partition && _consumers.Remove(consumer))
                 Return(entry.Client);
         }
     }
@@ -90,7 +92,7 @@ internal sealed class AttachedConsumers(TimeProvider clock)
             _places.Remove(client);
     }
 
-    private readonly record struct Entry(string Client, TimeSpan Timeout, DateTimeOffset Ends);
+    private readonly record struct Entry(string Client, TopicPartition Partition, TimeSpan Timeout, DateTimeOffset Ends);
 
     /// <summary>A place for a consumer.</summary>
     public sealed class Place(AttachedConsumers consumers, string client) : IDisposable
@@ -98,10 +100,10 @@ internal sealed class AttachedConsumers(TimeProvider clock)
         private bool _isUsed;
 
         /// <summary>The consumer is attached.</summary>
-        public void Use(Guid consumer, TimeSpan timeout)
+        public void Use(Guid consumer, TopicPartition partition, TimeSpan timeout)
         {
             lock (consumers._lock)
-                consumers._consumers[consumer] = new Entry(client, timeout, consumers.Now + timeout);
+                consumers._consumers[consumer] = new Entry(client, partition, timeout, consumers.Now + timeout);
             _isUsed = true;
         }
 

@@ -38,7 +38,7 @@ internal static class QueueConsumerEndpoints
         var queues = api.BrokerOf(http).Queues;
         using var place = api.QueueConsumers.Take(http.Connection.RemoteIpAddress?.ToString() ?? "");
         var consumer = await queues.AttachAsync(partition, name, options, http.RequestAborted);
-        place.Use(consumer, options.SessionTimeout);
+        place.Use(consumer, partition, options.SessionTimeout);
         await JsonBodies.WriteAsync(http, new AttachedQueueConsumer(consumer), JsonBodies.QueueAnswers.AttachedQueueConsumer,
             StatusCodes.Status201Created);
     }
@@ -90,7 +90,7 @@ internal static class QueueConsumerEndpoints
         _ = new QueryValues(http);
         var (partition, consumer) = (RouteValues.Partition(http), RouteValues.Consumer(http));
         await api.BrokerOf(http).Queues.DetachAsync(partition, consumer, http.RequestAborted);
-        api.QueueConsumers.Forget(consumer);
+        api.QueueConsumers.Forget(consumer, partition);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 

@@ -40,7 +40,8 @@ internal static class HttpAuthentication
             http.Items[Key] = before;
             return true;
         }
-        if (await VerifyAsync(header, security, api.TimeProvider, http.RequestAborted) is { } verified)
+        if (await VerifyAsync(header, security, http.Connection.RemoteIpAddress?.ToString() ?? "", api.TimeProvider,
+            http.RequestAborted) is { } verified)
         {
             if (items is not null)
                 items[Key] = verified;
@@ -55,13 +56,13 @@ internal static class HttpAuthentication
         return false;
     }
 
-    private static async ValueTask<HttpCredential?> VerifyAsync(string header, BrokerSecurity security, TimeProvider clock,
+    private static async ValueTask<HttpCredential?> VerifyAsync(string header, BrokerSecurity security, string host, TimeProvider clock,
         CancellationToken cancellationToken)
     {
         try
         {
             return header.StartsWith(BasicScheme, StringComparison.OrdinalIgnoreCase)
-                ? await VerifyPasswordAsync(header, security, cancellationToken)
+                ? await VerifyPasswordAsync(header, security, host, cancellationToken)
                 : header.StartsWith(BearerScheme, StringComparison.OrdinalIgnoreCase) && security.Tokens is { } tokens
                 && await tokens.VerifyAsync(header[BearerScheme.Length..].Trim(), cancellationToken) is { } token
                 ? new HttpCredential(header, token.Principal, () => clock.GetUtcNow() < token.ExpiresAt) : null;
@@ -73,7 +74,7 @@ internal static class HttpAuthentication
         }
     }
 
-    private static async ValueTask<HttpCredential?> VerifyPasswordAsync(string header, BrokerSecurity security,
+    private static async ValueTask<HttpCredential?> VerifyPasswordAsync(string header, BrokerSecurity security, string host,
         CancellationToken cancellationToken)
     {
         if (header.Length > MaxBasicLength)
@@ -88,7 +89,7 @@ internal static class HttpAuthentication
         // Read before: a change that comes in between is verified by the next request.
         var user = text[..colon];
         var (changedAt, createdAt) = (security.ChangedAt(user), security.CreatedAt(user));
-        return await security.VerifiesAsync(user, text[(colon + 1)..], cancellationToken)
+        return await security.VerifiesAsync(user, text[(colon + 1)..], host, cancellationToken)
             ? new HttpCredential(header, BrokerSecurity.PrincipalOf(user), () => security.CreatedAt(user) == createdAt)
             {
                 IsUnchanged = () => security.ChangedAt(user) == changedAt,

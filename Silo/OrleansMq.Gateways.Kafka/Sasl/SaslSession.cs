@@ -49,7 +49,7 @@ internal sealed class SaslSession : IDisposable
 
     /// <param name="services">Users, options and clock.</param>
     /// <param name="security">The users.</param>
-    /// <param name="client">The client's address, for log lines.</param>
+    /// <param name="client">The client's address.</param>
     /// <param name="cut">Ends the connection where the client takes too long.</param>
     public SaslSession(GatewayServices services, BrokerSecurity security, string client, Action cut)
     {
@@ -102,7 +102,7 @@ internal sealed class SaslSession : IDisposable
         // A client that asks for an unknown mechanism may choose another.
         if (Phase == SaslPhase.Exchanging || (Phase == SaslPhase.Authenticated && isRaw))
             return Fail("A handshake in the middle of an authentication.", ErrorCode.IllegalSaslState);
-        if (SaslExchange.Begin(mechanism, _security) is not { } exchange)
+        if (SaslExchange.Begin(mechanism, _security, _client) is not { } exchange)
             return Fail($"The mechanism '{Shown(mechanism)}' is not offered.", ErrorCode.UnsupportedSaslMechanism);
         if (_isDone && mechanism != _mechanism)
             return Fail($"The mechanism changed from {_mechanism} to {mechanism}.", ErrorCode.IllegalSaslState);

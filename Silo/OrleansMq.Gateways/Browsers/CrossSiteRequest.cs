@@ -23,8 +23,12 @@ internal static class CrossSiteRequest
     /// <param name="request">The request.</param>
     public static (int Status, string Reason)? RefusalOfOrigin(in BrowserHeaders request)
     {
+        // A page of another site makes its browser load an image or a frame without an origin. A user may follow a link.
         if (request.Origin.Length == 0)
-            return null;
+            return request is { Site: "cross-site" or "same-site", Destination: not "document" }
+                ? (Forbidden, "A browser sent this for a page of another site. Call the API from a program, or through a proxy on the same "
+                    + "origin.")
+                : null;
         var self = $"{request.Scheme}://{request.Authority}";
         return string.Equals(request.Origin, self, StringComparison.OrdinalIgnoreCase)
             ? null
@@ -39,4 +43,8 @@ internal static class CrossSiteRequest
 /// <param name="Authority">The header <c>Host</c>: a host, and a port where it is not the scheme's. Empty without it.</param>
 /// <param name="Host">The host in it.</param>
 /// <param name="Origin">The header <c>Origin</c>: the site of the page. Empty where a program sends the request.</param>
-internal readonly record struct BrowserHeaders(string Scheme, string Authority, string Host, string Origin);
+/// <param name="Site">The header <c>Sec-Fetch-Site</c>: how the page's site and this one are related. Empty where a program sends the
+/// request.</param>
+/// <param name="Destination">The header <c>Sec-Fetch-Dest</c>: what the answer is for.</param>
+internal readonly record struct BrowserHeaders(string Scheme, string Authority, string Host, string Origin, string Site = "",
+    string Destination = "");

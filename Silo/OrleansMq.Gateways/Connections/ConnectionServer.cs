@@ -95,6 +95,10 @@ internal sealed class ConnectionServer : IAsyncDisposable
     /// Set before <see cref="Open"/>.</summary>
     public UnauthenticatedConnections? Unauthenticated { get; init; }
 
+    /// <summary>Bounds the connections whose TLS handshake has not ended, where <see cref="Unauthenticated"/> does not count them; null:
+    /// nothing does. Set before <see cref="Open"/>.</summary>
+    public UnauthenticatedConnections? Handshaking { get; init; }
+
     /// <summary>The connections that are served.</summary>
     public IEnumerable<IServedConnection> Connections => _connections.Select(static pair => pair.Key);
 
@@ -129,7 +133,7 @@ internal sealed class ConnectionServer : IAsyncDisposable
             }
             if (socket is TlsSocket secured)
             {
-                if (!await _handshakes.TryAsync(secured, client).ConfigureAwait(false))
+                if (!await TryHandshakeAsync(secured, client).ConfigureAwait(false))
                     return;
                 client = client with { CertificatePrincipal = secured.Principal };
             }
@@ -181,6 +185,17 @@ internal sealed class ConnectionServer : IAsyncDisposable
     {
         _malformed.Write(EngineLogLevel.Warning, $"The {Protocol} connection from {client} is closed: {fault.Message}.");
         Metrics.Malformed();
+    }
+
+    private async ValueTask<bool> TryHandshakeAsync(TlsSocket socket, AcceptedClient client)
+    {
+        if (Handshaking is not { } handshaking)
+            return await _handshakes.TryAsync(socket, client).ConfigureAwait(false);
+        using var place = handshaking.Enter(client.Remote.Address);
+        if (place is not null)
+            return await _handshakes.TryAsync(socket, client).ConfigureAwait(false);
+        Metrics.Refused();
+        return false;
     }
 
     private bool TryEnter(IPAddress address)

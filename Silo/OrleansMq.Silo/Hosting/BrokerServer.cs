@@ -203,16 +203,26 @@ internal sealed class BrokerServer : IAsyncDisposable
         {
             if (door.HasPasswords && !door.IsSecure)
                 _logger.ClearText(door.EndPoint.ToString(), door.Name);
-            else if (!door.HasPasswords && !(door.IsSecure && _settings.TlsClientAuth == ClientAuthentication.Required))
-                _logger.OpenDoor(door.EndPoint.ToString());
+            // Where rules are enforced, a client without a name may do what they allow everyone.
+            else if (!door.HasPasswords && !(door.IsSecure && _settings.TlsClientAuth == ClientAuthentication.Required)
+                && _settings.EffectiveAuthorization != AuthorizationMode.Enforce)
+                _logger.OpenDoor(door.EndPoint.ToString(), door.Name);
         }
+        if (_settings.Authorization is null && _settings.EffectiveAuthorization == AuthorizationMode.Off && HasCredentials)
+            _logger.NoRules();
     }
+
+    // Whether Kafka, HTTP or Orleans clients can tell who they are. AMQP's users have permissions of their own.
+    private bool HasCredentials => _settings.OAuthBearerJwks is not null
+        || _settings.KafkaListeners.Any(static one => one.Protocol.UsesSasl())
+        || (_settings.TlsClientAuth != ClientAuthentication.None
+            && (_settings.Http.IsSecure || _settings.KafkaListeners.Any(static one => one.Protocol.UsesTls())));
 
     private IEnumerable<(string Name, IPEndPoint EndPoint, bool IsSecure, bool HasPasswords)> Doors() =>
         _gateways.All.SelectMany(gateway => gateway is KafkaGateway kafka
             ? kafka.Listeners.Select(one => (gateway.Name, one.Listen, one.Protocol.UsesTls(), one.Protocol.UsesSasl()))
             : [(gateway.Name, gateway.EndPoint, IsSecure(gateway.Name),
-                gateway is not HttpGateway || _settings.EffectiveAuthorization != AuthorizationMode.Off)]);
+                gateway is not HttpGateway || _settings.EffectiveAuthorization == AuthorizationMode.Enforce)]);
 
     private bool IsSecure(string gateway) => gateway switch
     {

@@ -4,9 +4,14 @@ namespace OrleansMq.Silo.Hosting;
 internal static partial class HostLog
 {
     [LoggerMessage(EventId = 20, Level = LogLevel.Warning,
-        Message = "ANYONE WHO CAN REACH {Address} CAN READ, WRITE AND DELETE EVERY TOPIC: the HTTP API has no authentication. Bind "
-        + "127.0.0.1, or put a firewall or a proxy with authentication in front.")]
-    public static partial void OpenDoor(this ILogger logger, string address);
+        Message = "ANYONE WHO CAN REACH {Address} CAN READ, WRITE AND DELETE EVERY TOPIC: --{Name} demands no password or certificate, and "
+        + "no rules are enforced. Bind 127.0.0.1, put a firewall in front, or set --admin-password.")]
+    public static partial void OpenDoor(this ILogger logger, string address, string name);
+
+    [LoggerMessage(EventId = 25, Level = LogLevel.Warning,
+        Message = "WHO AUTHENTICATES CAN READ, WRITE AND DELETE EVERY TOPIC: no rules are enforced. Set --authorization enforce with "
+        + "--super-users or --admin-password; --authorization off says that it is meant.")]
+    public static partial void NoRules(this ILogger logger);
 
     [LoggerMessage(EventId = 24, Level = LogLevel.Warning,
         Message = "Passwords and messages reach {Address} unencrypted, since --{Name} has no TLS. Bind 127.0.0.1, or keep the network to "

@@ -203,6 +203,30 @@ public sealed class UserSessionTests : IDisposable
     }
 
     [Fact]
+    public async Task Connections_beyond_the_rate_of_their_address_are_closed()
+    {
+        await using var gateway = await RunningGateway.StartAsync(_directory);
+        await gateway.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity(null, null, "127.0.0.1"), new Dictionary<QuotaKey, double?>
+        {
+            [QuotaKey.ConnectionCreationRate] = 1,
+        })]);
+        // Ten at once, and eleven that wait for up to ten seconds.
+        var clients = new List<WireClient>();
+        for (var count = 0; count < 30; count++)
+            clients.Add(await WireClient.ConnectAsync(new IPEndPoint(IPAddress.Loopback, gateway.Port)));
+        await clients[0].SendAsync(ProtocolHeader.Amqp091.ToArray());
+        Assert.IsType<ConnectionStart>(await clients[0].ReceiveMethodAsync());
+        var deadline = DateTime.UtcNow + ClientTest.Patience;
+        while (!gateway.Log.Lines.Any(static line => line.Contains("has made more connections than its quota", StringComparison.Ordinal)))
+        {
+            Assert.True(DateTime.UtcNow < deadline);
+            await Task.Delay(10);
+        }
+        foreach (var one in clients)
+            await one.DisposeAsync();
+    }
+
+    [Fact]
     public async Task Clients_that_do_not_log_in_take_no_places_of_those_that_have()
     {
         await using var gateway = await RunningGateway.StartAsync(_directory,

@@ -72,6 +72,21 @@ public sealed class CrossSiteTests : IDisposable
         Assert.Equal(421, (await SendAsync(server, "PUT", "users/app", "broker.example", origin: null)).Status);
     }
 
+    [Theory]
+    [InlineData("cross-site", 403)]
+    [InlineData("same-origin", 200)]
+    public async Task Page_of_another_site_loads_nothing(string site, int status)
+    {
+        await using var server = await ManagedServer.StartAsync(_directory);
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"http://127.0.0.1:{server.Address.Port}/api/overview"))
+        {
+            Headers = { { "Sec-Fetch-Site", site }, { "Sec-Fetch-Dest", "image" } },
+        };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Basic", Convert.ToBase64String("guest:guest"u8));
+        using var response = await _client.SendAsync(request);
+        Assert.Equal(status, (int)response.StatusCode);
+    }
+
     private async Task<(int Status, JsonElement Body)> SendAsync(ManagedServer server, string method, string path, string host,
         string? origin)
     {

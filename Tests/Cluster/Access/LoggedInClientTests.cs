@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Grains;
@@ -112,6 +113,28 @@ public sealed class LoggedInClientTests : IDisposable
         Assert.Equal(ErrorCode.None, (await silo.Outside.ProduceAsync(Orders, TestBatches.Of("a"), Acks.All)).Error);
     }
 
+    /// <summary>The end of a transaction is written where an id says, and the client was asked for the topic that a name says.</summary>
+    [Fact]
+    public async Task Client_adds_no_partition_of_another_topic_than_it_names()
+    {
+        await using var silo = await TestSilo.StartAsync(_data.Path);
+        var mine = await silo.Outside.CreateTopicAsync(new NewTopic("mine", 1));
+        var other = await silo.Outside.CreateTopicAsync(new NewTopic("other"));
+        var producer = await TestTransactions.InitAsync(silo.Outside, "x");
+        Assert.Equal(ErrorCode.UnknownTopicId, await AddAsync("mine", other.TopicId, 0));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, await AddAsync("mine", mine.TopicId, 1));
+        Assert.Equal(ErrorCode.None, await AddAsync("mine", mine.TopicId, 0));
+
+        async Task<ErrorCode> AddAsync(string topic, Guid id, int partition) => (await silo.Outside.Transactions.SendAsync(
+            new AddToTransaction
+            {
+                TransactionalId = "x",
+                Producer = producer.Identity,
+                Partitions = [new TransactionPartition(topic, partition, id)],
+                Caller = new TransactionCaller("test"),
+            })).Error;
+    }
+
     [Fact]
     public async Task Warning_broker_lets_calls_with_a_bad_ticket_pass_and_counts_them()
     {
@@ -121,17 +144,17 @@ public sealed class LoggedInClientTests : IDisposable
                 OrleansPrincipal = "User:strangers" },
         });
         await silo.Inside.CreateTopicAsync(new NewTopic(Orders.Topic));
-        var users = silo.Services.GetRequiredService<SiloSecurity>().Users;
-        var before = users.Authorizer.Warned;
+        var denials = silo.Services.GetRequiredService<BrokerAccess>().Meter.Denials;
+        var before = denials.WarnedOf(AccessOperation.ClusterAction, ResourceType.Cluster);
         RequestContext.Set(TicketedCalls.Key, new byte[1]);
         Assert.NotNull(await silo.Client.GetTopic(Orders.Topic).FindAsync());
-        Assert.Equal(before + 1, users.Authorizer.Warned);
+        Assert.Equal(before + 1, denials.WarnedOf(AccessOperation.ClusterAction, ResourceType.Cluster));
         RequestContext.Remove(TicketedCalls.Key);
         // A broker of an earlier version: without a ticket, on an interface between brokers.
         var forward = silo.Client.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(
             (await silo.Inside.GetTopicAsync(Orders.Topic)).TopicId, 0));
         Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
-        Assert.Equal(before + 2, users.Authorizer.Warned);
+        Assert.Equal(before + 2, denials.WarnedOf(AccessOperation.ClusterAction, ResourceType.Cluster));
     }
 
     [Fact]
@@ -147,12 +170,13 @@ public sealed class LoggedInClientTests : IDisposable
         authorizer.Denies = true;
         var security = silo.Services.GetRequiredService<SiloSecurity>();
         Assert.NotNull(security.Tickets);
-        var before = security.Users.Authorizer.Warned;
+        var denials = silo.Services.GetRequiredService<BrokerAccess>().Meter.Denials;
+        var before = denials.WarnedOf(AccessOperation.ClusterAction, ResourceType.Cluster);
         var forward = silo.Client.GetGrain<IPartitionForwardGrain>(GrainKeys.Partition(topicId, 0));
         Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
         RequestContext.Set(TicketedCalls.Key, new byte[1]);
         Assert.Equal(ErrorCode.None, (await forward.FindOffsetAsync(OffsetSpec.Latest)).Error);
-        Assert.True(security.Users.Authorizer.Warned >= before + 2);
+        Assert.True(denials.WarnedOf(AccessOperation.ClusterAction, ResourceType.Cluster) >= before + 2);
         Assert.Equal(ErrorCode.TopicAuthorizationFailed,
             (await Assert.ThrowsAsync<BrokerException>(() => silo.Client.GetTopic(Orders.Topic).FindAsync())).Code);
         RequestContext.Remove(TicketedCalls.Key);

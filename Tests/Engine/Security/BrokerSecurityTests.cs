@@ -23,9 +23,9 @@ public sealed class BrokerSecurityTests
             await broker.CreateAclsAsync([Rule]);
         }
         await using var again = await OpenAsync();
-        Assert.True(await again.VerifiesAsync("alice", "secret", default));
-        Assert.False(await again.VerifiesAsync("alice", "Secret", default));
-        Assert.False(await again.VerifiesAsync("bob", "secret", default));
+        Assert.True(await again.VerifiesAsync("alice", "secret", "", default));
+        Assert.False(await again.VerifiesAsync("alice", "Secret", "", default));
+        Assert.False(await again.VerifiesAsync("bob", "secret", "", default));
         Assert.Equal([Rule], again.ListAcls(new AclFilter()));
         Assert.True(again.Authorizer.Decide("User:alice", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
     }
@@ -49,19 +49,19 @@ public sealed class BrokerSecurityTests
         await using var second = await OpenAsync(isAlone: false);
         await first.AlterUserAsync(Password("alice", "old"));
         await HearAsync(second, first);
-        Assert.True(await second.VerifiesAsync("alice", "old", default));
+        Assert.True(await second.VerifiesAsync("alice", "old", "", default));
 
         await first.AlterUserAsync(Password("alice", "new"));
         await first.CreateAclsAsync([Rule]);
         await HearAsync(second, first);
-        Assert.False(await second.VerifiesAsync("alice", "old", default));
-        Assert.True(await second.VerifiesAsync("alice", "new", default));
+        Assert.False(await second.VerifiesAsync("alice", "old", "", default));
+        Assert.True(await second.VerifiesAsync("alice", "new", "", default));
         Assert.Equal([Rule], second.ListAcls(new AclFilter()));
 
         await first.DeleteUserAsync("alice");
         await first.DeleteAclsAsync([new AclFilter()]);
         await HearAsync(second, first);
-        Assert.False(await second.VerifiesAsync("alice", "new", default));
+        Assert.False(await second.VerifiesAsync("alice", "new", "", default));
         Assert.Equal([], second.ListAcls(new AclFilter()));
     }
 
@@ -72,11 +72,11 @@ public sealed class BrokerSecurityTests
         await broker.AlterUserAsync(Password("alice", "secret"));
         await broker.AlterUserAsync(Password("bob", "secret"));
         await broker.CreateAclsAsync([Rule]);
-        Assert.True(await broker.VerifiesAsync("alice", "secret", default));
+        Assert.True(await broker.VerifiesAsync("alice", "secret", "", default));
         _store.ReadsFail = true;
-        Assert.True(await broker.VerifiesAsync("alice", "secret", default));
+        Assert.True(await broker.VerifiesAsync("alice", "secret", "", default));
         // Nobody has read this one's credentials: the client tries again, it is not refused.
-        await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync("bob", "secret", default));
+        await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync("bob", "secret", "", default));
         Assert.True(broker.Authorizer.Decide("User:alice", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
         await AssertCodeAsync(ErrorCode.CoordinatorNotAvailable, () => broker.CreateAclsAsync([Rule with { Host = "10.0.0.1" }]));
     }
@@ -88,11 +88,11 @@ public sealed class BrokerSecurityTests
         await using var second = await OpenAsync(isAlone: false);
         await first.AlterUserAsync(Password("alice", "leaked"));
         await HearAsync(second, first);
-        Assert.True(await second.VerifiesAsync("alice", "leaked", default));
+        Assert.True(await second.VerifiesAsync("alice", "leaked", "", default));
         await first.AlterUserAsync(Password("alice", "new"));
         await HearAsync(second, first);
         _store.ReadsFail = true;
-        await Assert.ThrowsAsync<IOException>(async () => await second.VerifiesAsync("alice", "leaked", default));
+        await Assert.ThrowsAsync<IOException>(async () => await second.VerifiesAsync("alice", "leaked", "", default));
     }
 
     [Fact]
@@ -182,8 +182,8 @@ public sealed class BrokerSecurityTests
             Assert.Equal(ErrorCode.CoordinatorNotAvailable, refused.Code);
             _store.Fate = static _ => WriteFate.Stored;
             await broker.AlterUserAsync(Password("alice", "new"));
-            Assert.True(await broker.VerifiesAsync("alice", "new", default));
-            Assert.False(await broker.VerifiesAsync("alice", "old", default));
+            Assert.True(await broker.VerifiesAsync("alice", "new", "", default));
+            Assert.False(await broker.VerifiesAsync("alice", "old", "", default));
         }
     }
 
@@ -196,7 +196,7 @@ public sealed class BrokerSecurityTests
         _store.Fate = static key => key == SecurityDocument.Key ? WriteFate.Stored : WriteFate.Fails;
         await broker.DeleteUserAsync("alice");
         _store.Fate = static _ => WriteFate.Stored;
-        Assert.False(await broker.VerifiesAsync("alice", "old", default));
+        Assert.False(await broker.VerifiesAsync("alice", "old", "", default));
 
         await broker.AlterUserAsync(new UserChange("alice", [], [ScramCredential.Create(ScramMechanism.Sha512, "new")]));
         Assert.Null(await broker.FindAsync("alice", ScramMechanism.Sha256, default));
@@ -230,7 +230,7 @@ public sealed class BrokerSecurityTests
             () => broker.AlterUserAsync(new UserChange("alice", [ScramMechanism.Sha256], [])));
         await broker.AlterUserAsync(new UserChange("alice", [ScramMechanism.Sha512], []));
         Assert.Equal([], await broker.DescribeUsersAsync(null));
-        Assert.False(await broker.VerifiesAsync("alice", "x", default));
+        Assert.False(await broker.VerifiesAsync("alice", "x", "", default));
     }
 
     [Theory]
@@ -290,11 +290,11 @@ public sealed class BrokerSecurityTests
         foreach (var user in new[] { "alice", "carol" })
         {
             await Assert.ThrowsAsync<IOException>(async () => await broker.ChallengeAsync(user, ScramMechanism.Sha512, default));
-            await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync(user, "secret", default));
+            await Assert.ThrowsAsync<IOException>(async () => await broker.VerifiesAsync(user, "secret", "", default));
         }
         _store.ReadsFail = false;
-        Assert.False(await broker.VerifiesAsync("carol", "secret", default));
-        Assert.True(await broker.VerifiesAsync("alice", "secret", default));
+        Assert.False(await broker.VerifiesAsync("carol", "secret", "", default));
+        Assert.True(await broker.VerifiesAsync("alice", "secret", "", default));
     }
 
     [Fact]
@@ -329,20 +329,25 @@ public sealed class BrokerSecurityTests
     }
 
     [Fact]
-    public void Dry_run_allows_all_and_counts_what_it_would_refuse()
+    public void Dry_run_allows_all_and_tells_what_it_would_refuse()
     {
-        var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Warn }, EngineLog.Silent,
-            TimeProvider.System);
+        var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Warn })
+        {
+            Image = new AclImage([Rule]),
+        };
         var alice = new BrokerSession("User:alice", "", "", "10.0.0.7", SessionProtocol.Kafka);
         Assert.True(authorizer.Allows(alice, AccessOperation.Read, ResourceType.Topic, "orders"));
-        Assert.Equal(1, authorizer.Warned);
+        Assert.False(authorizer.WouldRefuse(alice, AccessOperation.Read, ResourceType.Topic, "orders"));
+        Assert.True(authorizer.Allows(alice, AccessOperation.Write, ResourceType.Topic, "orders"));
+        Assert.True(authorizer.WouldRefuse(alice, AccessOperation.Write, ResourceType.Topic, "orders"));
+        Assert.False(new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Enforce })
+            .WouldRefuse(alice, AccessOperation.Write, ResourceType.Topic, "orders"));
     }
 
     [Fact]
     public void User_of_amqp_with_a_super_users_name_has_the_rights_that_rules_give_it()
     {
-        var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] },
-            EngineLog.Silent, TimeProvider.System)
+        var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] })
         {
             Image = new AclImage([new AclRule(ResourceType.Topic, AclPattern.Literal, "orders", "User:admin", "*", AccessOperation.Read,
                 AclPermission.Allow)]),
@@ -358,7 +363,7 @@ public sealed class BrokerSecurityTests
     public void Resource_without_rules_is_open_where_that_is_set()
     {
         var authorizer = new AclAuthorizer(new SecurityOptions { Authorization = AuthorizationMode.Enforce,
-            AllowEveryoneIfNoAclFound = true }, EngineLog.Silent, TimeProvider.System) { Image = new AclImage([Rule]) };
+            AllowEveryoneIfNoAclFound = true }) { Image = new AclImage([Rule]) };
         Assert.True(authorizer.Decide("User:bob", "", AccessOperation.Read, ResourceType.Topic, "other").IsAllowed);
         Assert.False(authorizer.Decide("User:bob", "", AccessOperation.Read, ResourceType.Topic, "orders").IsAllowed);
     }
@@ -366,8 +371,7 @@ public sealed class BrokerSecurityTests
     private async Task<BrokerSecurity> OpenAsync(SecurityOptions? options = null, bool isAlone = true)
     {
         options ??= new SecurityOptions { Authorization = AuthorizationMode.Enforce, SuperUsers = ["User:admin"] };
-        var broker = new BrokerSecurity(() => _store, options, new AclAuthorizer(options, EngineLog.Silent, TimeProvider.System),
-            EngineLog.Silent, TimeProvider.System);
+        var broker = new BrokerSecurity(() => _store, options, new AclAuthorizer(options), EngineLog.Silent, TimeProvider.System);
         await broker.OpenAsync(follows: !isAlone);
         return broker;
     }
@@ -375,8 +379,7 @@ public sealed class BrokerSecurityTests
     private static async Task<BrokerSecurity> OpenAsync(MemoryStateStore store)
     {
         var options = new SecurityOptions();
-        var broker = new BrokerSecurity(() => store, options, new AclAuthorizer(options, EngineLog.Silent, TimeProvider.System),
-            EngineLog.Silent, TimeProvider.System);
+        var broker = new BrokerSecurity(() => store, options, new AclAuthorizer(options), EngineLog.Silent, TimeProvider.System);
         await broker.OpenAsync(follows: false);
         return broker;
     }

@@ -137,7 +137,7 @@ public sealed class SaslClientTests : IAsyncLifetime
             ScramCredentialInfo = new ScramCredentialInfo { Mechanism = KafkaMechanism.ScramSha256, Iterations = 8_192 },
             Password = System.Text.Encoding.UTF8.GetBytes("hidden"),
         }]);
-        Assert.True(await _server.Broker.Security.VerifiesAsync("bob", "hidden", default));
+        Assert.True(await _server.Broker.Security.VerifiesAsync("bob", "hidden", "", default));
         var described = await admin.DescribeUserScramCredentialsAsync(["bob"], new DescribeUserScramCredentialsOptions());
         Assert.Equal(8_192, described.UserScramCredentialsDescriptions[0].ScramCredentialInfos[0].Iterations);
         var missing = await Assert.ThrowsAsync<DescribeUserScramCredentialsException>(() =>
@@ -180,7 +180,7 @@ public sealed class SaslClientTests : IAsyncLifetime
         await RunAsync("org.apache.kafka.tools.TopicCommand", ["--create", "--topic", "orders"]);
         await RunAsync("kafka.admin.ConfigCommand", ["--alter", "--entity-type", "users", "--entity-name", "bob", "--add-config",
             "SCRAM-SHA-256=[iterations=5000,password=hidden]"]);
-        Assert.True(await _server.Broker.Security.VerifiesAsync("bob", "hidden", default));
+        Assert.True(await _server.Broker.Security.VerifiesAsync("bob", "hidden", "", default));
         const string acls = "org.apache.kafka.tools.AclCommand";
         await RunAsync(acls, ["--add", "--allow-principal", "User:bob", "--producer", "--topic", "orders"]);
         Assert.Contains("User:bob", await RunAsync(acls, ["--list", "--topic", "orders"]), StringComparison.Ordinal);

@@ -366,6 +366,29 @@ public sealed class TlsListenerTests : IDisposable
 
     private static byte[] ProduceOf(byte[] batch) => Frames.Of(Produce, 9, 1, ("Records", batch));
 
+    [Fact]
+    public async Task Handshakes_that_do_not_end_are_bounded_and_take_no_places_of_those_that_ended()
+    {
+        await using var server = await KafkaServer.StartAsync(options => options with { Tls = _files.Server(), MaxUnauthenticated = 1 });
+        using var client = await ConnectAsync(server);
+        await AskAsync();
+        using TcpClient first = new(), second = new();
+        await first.ConnectAsync(server.Gateway.EndPoint);
+        await second.ConnectAsync(server.Gateway.EndPoint);
+        using var patience = new CancellationTokenSource(KafkaServer.Patience);
+        var ends = new[] { first, second }.Select(async one => await one.GetStream().ReadAsync(new byte[1], patience.Token)).ToArray();
+        var ended = await Task.WhenAny(ends);
+        Assert.Equal(0, await ended);
+        Assert.Equal(1, ends.Count(static end => !end.IsCompleted));
+        await AskAsync();
+
+        async Task AskAsync()
+        {
+            await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
+            Assert.NotNull(await client.ReceiveAsync());
+        }
+    }
+
     private async Task<WireClient> ConnectAsync(KafkaServer server, X509Certificate2? certificate = null) =>
         new(new TcpClient(), await TlsClient.ConnectAsync(server.Gateway.EndPoint, _files.Authority.Certificate, certificate));
 

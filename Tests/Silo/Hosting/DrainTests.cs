@@ -76,6 +76,19 @@ public sealed class DrainTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Drain_tells_a_produce_stream_that_a_long_line_was_not_read()
+    {
+        var topic = await _broker.CreateTopicAsync();
+        await using var exchange = await OpenExchange.StartAsync(_broker, topic);
+        await exchange.SendAsync("{\"value\":\"a\"}\n{\"value\":\"" + new string('x', 300_000));
+        Assert.Equal("""{"partition":0,"offset":0}""", await exchange.ReadLineAsync());
+        var stopped = _broker.Server.DisposeAsync().AsTask();
+        var last = RunningBroker.Lines((await exchange.ReadLineAsync())!).Single();
+        Assert.Equal(("LeaderNotAvailable", 2), (last.GetProperty("code").GetString(), last.GetProperty("line").GetInt32()));
+        await stopped.WaitAsync(RunningBroker.Patience);
+    }
+
+    [Fact]
     public async Task Drain_without_requests_ends_despite_open_connections()
     {
         Assert.Equal("ok", await _broker.Http.GetStringAsync("/healthz"));

@@ -2,7 +2,9 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Hosting;
+using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -149,6 +151,34 @@ public sealed class StartTests : IDisposable
         Assert.Contains("WARN  broker: ANYONE WHO CAN REACH", _log.ToString(), StringComparison.Ordinal);
         using var http = new HttpClient();
         Assert.Equal("ok", await http.GetStringAsync($"http://127.0.0.1:{new Uri(server.Address).Port}/readyz"));
+    }
+
+    /// <summary>Where rules are enforced, a client without a name may do what they allow everyone.</summary>
+    [Theory]
+    [InlineData(null, true)]
+    [InlineData(AuthorizationMode.Warn, true)]
+    [InlineData(AuthorizationMode.Enforce, false)]
+    public async Task Kafka_listener_without_passwords_that_others_reach_is_warned_of_unless_rules_are_enforced(AuthorizationMode? mode,
+        bool isWarned)
+    {
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Any, 0), Authorization = mode };
+        await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
+        Assert.Equal(isWarned, _log.ToString().Contains("EVERY TOPIC: --kafka demands no password", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(null, SecurityProtocol.SaslPlaintext, true)]
+    [InlineData(null, SecurityProtocol.Plaintext, false)]
+    [InlineData(AuthorizationMode.Off, SecurityProtocol.SaslPlaintext, false)]
+    [InlineData(AuthorizationMode.Warn, SecurityProtocol.SaslPlaintext, false)]
+    [InlineData(AuthorizationMode.Enforce, SecurityProtocol.SaslPlaintext, false)]
+    public async Task Credentials_without_rules_are_warned_of(AuthorizationMode? mode, SecurityProtocol protocol, bool isWarned)
+    {
+        var listener = new KafkaListenerSetting("only", new ListenAddress(IPAddress.Loopback, 0), protocol, null);
+        await using var server = await BrokerServer.StartAsync(Settings(0) with { KafkaListeners = [listener], Authorization = mode },
+            NewLog(), Standalone);
+        Assert.Equal(isWarned, _log.ToString().Contains("WARN  broker: WHO AUTHENTICATES CAN READ, WRITE AND DELETE EVERY TOPIC",
+            StringComparison.Ordinal));
     }
 
     [Fact]

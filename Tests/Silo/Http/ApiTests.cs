@@ -70,6 +70,23 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
         Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
     }
 
+    /// <summary>Images, scripts and frames of a page are loaded without an origin.</summary>
+    [Theory]
+    [InlineData("cross-site", "image", 403)]
+    [InlineData("same-site", "empty", 403)]
+    [InlineData("cross-site", "document", 200)]
+    [InlineData("same-origin", "image", 200)]
+    [InlineData("none", "document", 200)]
+    public async Task Page_of_another_site_loads_nothing_and_a_link_may_be_followed(string site, string destination, int status)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/api/topics")
+        {
+            Headers = { { "Sec-Fetch-Site", site }, { "Sec-Fetch-Dest", destination } },
+        };
+        using var response = await broker.Http.SendAsync(request);
+        Assert.Equal(status, (int)response.StatusCode);
+    }
+
     [Theory]
     [InlineData("evil.example", 421)]
     [InlineData("evil.example:8080", 421)]

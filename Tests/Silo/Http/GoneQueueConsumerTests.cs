@@ -75,6 +75,7 @@ public sealed class GoneQueueConsumerTests : IAsyncLifetime
     {
         var clock = new Clock();
         var consumers = new AttachedConsumers(clock);
+        var here = new TopicPartition("t", 0);
         var ids = Enumerable.Range(0, AttachedConsumers.MostOfOne).Select(static _ => Guid.NewGuid()).ToList();
         foreach (var id in ids)
             Attach(id, "10.0.0.1");
@@ -82,8 +83,11 @@ public sealed class GoneQueueConsumerTests : IAsyncLifetime
         consumers.Take("10.0.0.2").Dispose();
         Assert.Equal(AttachedConsumers.MostOfOne, consumers.Count);
 
-        consumers.Forget(ids[0]);
-        consumers.Forget(ids[0]);
+        // At another partition it was not detached.
+        consumers.Forget(ids[0], new TopicPartition("t", 1));
+        Assert.Equal(AttachedConsumers.MostOfOne, consumers.Count);
+        consumers.Forget(ids[0], here);
+        consumers.Forget(ids[0], here);
         Attach(Guid.NewGuid(), "10.0.0.1");
         clock.Now += TimeSpan.FromSeconds(20);
         consumers.Heard(ids[1], TimeSpan.FromSeconds(30));
@@ -94,7 +98,7 @@ public sealed class GoneQueueConsumerTests : IAsyncLifetime
         void Attach(Guid id, string client)
         {
             using var place = consumers.Take(client);
-            place.Use(id, TimeSpan.FromSeconds(30));
+            place.Use(id, here, TimeSpan.FromSeconds(30));
         }
     }
 
