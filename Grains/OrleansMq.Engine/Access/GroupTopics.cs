@@ -40,8 +40,8 @@ internal readonly struct GroupTopics(SessionAccess session)
         var self = this;
         // The Kafka protocol tells no part of a group: its gateway refuses it.
         if (answer is GroupDescription described)
-            return session.Session.Protocol == SessionProtocol.Kafka ? answer
-                : described with { Members = [.. described.Members.Select(self.Seen)] };
+            return session.Session.Protocol is SessionProtocol.Http or SessionProtocol.Orleans
+                ? described with { Members = [.. described.Members.Select(self.Seen)] } : answer;
         if (ReferenceEquals(request, sent))
             return request is OffsetFetch { Partitions: null } && answer is OffsetFetchResult all
                 && !all.Partitions.All(one => self.MayDescribe(one.Partition.Topic))

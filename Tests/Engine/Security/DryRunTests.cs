@@ -43,8 +43,9 @@ public sealed class DryRunTests : IAsyncLifetime
         await ProduceAsync();
         await ProduceAsync();
         Assert.Equal(2, Warned(AccessOperation.Write, ResourceType.Topic));
-        Assert.Equal("Allowed, since authorization only warns: User:alice at '10.0.0.7' (Kafka, client '') may not Write Topic 'orders'.",
-            Assert.Single(_log.At(EngineLogLevel.Warning)));
+        Assert.StartsWith("Allowed, since authorization only warns: User:alice at '10.0.0.7' (Kafka, client '') may not Write Topic "
+            + "'orders'.",
+            Assert.Single(_log.At(EngineLogLevel.Warning)), StringComparison.Ordinal);
         Assert.Equal(0, _broker.Access.Meter.Denials.Of(AccessOperation.Write, ResourceType.Topic));
     }
 
