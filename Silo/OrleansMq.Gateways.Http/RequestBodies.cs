@@ -64,11 +64,12 @@ internal sealed class RequestBodies(long bytes, TimeProvider clock, EngineLog lo
 
     /// <summary>Begins to receive what <see cref="IncomingBody.TryAddAsync"/> adds. Its frame is to be returned after its end.</summary>
     /// <param name="most">The most bytes that it may have.</param>
+    /// <param name="isAnnounced">Whether it has as many.</param>
     /// <param name="gone">Cancelled when the client is gone.</param>
     /// <param name="draining">Cancelled when it is not waited for any longer.</param>
-    public IncomingBody Begin(int most, CancellationToken gone, CancellationToken draining = default)
+    public IncomingBody Begin(int most, bool isAnnounced, CancellationToken gone, CancellationToken draining = default)
     {
-        var incoming = new IncomingBody(this, new RequestFrame(most), new ReceivePace(clock), gone, draining);
+        var incoming = new IncomingBody(this, new RequestFrame(most) { IsAnnounced = isAnnounced }, new ReceivePace(clock), gone, draining);
         _incoming[incoming] = 0;
         return incoming;
     }
@@ -95,7 +96,7 @@ internal sealed class RequestBodies(long bytes, TimeProvider clock, EngineLog lo
 
     private async ValueTask<RequestFrame> ReceiveAsync(HttpContext http, ReadOnlyMemory<byte> begun, int length, bool isAnnounced)
     {
-        using var incoming = Begin(length, http.RequestAborted);
+        using var incoming = Begin(length, isAnnounced, http.RequestAborted);
         var frame = incoming.Frame;
         try
         {

@@ -18,6 +18,7 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
 
     private readonly Lock _lock = new();
     private readonly HashSet<(string Principal, string Host, AccessOperation Operation, ResourceType Type, string Name)> _written = [];
+    private readonly Dictionary<string, int> _linesOf = new(StringComparer.Ordinal);
     private long _since = clock.GetTimestamp();
     private long _omitted;
 
@@ -36,12 +37,13 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
             var line = (session.Principal, session.Host, operation, type, name);
             if (_written.Contains(line))
                 return;
-            if (_written.Count == MaxLines || _written.Count(one => one.Principal == session.Principal) == MaxLinesOfPrincipal)
+            if (_written.Count == MaxLines || _linesOf.GetValueOrDefault(session.Principal) == MaxLinesOfPrincipal)
             {
                 _omitted++;
                 return;
             }
             _written.Add(line);
+            _linesOf[session.Principal] = _linesOf.GetValueOrDefault(session.Principal) + 1;
         }
         if (omitted > 0)
             log.Write(EngineLogLevel.Warning, $"{omitted} more such operations were not logged: there were over {MaxLines} a "
@@ -58,6 +60,7 @@ internal sealed class DenialLog(EngineLog log, TimeProvider clock)
             return 0;
         _since = clock.GetTimestamp();
         _written.Clear();
+        _linesOf.Clear();
         var omitted = _omitted;
         _omitted = 0;
         return omitted;

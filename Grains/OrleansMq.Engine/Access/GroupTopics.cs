@@ -78,6 +78,7 @@ internal readonly struct GroupTopics(SessionAccess session)
             TargetAssignment = [.. member.TargetAssignment.Where(one => self.MayDescribe(one.Topic))],
             // Its topics are in there, too.
             ClassicMetadata = default,
+            ClassicAssignment = default,
         };
     }
 

@@ -301,24 +301,24 @@ public sealed class SessionAccess
     {
         foreach (var topic in add.Partitions.GroupBy(static partition => partition.Topic))
         {
-            TopicListing listing;
             try
             {
-                listing = await _access.Broker.GetTopicAsync(topic.Key, cancellationToken).ConfigureAwait(false);
+                // What is remembered may be of before the topic grew, or was created again.
+                if (!AreOf(await _access.Broker.GetTopicAsync(topic.Key, cancellationToken).ConfigureAwait(false), topic)
+                    && !AreOf(await _access.Broker.GetCurrentTopicAsync(topic.Key, cancellationToken).ConfigureAwait(false), topic))
+                    return ((ICoordinatorRequest)add).Refuse(ErrorCode.UnknownTopicOrPartition,
+                        $"'{topic.Key}' does not have the id, or a partition, that is named. If it was created again, look it up again.");
             }
             catch (BrokerException unknown)
             {
                 return ((ICoordinatorRequest)add).Refuse(unknown.Code, unknown.Message);
             }
-            if (topic.Any(partition => partition.TopicId != listing.TopicId))
-                return ((ICoordinatorRequest)add).Refuse(ErrorCode.UnknownTopicId, $"'{topic.Key}' does not have the id that is named: "
-                    + "the topic was created again. Look its id up.");
-            if (topic.Any(partition => (uint)partition.Partition >= (uint)listing.Partitions))
-                return ((ICoordinatorRequest)add).Refuse(ErrorCode.UnknownTopicOrPartition,
-                    $"'{topic.Key}' has {listing.Partitions} partitions, from 0 on.");
         }
         return null;
     }
+
+    private static bool AreOf(TopicListing topic, IEnumerable<TransactionPartition> partitions) => partitions.All(partition =>
+        partition.TopicId == topic.TopicId && (uint)partition.Partition < (uint)topic.Partitions);
 
     /// <summary>A transactional id as the session may see it: topics and groups that it may not describe are left out.</summary>
     internal TransactionDescription Seen(TransactionDescription transaction) => transaction with

@@ -232,7 +232,7 @@ internal sealed class ProduceStream
 
     private IncomingBody BeginLongLine()
     {
-        var line = _api.RequestBodies.Begin(_maxLineBytes, _http.RequestAborted, _api.Gate.Draining);
+        var line = _api.RequestBodies.Begin(_maxLineBytes, isAnnounced: false, _http.RequestAborted, _api.Gate.Draining);
         line.Token.UnsafeRegister(CancelRead, _input);
         return line;
     }

@@ -96,7 +96,8 @@ internal sealed class FrameBudget(long max)
         return true;
     }
 
-    private static bool IsLarge(RequestFrame frame) => frame.Length > SmallBytes;
+    // One without a length is small until it takes more.
+    private static bool IsLarge(RequestFrame frame) => (frame.IsAnnounced ? frame.Length : frame.NextSize) > SmallBytes;
 
     // What may be in use after a step of this frame.
     private long LimitOf(RequestFrame frame)

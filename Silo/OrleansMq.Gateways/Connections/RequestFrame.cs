@@ -23,6 +23,9 @@ internal sealed class RequestFrame(int length) : IDisposable
     /// <summary>The size in bytes.</summary>
     public int Length => length;
 
+    /// <summary>Whether the size is that of the frame; otherwise it is the most that it may have.</summary>
+    public bool IsAnnounced { get; init; } = true;
+
     /// <summary>Bytes that have arrived. May be read by any thread.</summary>
     public int Filled => Volatile.Read(ref _filled);
 

@@ -212,18 +212,19 @@ public sealed class UserSessionTests : IDisposable
         })]);
         // Ten at once, and eleven that wait for up to ten seconds.
         var clients = new List<WireClient>();
-        for (var count = 0; count < 30; count++)
-            clients.Add(await WireClient.ConnectAsync(new IPEndPoint(IPAddress.Loopback, gateway.Port)));
+        await ConnectAsync();
         await clients[0].SendAsync(ProtocolHeader.Amqp091.ToArray());
         Assert.IsType<ConnectionStart>(await clients[0].ReceiveMethodAsync());
         var deadline = DateTime.UtcNow + ClientTest.Patience;
         while (!gateway.Log.Lines.Any(static line => line.Contains("has made more connections than its quota", StringComparison.Ordinal)))
         {
             Assert.True(DateTime.UtcNow < deadline);
-            await Task.Delay(10);
+            await ConnectAsync();
         }
         foreach (var one in clients)
             await one.DisposeAsync();
+
+        async Task ConnectAsync() => clients.Add(await WireClient.ConnectAsync(new IPEndPoint(IPAddress.Loopback, gateway.Port)));
     }
 
     [Fact]

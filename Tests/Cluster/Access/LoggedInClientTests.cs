@@ -121,9 +121,12 @@ public sealed class LoggedInClientTests : IDisposable
         var mine = await silo.Outside.CreateTopicAsync(new NewTopic("mine", 1));
         var other = await silo.Outside.CreateTopicAsync(new NewTopic("other"));
         var producer = await TestTransactions.InitAsync(silo.Outside, "x");
-        Assert.Equal(ErrorCode.UnknownTopicId, await AddAsync("mine", other.TopicId, 0));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, await AddAsync("mine", other.TopicId, 0));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, await AddAsync("mine", mine.TopicId, 1));
         Assert.Equal(ErrorCode.None, await AddAsync("mine", mine.TopicId, 0));
+        // What the silo remembers is older.
+        await silo.Outside.AddPartitionsAsync("mine", 2);
+        Assert.Equal(ErrorCode.None, await AddAsync("mine", mine.TopicId, 1));
 
         async Task<ErrorCode> AddAsync(string topic, Guid id, int partition) => (await silo.Outside.Transactions.SendAsync(
             new AddToTransaction

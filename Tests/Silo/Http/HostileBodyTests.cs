@@ -126,7 +126,7 @@ public sealed class HostileBodyTests
         var time = new ManualTimeProvider();
         await using var bodies = new RequestBodies(4 * Mega, time, new Lines());
         bodies.Watch();
-        using var line = bodies.Begin(Mega, CancellationToken.None);
+        using var line = bodies.Begin(Mega, isAnnounced: true, CancellationToken.None);
         Assert.True(await line.TryAddAsync(new ReadOnlySequence<byte>(new byte[100_000])));
         line.IsPaused = true;
         for (var seconds = 0; seconds < 300; seconds += 5)

@@ -11,8 +11,9 @@ internal static partial class ClassicGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationId);
         if (refusal.Error == ErrorCode.None)
             refusal = CheckProtocol(state, request);
-        if (refusal.Error == ErrorCode.None && MemberBounds.FindProblem(state.Members.Values.Sum(static member => member.CountBytes()),
-            request.Assignments.Sum(static one => (long)one.Assignment.Length)) is { } tooLarge)
+        if (refusal.Error == ErrorCode.None && request.Assignments.Count > 0
+            && MemberBounds.FindProblem(state.Members.Values.Sum(static member => member.CountBytes()),
+                request.Assignments.Sum(static one => (long)one.Assignment.Length)) is { } tooLarge)
             refusal = new GroupReply(ErrorCode.GroupMaxSizeReached, tooLarge);
         if (refusal.Error != ErrorCode.None)
             return new(group, new SyncGroupResult(refusal.Error, refusal.Message), "");
