@@ -100,7 +100,7 @@ internal sealed class RequestBodies(long bytes, TimeProvider clock, EngineLog lo
         var frame = incoming.Frame;
         try
         {
-            await FillAsync(http.Request.Body, incoming, begun, isAnnounced);
+            await FillAsync(http.Request.Body, incoming, begun);
             return frame;
         }
         catch (OperationCanceledException) when (incoming.IsTooSlow)
@@ -117,7 +117,7 @@ internal sealed class RequestBodies(long bytes, TimeProvider clock, EngineLog lo
         }
     }
 
-    private async ValueTask FillAsync(Stream body, IncomingBody incoming, ReadOnlyMemory<byte> begun, bool isAnnounced)
+    private async ValueTask FillAsync(Stream body, IncomingBody incoming, ReadOnlyMemory<byte> begun)
     {
         var frame = incoming.Frame;
         // Until something arrives, it takes nothing.
@@ -128,13 +128,13 @@ internal sealed class RequestBodies(long bytes, TimeProvider clock, EngineLog lo
             if (frame.MustGrow)
                 await GrowAsync(frame, incoming.Token);
             var read = await body.ReadAsync(frame.Room, incoming.Token);
-            if (read == 0 && isAnnounced)
+            if (read == 0 && frame.IsAnnounced)
                 throw new RequestException($"The body ends after {frame.Filled} of {frame.Length} bytes.");
             if (read == 0)
                 return;
             frame.Advance(read);
         }
-        if (!isAnnounced)
+        if (!frame.IsAnnounced)
             throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
                 $"The body has more than {frame.Length - 1} bytes, the most that are allowed here.");
     }

@@ -221,12 +221,11 @@ public sealed class SessionAccess
     internal object? Refuses(IGroupRequest request, string groupId)
     {
         if (!Authorizes(request.Operation, ResourceType.Group, groupId))
-            return request.Refuse(ErrorCode.GroupAuthorizationFailed, RefusalOf(request.Operation, ResourceType.Group, groupId));
+            return Refusal(request, request.Operation, ResourceType.Group, groupId);
         // The offsets are of the id's transaction.
         if (request is TransactionOffsetCommit { TransactionalId: var id }
             && !Authorizes(AccessOperation.Write, ResourceType.TransactionalId, id))
-            return request.Refuse(ErrorCode.TransactionalIdAuthorizationFailed,
-                RefusalOf(AccessOperation.Write, ResourceType.TransactionalId, id));
+            return Refusal(request, AccessOperation.Write, ResourceType.TransactionalId, id);
         // The coordinator assigns topics on the member's behalf. It resolves a regular expression to those that the member may describe.
         var subscribed = request switch
         {
@@ -235,7 +234,7 @@ public sealed class SessionAccess
             _ => null,
         };
         if (subscribed?.FirstOrDefault(name => !Authorizes(AccessOperation.Describe, ResourceType.Topic, name)) is { } hidden)
-            return request.Refuse(ErrorCode.TopicAuthorizationFailed, RefusalOf(AccessOperation.Describe, ResourceType.Topic, hidden));
+            return Refusal(request, AccessOperation.Describe, ResourceType.Topic, hidden);
         return request is AlterShareGroup alter ? RefusesAlteration(alter, groupId) : null;
     }
 
@@ -245,18 +244,15 @@ public sealed class SessionAccess
         foreach (var operation in request.Operations.Skip(1))
         {
             if (!Authorizes(operation, ResourceType.Group, groupId))
-                return Refusal(ErrorCode.GroupAuthorizationFailed, operation, ResourceType.Group, groupId);
+                return Refusal(request, operation, ResourceType.Group, groupId);
         }
         // Only an id names the topic, which may be any. The Kafka protocol has names, and asks for each.
         if (request.MovesAny && Session.Protocol != SessionProtocol.Kafka
             && !Authorizes(AccessOperation.Read, ResourceType.Topic, ResourceTypes.Every))
-            return Refusal(ErrorCode.TopicAuthorizationFailed, AccessOperation.Read, ResourceType.Topic, ResourceTypes.Every);
+            return Refusal(request, AccessOperation.Read, ResourceType.Topic, ResourceTypes.Every);
         // The broker writes there from then on.
         return request.DeadLetterTopic is { } letters && !Authorizes(AccessOperation.Write, ResourceType.Topic, letters)
-            ? Refusal(ErrorCode.TopicAuthorizationFailed, AccessOperation.Write, ResourceType.Topic, letters) : null;
-
-        object Refusal(ErrorCode error, AccessOperation operation, ResourceType type, string name) =>
-            ((ICoordinatorRequest)request).Refuse(error, RefusalOf(operation, type, name));
+            ? Refusal(request, AccessOperation.Write, ResourceType.Topic, letters) : null;
     }
 
     /// <summary>Refuses a request to a transactional id that the session may not send. An operator aborts the transactions of
@@ -292,8 +288,8 @@ public sealed class SessionAccess
         return null;
     }
 
-    /// <summary>Refuses partitions whose topics do not have the ids that a caller names: the end of the transaction is written into the
-    /// partitions of the ids, and the session was asked for those of the names.</summary>
+    /// <summary>Refuses partitions of which a caller names the topic and the id of another: the end of the transaction is written where the
+    /// ids say, and the session was asked for what the names say.</summary>
     /// <param name="add">The request.</param>
     /// <param name="cancellationToken">Cancels the look-up.</param>
     /// <returns>The request's own refusal; null where it may be sent.</returns>
@@ -327,7 +323,7 @@ public sealed class SessionAccess
         Groups = [.. transaction.Groups.Where(group => Allows(AccessOperation.Describe, ResourceType.Group, group))],
     };
 
-    private object Refusal(ITransactionRequest request, AccessOperation operation, ResourceType type, string name) =>
+    private object Refusal(ICoordinatorRequest request, AccessOperation operation, ResourceType type, string name) =>
         request.Refuse(type.Refusal(), RefusalOf(operation, type, name));
 
     /// <summary>Logs what the session has changed of users, rules or quotas.</summary>

@@ -24,7 +24,7 @@ internal static class MemberBounds
     /// them. Apache Kafka writes them as one record, of 1 MiB unless it is configured otherwise.</summary>
     public const int MostGroupBytes = 16 << 20;
 
-    /// <summary>Returns why a join of the classic protocol is refused, whoever else is in the group; null if it is not.</summary>
+    /// <summary>Returns why a join of the classic protocol is refused for itself, without a look at the group; null if it is not.</summary>
     public static string? FindProblem(JoinGroup request) =>
         request.GroupInstanceId?.Length > MostCharacters ? TooLong("GroupInstanceId", request.GroupInstanceId)
         : request.Protocols.Count > MostProtocols

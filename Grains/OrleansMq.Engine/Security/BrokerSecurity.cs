@@ -24,8 +24,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     // Verifications of passwords at a time: each keeps a processor busy for milliseconds.
     private static readonly int Verifiers = Math.Max(Environment.ProcessorCount / 2, 1);
 
-    // What the processors verify in a second or two.
-    private readonly WaitingLogins _waiting = new(256);
+    // Logins that wait for their turn: what the processors verify in a second or two.
+    private readonly AddressPlaces _waiting = new(256);
 
     private readonly Func<IStateStore> _findStore;
     private readonly SecurityOptions _options;
@@ -164,7 +164,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         // The store and the processor are as busy for a user that does not exist.
         if (!exists && DecoysOf(Document).Like(user).FirstOrDefault() is { } like)
             found = (await FindAsync(like, cancellationToken).ConfigureAwait(false)).Scram;
-        if (!_waiting.TryEnter(host))
+        if (!_waiting.TryEnter(host, _waiting.MostOf(host)))
             throw new IOException("Too many logins are verified at once, of all clients or of this one's address.");
         try
         {

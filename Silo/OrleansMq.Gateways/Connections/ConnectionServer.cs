@@ -95,8 +95,8 @@ internal sealed class ConnectionServer : IAsyncDisposable
     /// Set before <see cref="Open"/>.</summary>
     public UnauthenticatedConnections? Unauthenticated { get; init; }
 
-    /// <summary>Bounds the connections whose TLS handshake has not ended, where <see cref="Unauthenticated"/> does not count them; null:
-    /// nothing does. Set before <see cref="Open"/>.</summary>
+    /// <summary>Bounds the connections with a TLS handshake that has not ended, where <see cref="Unauthenticated"/> does not count them;
+    /// null: nothing does. Set before <see cref="Open"/>.</summary>
     public UnauthenticatedConnections? Handshaking { get; init; }
 
     /// <summary>The connections that are served.</summary>
@@ -189,10 +189,8 @@ internal sealed class ConnectionServer : IAsyncDisposable
 
     private async ValueTask<bool> TryHandshakeAsync(TlsSocket socket, AcceptedClient client)
     {
-        if (Handshaking is not { } handshaking)
-            return await _handshakes.TryAsync(socket, client).ConfigureAwait(false);
-        using var place = handshaking.Enter(client.Remote.Address);
-        if (place is not null)
+        using var place = Handshaking?.Enter(client.Remote.Address);
+        if (Handshaking is null || place is not null)
             return await _handshakes.TryAsync(socket, client).ConfigureAwait(false);
         Metrics.Refused();
         return false;

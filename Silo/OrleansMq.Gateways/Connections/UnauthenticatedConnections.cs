@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Diagnostics;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Connections;
 
@@ -14,40 +15,24 @@ internal sealed class UnauthenticatedConnections(string protocol, int max, Engin
 {
     private readonly RareLine _full = new(log, timeProvider);
     private readonly RareLine _failed = new(log, timeProvider);
-    private readonly Lock _lock = new();
-    private readonly Dictionary<string, int> _byAddress = new(StringComparer.Ordinal);
-    private int _count;
-
-    // One address alone does not take the places of all others.
-    private int MaxPerAddress => Math.Max(max / 4, 1);
+    private readonly AddressPlaces _places = new(max);
 
     /// <summary>The connections.</summary>
-    public int Count => Volatile.Read(ref _count);
+    public int Count => _places.Count;
 
     /// <summary>Counts a connection. The loopback address may have all places: behind it are all clients of one machine.</summary>
     /// <param name="address">The client's address.</param>
     /// <returns>What counts it no more when it is disposed; null: there are as many as there may be.</returns>
     public IDisposable? Enter(IPAddress address) =>
-        TryEnter(address.ToString(), IPAddress.IsLoopback(address) ? max : MaxPerAddress) ? new Place(this, address.ToString()) : null;
+        address.ToString() is var text && TryEnter(text, _places.MostOf(text)) ? new Place(this, text) : null;
 
     /// <summary>Counts a connection.</summary>
     /// <param name="address">The client's address.</param>
     /// <returns>False: there are as many as there may be.</returns>
-    public bool TryEnter(string address) => TryEnter(address, MaxPerAddress);
+    public bool TryEnter(string address) => TryEnter(address, _places.MostOfOne);
 
     /// <summary>Counts a connection no more.</summary>
-    public void Leave(string address)
-    {
-        lock (_lock)
-        {
-            _count--;
-            var left = _byAddress[address] - 1;
-            if (left == 0)
-                _byAddress.Remove(address);
-            else
-                _byAddress[address] = left;
-        }
-    }
+    public void Leave(string address) => _places.Leave(address);
 
     /// <summary>Notes a failed authentication.</summary>
     /// <param name="client">The client's address.</param>
@@ -57,16 +42,8 @@ internal sealed class UnauthenticatedConnections(string protocol, int max, Engin
 
     private bool TryEnter(string address, int most)
     {
-        lock (_lock)
-        {
-            var mine = _byAddress.GetValueOrDefault(address);
-            if (_count < max && mine < most)
-            {
-                _count++;
-                _byAddress[address] = mine + 1;
-                return true;
-            }
-        }
+        if (_places.TryEnter(address, most))
+            return true;
         _full.Write(EngineLogLevel.Warning, $"A {protocol} connection from {address} was closed: too many have not {undone} yet. "
             + $"Allowed are {max}, and {most} from that address.");
         return false;

@@ -212,7 +212,7 @@ internal sealed class BrokerServer : IAsyncDisposable
             _logger.NoRules();
     }
 
-    // Whether Kafka, HTTP or Orleans clients can tell who they are. AMQP's users have permissions of their own.
+    // Whether Kafka, HTTP or Orleans clients can authenticate. AMQP's users have permissions of their own.
     private bool HasCredentials => _settings.OAuthBearerJwks is not null
         || _settings.KafkaListeners.Any(static one => one.Protocol.UsesSasl())
         || (_settings.TlsClientAuth != ClientAuthentication.None

@@ -385,7 +385,7 @@ public sealed class TlsListenerTests : IDisposable
         async Task AskAsync()
         {
             await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
-            Assert.NotNull(await client.ReceiveAsync());
+            Assert.Equal(1, Frames.CorrelationId((await client.ReceiveAsync())!));
         }
     }
 

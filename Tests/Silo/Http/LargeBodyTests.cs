@@ -6,7 +6,7 @@ using OrleansMq.Tests.Client;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>Large JSON and long lines at a gateway with little memory for them, whose clock stands still.</summary>
+/// <summary>Large JSON and long lines at a gateway with little memory for them, under a clock that stands still.</summary>
 public sealed class LargeBodyTests : IAsyncLifetime
 {
     private const int Mega = 1 << 20;
