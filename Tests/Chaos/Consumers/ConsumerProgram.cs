@@ -43,7 +43,8 @@ internal static class ConsumerProgram
 
     private static async Task<int> RunAsync(string name, Func<CancellationToken, Task> consume)
     {
-        using var stop = new CancellationTokenSource();
+        // Never disposed: a signal may arrive, or the input end, while this method returns.
+        var stop = new CancellationTokenSource();
         using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
         {
             signal.Cancel = true;

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
+using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Queues;
 
@@ -51,6 +52,7 @@ internal sealed class OrleansConnection : IAsyncDisposable
 
     private static IHost HostOf(OrleansAddress address, Action<IClientBuilder>? configure) => new HostBuilder()
         .ConfigureLogging(static logging => logging.ClearProviders())
+        .ConfigureServices(static services => services.AddSingleton<IHostLifetime, IgnoredSignals>())
         .UseOrleansClient(client =>
         {
             client.UsePostgreSqlClustering(address.Database);
