@@ -3,7 +3,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Grains.Hosting;
-using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Subscriptions;
 
@@ -32,7 +31,6 @@ internal static class SubscriptionProgram
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.AspNetCore", LogLevel.Warning)
             .AddFilter("Polly", LogLevel.Warning);
-        builder.Services.AddSingleton<IHostLifetime, IgnoredSignals>();
         builder.Services.AddSingleton(_ => new SubscriptionFile(order.Events));
         var http = new IPEndPoint(IPAddress.Loopback, order.HttpPort);
         builder.UseOrleans(silo =>
