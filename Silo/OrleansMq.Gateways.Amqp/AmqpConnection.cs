@@ -195,6 +195,11 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         Run(Collect());
     }
 
+    bool IChannelOwner.ChargesTime => _pace is { ChargesTime: true };
+
+    // The input is held once the method is done.
+    void IChannelOwner.Charge(TimeSpan time) => _pace?.Handled(time);
+
     void IChannelOwner.Handled(int bytes)
     {
         lock (_lock)

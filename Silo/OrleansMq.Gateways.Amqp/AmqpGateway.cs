@@ -7,16 +7,16 @@ using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
+using OrleansMq.Tls;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp;
 
 /// <summary>AMQP 0-9-1 in front of a broker. The virtual hosts open with the first login; one that fails is tried again by the
 /// next. Thread safe.</summary>
-internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
+internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, IAmqpAccess
 {
     /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
     internal const string GatewayName = "amqp";
@@ -37,7 +37,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     private readonly ResourceAlarms _alarms;
     private readonly QueueLook _look;
     private volatile HostedBroker? _broker;
-    private readonly ServerCertificates? _certificates;
+    private readonly WatchedCertificates? _certificates;
     private GatewayPort? _port;
     private QueueRegistry? _registry;
     private DirectReplies? _replies;
@@ -51,7 +51,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
     {
         _options = options;
         if (options.Tls is { } tls)
-            _certificates = ServerCertificates.Load(tls, "AMQP", options.TimeProvider, options.Log);
+            _certificates = WatchedCertificates.Load(tls, "AMQP", options.TimeProvider, options.Log);
         _settings = new ConnectionSettings { MaxMessageBytes = options.MaxMessageBytes };
         Memory = new MemoryBudget(options.MaxMemoryBytes);
         _alarms = new ResourceAlarms(Memory, options.IsDiskShort ?? IsDiskShort, options.TimeProvider, options.Log);
@@ -59,7 +59,7 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
         _server = new ConnectionServer("AMQP", new ConnectionLimits
         {
             MaxConnections = options.MaxConnections,
-            MaxConnectionsPerAddress = int.MaxValue,
+            MaxConnectionsPerAddress = options.MaxConnectionsPerAddress,
             MaxIdle = MaxUnread,
             MaxInFlightBytes = long.MaxValue,
             MaxInFlightBytesPerConnection = _settings.MaxInFlightBytes,
@@ -79,6 +79,10 @@ internal sealed class AmqpGateway : IGateway, IRefreshedMetrics, IAmqpAccess
 
     /// <inheritdoc/>
     public IPEndPoint EndPoint => _port?.EndPoint ?? _options.Listen;
+
+    /// <inheritdoc/>
+    IEnumerable<GatewayDoor> IGatewayDoors.Doors =>
+        [new(Name, EndPoint) { IsEncrypted = _options.Tls is not null, Passwords = PasswordDemand.Always }];
 
     /// <inheritdoc/>
     public void AddMetrics(Meter meter)

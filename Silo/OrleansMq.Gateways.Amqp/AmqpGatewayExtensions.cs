@@ -10,7 +10,8 @@ namespace Orleans.Hosting;
 public static class AmqpGatewayExtensions
 {
     /// <summary>Serves AMQP clients. A new broker has the virtual host <c>/</c> and the user <c>guest</c> with the password
-    /// <c>guest</c>, who logs in from this machine only.</summary>
+    /// <c>guest</c>, who logs in from this machine only; where rules are enforced, with the <c>AdminPassword</c> of
+    /// <see cref="OrleansMq.Brokers.BrokerOptions.Security"/>, the user <c>admin</c> instead.</summary>
     /// <param name="builder">The broker. Clients of every broker of a cluster share its virtual hosts and queues.</param>
     /// <param name="configure">Changes the defaults; they listen on <c>127.0.0.1:5672</c>, and log through the host.</param>
     public static TBuilder AddAmqp<TBuilder>(this TBuilder builder, Func<AmqpGatewayOptions, AmqpGatewayOptions>? configure = null)

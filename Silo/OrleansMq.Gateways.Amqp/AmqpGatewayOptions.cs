@@ -1,7 +1,7 @@
 using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Alarms;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Amqp;
 
@@ -20,6 +20,9 @@ public sealed record AmqpGatewayOptions
 
     /// <summary>Connections from all addresses, at least 1: without a limit. Further ones are closed on accept.</summary>
     public int MaxConnections { get; init; } = int.MaxValue;
+
+    /// <summary>Connections from one address, at least 1: without a limit. Further ones are closed on accept.</summary>
+    public int MaxConnectionsPerAddress { get; init; } = int.MaxValue;
 
     /// <summary>Connections that have not logged in yet, at least 1: 1,000. Further ones are closed on accept. A quarter of them may come
     /// from one address, and all from the loopback address.</summary>
@@ -52,6 +55,7 @@ public sealed record AmqpGatewayOptions
     internal void Validate()
     {
         Require(MaxConnections >= 1, nameof(MaxConnections), MaxConnections, "1 or more");
+        Require(MaxConnectionsPerAddress >= 1, nameof(MaxConnectionsPerAddress), MaxConnectionsPerAddress, "1 or more");
         Require(MaxUnauthenticated >= 1, nameof(MaxUnauthenticated), MaxUnauthenticated, "1 or more");
         Require(MaxMessageBytes is >= 1 and <= MostMessageBytes, nameof(MaxMessageBytes), MaxMessageBytes,
             $"1 to {MostMessageBytes} bytes");

@@ -19,6 +19,9 @@ internal sealed class BrokerGate : IDisposable
     /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it is not open yet.</exception>
     public BrokerAccess Access => _access ?? throw Starting();
 
+    /// <summary>Whether the broker is open, and a quota limits some client.</summary>
+    public bool HasQuotas => _access?.Quotas is { Image: not null };
+
     /// <summary>Users and rules; null before the broker is open, and for a broker without them.</summary>
     public BrokerSecurity? Security { get; private set; }
 

@@ -6,13 +6,13 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Metrics;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Http;
 
 /// <summary>The HTTP API and the metrics of a broker. Before <see cref="Open"/> it answers that the broker starts.</summary>
-internal sealed class HttpGateway : IGateway, IMetricsReader
+internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
 {
     // What a connection has sent and its request does not read yet, as while it waits for memory. No budget counts it.
     private const long MaxUnreadBytes = 128 << 10;
@@ -21,7 +21,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     private readonly BrokerGate _gate = new();
     private readonly EngineLogAdapter _log;
     private volatile HostedBroker? _hosted;
-    private readonly ServerCertificates? _certificates;
+    private readonly WatchedCertificates? _certificates;
     private WebApplication? _app;
 
     /// <param name="options">Limits and defaults.</param>
@@ -32,7 +32,7 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
         _options = options;
         _log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
         if (options.Tls is { } tls)
-            _certificates = ServerCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
+            _certificates = WatchedCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
         Bodies = new RequestBodies(options.BodyBytes, options.BodyClock, _log);
         Metrics = new BrokerMetrics(new MetricSource
         {
@@ -79,6 +79,18 @@ internal sealed class HttpGateway : IGateway, IMetricsReader
     /// <inheritdoc/>
     /// <remarks>Does nothing: its instruments are those of its own <see cref="Meter"/>.</remarks>
     public void AddMetrics(Meter meter) { }
+
+    /// <inheritdoc/>
+    IEnumerable<GatewayDoor> IGatewayDoors.Doors =>
+    [
+        new(Name, EndPoint)
+        {
+            IsEncrypted = _options.Tls is not null,
+            Passwords = PasswordDemand.WhereEnforced,
+            DemandsCertificate = _options.Tls is { ClientAuthentication: ClientAuthentication.Required },
+            NamesPrincipals = _options.Tls is { ClientAuthentication: not ClientAuthentication.None },
+        },
+    ];
 
     /// <inheritdoc/>
     void IMetricsReader.Add(IReadOnlyList<IRefreshedMetrics> sources) => Metrics.Gateways = sources;

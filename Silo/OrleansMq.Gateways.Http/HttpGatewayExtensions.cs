@@ -7,8 +7,9 @@ namespace Orleans.Hosting;
 public static class HttpGatewayExtensions
 {
     /// <summary>
-    /// Serves HTTP: <c>silo.AddOrleansMq().AddHttp(options => options with { Listen = new IPEndPoint(IPAddress.Any, 8080) })</c>. The
-    /// requests may do anything, without authentication: bind an address that only trusted clients reach.
+    /// Serves HTTP: <c>silo.AddOrleansMq().AddHttp(options => options with { Listen = new IPEndPoint(IPAddress.Any, 8080) })</c>. By
+    /// default requests may do anything, without authentication: bind an address that only trusted clients reach, or set
+    /// <see cref="OrleansMq.Brokers.BrokerOptions.Security"/>, such as its <c>AdminPassword</c>.
     /// </summary>
     /// <param name="builder">The broker.</param>
     /// <param name="configure">Changes the defaults; they listen on <c>127.0.0.1:8080</c>, and log through the host.</param>

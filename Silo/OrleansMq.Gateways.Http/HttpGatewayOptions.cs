@@ -1,8 +1,8 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Compression;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Records;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Http;
 

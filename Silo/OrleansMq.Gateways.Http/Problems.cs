@@ -22,7 +22,7 @@ internal static class Problems
         if (status == StatusCodes.Status503ServiceUnavailable)
             http.Response.Headers.RetryAfter = "1";
         if (status == StatusCodes.Status401Unauthorized)
-            http.Response.Headers.WWWAuthenticate = "Basic realm=\"OrleansMq\", charset=\"UTF-8\"";
+            http.Response.Headers.WWWAuthenticate = HttpAuthentication.ChallengesOf(http, ApiServices.Of(http));
         return WriteBodyAsync(http, status, code, detail);
     }
 

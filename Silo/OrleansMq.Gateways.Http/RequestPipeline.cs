@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Connections;
+using OrleansMq.Access;
 using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Security;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Gateways.Http;
 
-/// <summary>The pipeline of every request: measures it, checks its host and origin, finds out its user, and converts errors to problem
-/// details.</summary>
+/// <summary>The pipeline of every request: measures it, checks its host and origin, finds out its user, holds the user within the quota of
+/// requests' time, and converts errors to problem details.</summary>
 internal static class RequestPipeline
 {
     /// <summary>Wraps <paramref name="next"/>.</summary>
@@ -17,8 +19,10 @@ internal static class RequestPipeline
         {
             if (RefusalOf(http.Request, api.Hosts) is { } refusal)
                 await Problems.WriteAsync(http, refusal.Status, ErrorCode.InvalidRequest, refusal.Reason);
-            else if (HealthEndpoints.Serve(http.Request.Path) || await HttpAuthentication.AdmitAsync(http, api))
+            else if (HealthEndpoints.Serve(http.Request.Path))
                 await next(http);
+            else if (await HttpAuthentication.AdmitAsync(http, api))
+                await (PaceOf(http, api) is { } pace ? RunAsync(pace, next, http) : next(http));
             await Problems.CompleteAsync(http);
         }
         catch (Exception e)
@@ -30,6 +34,14 @@ internal static class RequestPipeline
             Measure(http, api, Stopwatch.GetElapsedTime(started));
         }
     };
+
+    // Null: no quota limits the time of the client's requests.
+    private static SessionPace? PaceOf(HttpContext http, ApiServices api) =>
+        api.Gate.HasQuotas && api.AccessOf(http).Pace is { } pace && !pace.IsFree(QuotaKey.RequestPercentage) ? pace : null;
+
+    // Apart from the others, which must not pay for its closure.
+    private static Task RunAsync(SessionPace pace, RequestDelegate next, HttpContext http) =>
+        pace.RunAsync(() => next(http), http.RequestAborted);
 
     private static (int Status, string Reason)? RefusalOf(HttpRequest request, HostNames own)
     {

@@ -2,21 +2,21 @@ using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Gateways.Connections;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>The Kafka protocol in front of a broker. Thread safe.</summary>
-internal sealed class KafkaGateway : IGateway
+internal sealed class KafkaGateway : IGateway, IGatewayDoors
 {
     private readonly KafkaGatewayOptions _options;
     private readonly ConnectionServer _server;
     private readonly AdvertisedAddressProbe _probe;
     private GatewayServices? _services;
     private readonly IReadOnlyList<KafkaListener> _listeners;
-    private readonly ServerCertificates? _certificates;
+    private readonly WatchedCertificates? _certificates;
     private readonly List<GatewayPort> _ports = [];
 
     /// <param name="options">Limits and defaults.</param>
@@ -28,7 +28,7 @@ internal sealed class KafkaGateway : IGateway
         options.Validate();
         (_options, _listeners) = (options, options.AllListeners);
         if (options.Tls is { } tls && _listeners.Any(static listener => listener.Protocol.UsesTls()))
-            _certificates = ServerCertificates.Load(tls, "Kafka", options.TimeProvider, options.Log);
+            _certificates = WatchedCertificates.Load(tls, "Kafka", options.TimeProvider, options.Log);
         _server = new ConnectionServer("Kafka", new ConnectionLimits
         {
             MaxConnections = options.MaxConnections,
@@ -69,6 +69,16 @@ internal sealed class KafkaGateway : IGateway
     /// <summary>The listeners, with the ports that were taken.</summary>
     internal IEnumerable<KafkaListener> Listeners =>
         _listeners.Select((listener, index) => listener with { Listen = EndPointOf(index) });
+
+    /// <inheritdoc/>
+    IEnumerable<GatewayDoor> IGatewayDoors.Doors => Listeners.Select(listener => new GatewayDoor(Name, listener.Listen)
+    {
+        IsEncrypted = listener.Protocol.UsesTls(),
+        Passwords = listener.Protocol.UsesSasl() ? PasswordDemand.Always : PasswordDemand.Never,
+        DemandsCertificate = listener.Protocol.UsesTls() && _options.Tls!.ClientAuthentication == ClientAuthentication.Required,
+        NamesPrincipals = listener.Protocol.UsesSasl()
+            || (listener.Protocol.UsesTls() && _options.Tls!.ClientAuthentication != ClientAuthentication.None),
+    });
 
     /// <summary>Takes the ports of the listeners. Connections wait until <see cref="Open"/>.</summary>
     /// <exception cref="SocketException">A port is in use, or an address is not one of this machine.</exception>

@@ -9,7 +9,8 @@ public static class KafkaGatewayExtensions
 {
     /// <summary>
     /// Serves Kafka clients: <c>silo.AddOrleansMq().AddKafka(options => options with { Listen = new IPEndPoint(IPAddress.Any, 9092) })</c>.
-    /// Clients may do anything, without authentication: bind an address that only trusted clients reach.
+    /// By default clients may do anything, without authentication: bind an address that only trusted clients reach, or give
+    /// <see cref="KafkaGatewayOptions.Listeners"/> with SASL and <see cref="OrleansMq.Brokers.BrokerOptions.Security"/>.
     /// </summary>
     /// <param name="builder">The broker.</param>
     /// <param name="configure">Changes the defaults; they listen on <c>127.0.0.1:9092</c>, and log through the host.</param>

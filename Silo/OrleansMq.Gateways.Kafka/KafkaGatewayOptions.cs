@@ -1,6 +1,6 @@
 using System.Net;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -43,9 +43,12 @@ public sealed record KafkaGatewayOptions
     /// always admitted.</summary>
     public long MaxInFlightBytesPerConnection { get; init; } = 64L << 20;
 
+    /// <summary>The default of <see cref="MaxInFlightBytes"/>.</summary>
+    internal const long DefaultMaxInFlightBytes = 512L << 20;
+
     /// <summary>Bytes of requests in flight on all connections: 512 MiB, <c>queued.max.request.bytes</c>. One more request may grow
     /// beyond it, so that requests that have arrived in part never wait for each other.</summary>
-    public long MaxInFlightBytes { get; init; } = 512L << 20;
+    public long MaxInFlightBytes { get; init; } = DefaultMaxInFlightBytes;
 
     /// <summary>Requests in flight on one connection: 256, more than any client sends by default.</summary>
     public int MaxInFlightRequests { get; init; } = 256;

@@ -109,6 +109,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             await ending.WaitAsync(Wait.Deadline);
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
+        // Three brokers that stop at once on a busy machine take their time.
+        builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = 2 * Wait.Deadline);
         builder.Services.AddSingleton<IReplicaSpecs>(services =>
             new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
@@ -181,7 +183,10 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     public async Task StopAsync(int broker)
     {
         _hosts.TryRemove(broker, out var host);
-        await host!.StopAsync();
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        await host!.StopAsync(deadline.Token);
+        // Orleans does not tell of a part that has not stopped until then.
+        Assert.False(deadline.IsCancellationRequested, $"Broker {broker} has not stopped by itself.");
         await DisposeAsync(host);
     }
 
@@ -211,7 +216,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     {
         await Task.WhenAll(_hosts.Values.Select(async host =>
         {
-            using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+            using var deadline = new CancellationTokenSource(Wait.Deadline);
             await host.StopAsync(deadline.Token);
             await DisposeAsync(host);
         }));

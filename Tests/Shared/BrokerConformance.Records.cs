@@ -109,7 +109,7 @@ public abstract partial class BrokerConformance
     {
         var (broker, topic) = await TopicAsync("poll");
         var partition = new TopicPartition(topic, 0);
-        var waiting = broker.FetchAsync(new FetchRequest(partition, 0, MaxWait: Deadline)).AsTask();
+        var waiting = broker.FetchAsync(new FetchRequest(partition, 0, MaxWait: LongPoll)).AsTask();
         await ProduceAsync(broker, partition, "a");
         using var fetched = await waiting.WaitAsync(Deadline);
         Assert.Equal(ErrorCode.None, fetched.Error);
@@ -133,7 +133,7 @@ public abstract partial class BrokerConformance
         var partition = new TopicPartition(topic, 0);
         var size = TestBatches.Of("a").Length;
         await ProduceAsync(broker, partition, "a");
-        var waiting = broker.FetchAsync(new FetchRequest(partition, 0, MaxWait: Deadline, MinBytes: 2 * size)).AsTask();
+        var waiting = broker.FetchAsync(new FetchRequest(partition, 0, MaxWait: LongPoll, MinBytes: 2 * size)).AsTask();
         await ProduceAsync(broker, partition, "b");
         using var fetched = await waiting.WaitAsync(Deadline);
         Assert.Equal([(0, "a"), (1, "b")], TestBatches.Read(fetched.Records));
@@ -144,7 +144,7 @@ public abstract partial class BrokerConformance
     {
         var (broker, topic) = await TopicAsync("cancelled");
         using var cancellation = new CancellationTokenSource();
-        var waiting = broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: Deadline), cancellation.Token).AsTask();
+        var waiting = broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: LongPoll), cancellation.Token).AsTask();
         await cancellation.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.WaitAsync(Deadline));
     }
@@ -153,7 +153,7 @@ public abstract partial class BrokerConformance
     public async Task Waiting_fetch_ends_when_its_topic_is_deleted()
     {
         var (broker, topic) = await TopicAsync("orphaned");
-        var waiting = broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: Deadline)).AsTask();
+        var waiting = broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: LongPoll)).AsTask();
         await broker.DeleteTopicAsync(topic);
         using var fetched = await waiting.WaitAsync(Deadline);
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, fetched.Error);

@@ -7,7 +7,10 @@ namespace OrleansMq.Tests.Shared;
 public abstract partial class BrokerConformance
 {
     /// <summary>The deadline of every wait.</summary>
-    protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    protected static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+
+    // How long a fetch waits for what comes at once: it ends before the deadline.
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(30);
 
     /// <summary>The broker under test.</summary>
     protected abstract ValueTask<IBroker> BrokerAsync();

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Shared;
 public abstract partial class GroupConformance
 {
     /// <summary>The deadline of every wait.</summary>
-    protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    protected static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
     /// <summary>The broker whose groups are under test.</summary>
     protected abstract ValueTask<IBroker> BrokerAsync();

@@ -10,7 +10,9 @@ namespace OrleansMq.Tests.Shared;
 public abstract class QueueConformance
 {
     private const string Name = "work";
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+    // How long a receive waits for what comes at once: it ends before the deadline.
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(30);
 
     /// <summary>The broker whose queues are under test.</summary>
     protected abstract ValueTask<IBroker> BrokerAsync();
@@ -112,10 +114,10 @@ public abstract class QueueConformance
         var (queues, partition) = await StartAsync();
         var consumer = await queues.AttachAsync(partition, Name, new QueueAttachOptions());
         Assert.Null(await queues.ReceiveAsync(partition, consumer, 1, TimeSpan.Zero));
-        var given = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
+        var given = queues.ReceiveAsync(partition, consumer, 1, LongPoll).AsTask();
         // It has arrived.
         await queues.DescribeAsync(partition, Name);
-        var waiting = queues.ReceiveAsync(partition, consumer, 1, Deadline).AsTask();
+        var waiting = queues.ReceiveAsync(partition, consumer, 1, LongPoll).AsTask();
         var ended = await Task.WhenAny(given, waiting).WaitAsync(Deadline);
         Assert.Null(await ended);
         if (!KeepsOrder && ended == waiting)
@@ -543,7 +545,7 @@ public abstract class QueueConformance
     }
 
     private static async Task<QueueDelivery> ReceiveAsync(IQueues queues, TopicPartition partition, Guid consumer, int records) =>
-        (await queues.ReceiveAsync(partition, consumer, records, Deadline).AsTask().WaitAsync(Deadline))!;
+        (await queues.ReceiveAsync(partition, consumer, records, LongPoll).AsTask().WaitAsync(Deadline))!;
 
     private static async Task<IReadOnlyList<ErrorCode>> SettleAsync(IQueues queues, TopicPartition partition, Guid consumer,
         QueueDelivery delivery, int record, QueueAction action) => await queues.SettleAsync(partition, consumer,

@@ -125,7 +125,7 @@ internal sealed class ClusterEvents(bool json)
         var inOrder = brokers.OrderBy(broker => broker.BrokerId).ToList();
         if (security is not null)
         {
-            WriteText(Secured(inOrder, security));
+            WriteText(Secured(clusterId, inOrder, security));
             return;
         }
         WriteText($"""
@@ -136,7 +136,7 @@ internal sealed class ClusterEvents(bool json)
             """);
     }
 
-    private static string Secured(List<BrokerLine> brokers, LocalSecurity security) => $"""
+    private static string Secured(string clusterId, List<BrokerLine> brokers, LocalSecurity security) => $"""
 
         {brokers.Count} brokers run, secured: TLS everywhere, and only {LocalSecurity.User} may do anything. Ctrl-C ends all of it.
         In another terminal:
@@ -147,7 +147,8 @@ internal sealed class ClusterEvents(bool json)
           curl --cacert "$OMQ_CA" -u "$OMQ_USER:$OMQ_PASSWORD" {brokers[0].Http}/api/topics
           kcat -F {security.KcatFile} -b {string.Join(',', brokers.Select(static broker => broker.Kafka))} -L
         .NET: new HttpBroker(addresses, new HttpBrokerOptions with CertificateAuthorities, User and Password)
-        Orleans clients connect by TLS with a certificate of the same authority, such as that of a broker beside it, and log in:
+        Orleans clients: cluster {clusterId}, gateways {string.Join(',', brokers.Select(static broker => broker.Gateway))}
+          client.UseClusterTls(new ClusterTlsOptions with Certificate {security.ClientFile} and Authorities {security.AuthorityFile})
           client.AddOrleansMqClient().UseLogin(new OrleansLogin with User and Password)
         """;
 

@@ -14,6 +14,7 @@ namespace OrleansMq.Cli.Clusters;
 /// secure/ca.key            its private key, for the certificates of later brokers
 /// secure/admin.password    the password of admin
 /// secure/broker-N.pem      certificate and private key of broker N
+/// secure/client.pem        certificate and private key of Orleans clients
 /// </code>
 /// </summary>
 internal sealed class LocalSecurity
@@ -40,6 +41,9 @@ internal sealed class LocalSecurity
     /// <summary>The file that kcat, and other programs of librdkafka, read how to connect from: arguments are for all to see.</summary>
     public string KcatFile => Path.Combine(_directory, "kcat.conf");
 
+    /// <summary>The file with the certificate and the private key of Orleans clients.</summary>
+    public string ClientFile => Path.Combine(_directory, "client.pem");
+
     /// <summary>The password of <see cref="User"/>.</summary>
     public string Password { get; }
 
@@ -64,6 +68,7 @@ internal sealed class LocalSecurity
             var security = new LocalSecurity(directory, File.ReadLines(PasswordFileOf(directory)).FirstOrDefault() ?? "");
             if (!File.Exists(security.AuthorityFile))
                 security.CreateAuthority();
+            security.Issue("client", security.ClientFile);
             Write(security.KcatFile, $"""
                 security.protocol=SASL_SSL
                 ssl.ca.location={security.AuthorityFile}
@@ -83,9 +88,22 @@ internal sealed class LocalSecurity
     /// <summary>Issues a certificate for a broker, and returns its file.</summary>
     public string CertificateOf(int brokerId)
     {
+        var file = Path.Combine(_directory, $"broker-{brokerId}.pem");
+        Issue($"broker-{brokerId}", file);
+        return file;
+    }
+
+    /// <summary>The options of a client, with this authority and user.</summary>
+    public HttpBrokerOptions Secure(HttpBrokerOptions options) =>
+        options with { CertificateAuthorities = AuthorityFile, User = User, Password = Password };
+
+    private static string PasswordFileOf(string directory) => Path.Combine(directory, "admin.password");
+
+    private void Issue(string name, string file)
+    {
         using var authority = X509Certificate2.CreateFromPemFile(AuthorityFile, Path.Combine(_directory, "ca.key"));
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest($"CN=broker-{brokerId}, O=OrleansMq", key, HashAlgorithmName.SHA256);
+        var request = new CertificateRequest($"CN={name}, O=OrleansMq", key, HashAlgorithmName.SHA256);
         var names = new SubjectAlternativeNameBuilder();
         names.AddDnsName("localhost");
         names.AddIpAddress(IPAddress.Loopback);
@@ -98,16 +116,8 @@ internal sealed class LocalSecurity
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(authority, true, false));
         var now = DateTimeOffset.UtcNow;
         using var issued = request.Create(authority, now.AddMinutes(-5), now + CertificateTime, RandomNumberGenerator.GetBytes(16));
-        var file = Path.Combine(_directory, $"broker-{brokerId}.pem");
         Write(file, issued.ExportCertificatePem() + "\n" + key.ExportPkcs8PrivateKeyPem() + "\n");
-        return file;
     }
-
-    /// <summary>The options of a client, with this authority and user.</summary>
-    public HttpBrokerOptions Secure(HttpBrokerOptions options) =>
-        options with { CertificateAuthorities = AuthorityFile, User = User, Password = Password };
-
-    private static string PasswordFileOf(string directory) => Path.Combine(directory, "admin.password");
 
     private void CreateAuthority()
     {

@@ -160,9 +160,18 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     // In the environment, since command lines are visible to all users of a machine.
     private Dictionary<string, string?> Environment()
     {
-        var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES"] = spec.Postgres, [BrokerProgram.Variable] = null };
+        // A broker refuses a value beside the file with it, so inherited variables that name files are removed.
+        var environment = new Dictionary<string, string?>
+        {
+            ["OMQ_POSTGRES"] = spec.Postgres,
+            ["OMQ_POSTGRES_FILE"] = null,
+            [BrokerProgram.Variable] = null,
+        };
         if (spec.Security is { } security)
+        {
             environment["OMQ_ADMIN_PASSWORD"] = security.Password;
+            environment["OMQ_ADMIN_PASSWORD_FILE"] = null;
+        }
         return environment;
     }
 

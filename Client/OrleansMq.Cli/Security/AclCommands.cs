@@ -78,7 +78,8 @@ internal static class AclCommands
     {
         var (principal, operation, resource, host) =
             (PrincipalArgument(true), OperationArgument(true), AclResource.Argument(true), HostOption());
-        var command = new OmqCommand("explain", "Tells whether a principal may do something, and by which rule.",
+        var command = new OmqCommand("explain", "Tells whether a principal may do something, by which rule, and whether the broker "
+            + "enforces rules.",
             "omq acl explain User:alice write topic:orders", "omq acl explain User:alice describe cluster --host 10.0.0.7")
         {
             principal, operation, resource, host,
@@ -90,9 +91,12 @@ internal static class AclCommands
                 ? broker.Security.ExplainAsync(new ExplainBody(parsed.GetRequiredValue(principal)!, one, of.Type, of.Name,
                     parsed.GetValue(host) ?? ""), cancellationToken)
                 : throw CommandFailedException.Usage("OPERATION: give one.");
-        }, SecurityApiJson.Default.ExplanationBody, Explanation);
+        }, SecurityApiJson.Default.ExplanationBody, static decision => new Text(TextOf(decision)));
         return command;
     }
+
+    /// <summary>Tells of a decision: why it is made, and what it counts for in the broker's mode.</summary>
+    public static string TextOf(ExplanationBody decision) => $"{HeadOf(decision)}{ReasonOf(decision)}\n{ModeOf(decision)}";
 
     private static IRenderable Table(IReadOnlyList<AclBody> rules)
     {
@@ -107,15 +111,34 @@ internal static class AclCommands
         return table;
     }
 
-    private static Text Explanation(ExplanationBody decision) => new((decision.IsAllowed ? "Allowed: " : "Refused: ")
-        + (decision.Reason switch
+    private static string HeadOf(ExplanationBody decision) => (decision.Authorization, decision.IsAllowed) switch
+    {
+        (AuthorizationMode.Off or AuthorizationMode.Warn, true) => "Would be allowed: ",
+        (AuthorizationMode.Off or AuthorizationMode.Warn, false) => "Would be refused: ",
+        (_, true) => "Allowed: ",
+        (_, false) => "Refused: ",
+    };
+
+    private static string ReasonOf(ExplanationBody decision) => decision.Reason switch
     {
         AclReason.SuperUser => "the principal is a super user.",
         AclReason.Denied or AclReason.Allowed => $"by the rule {decision.Rule!.ToRule()}.",
         AclReason.NoMatch => "rules are about the resource, but none allows this principal the operation.",
         _ => decision.IsAllowed ? "no rule is about the resource, and allow-everyone-if-no-acl-found is set."
             : "no rule is about the resource.",
-    }) + "\n");
+    };
+
+    // A broker of an earlier version does not tell its mode.
+    private static string ModeOf(ExplanationBody decision) => decision.Authorization switch
+    {
+        AuthorizationMode.Off => "Authorization is off on this broker: no rule is enforced. Everything is allowed, unless the broker's "
+            + "host has an authorizer of its own.\n",
+        AuthorizationMode.Warn => "Authorization is warn on this broker: everything is allowed. "
+            + (decision.IsAllowed ? "What rules would refuse is only logged and counted.\n"
+                : "This refusal would only be logged and counted.\n"),
+        AuthorizationMode.Enforce => "Authorization is enforce on this broker: what no rule allows is refused.\n",
+        _ => "",
+    };
 
     private static Argument<string?> PrincipalArgument(bool isRequired) => new("PRINCIPAL")
     {

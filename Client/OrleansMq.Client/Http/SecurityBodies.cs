@@ -61,14 +61,15 @@ internal sealed record ExplainBody(string Principal, AccessOperation Operation, 
     string ResourceName = ResourceTypes.Cluster, string Host = "");
 
 /// <summary>The answer of <c>POST /api/acls/explain</c>.</summary>
-/// <param name="IsAllowed">Whether the operation is allowed.</param>
+/// <param name="IsAllowed">Whether the rules allow the operation, which decides only where they are enforced.</param>
 /// <param name="Reason">Why.</param>
 /// <param name="Rule">The rule that decided; null where none did.</param>
-internal sealed record ExplanationBody(bool IsAllowed, AclReason Reason, AclBody? Rule)
+/// <param name="Authorization">Whether the broker that answers enforces rules; null: it is of a version that does not say so.</param>
+internal sealed record ExplanationBody(bool IsAllowed, AclReason Reason, AclBody? Rule, AuthorizationMode? Authorization = null)
 {
     /// <summary>Converts a decision to a body.</summary>
-    public static ExplanationBody Of(AclDecision decision) =>
-        new(decision.IsAllowed, decision.Reason, decision.Rule is { } rule ? AclBody.Of(rule) : null);
+    public static ExplanationBody Of(AclDecision decision, AuthorizationMode authorization) =>
+        new(decision.IsAllowed, decision.Reason, decision.Rule is { } rule ? AclBody.Of(rule) : null, authorization);
 }
 
 /// <summary>The JSON of <c>/api/users</c> and <c>/api/acls</c>, for server and client, with enumerations by name.</summary>

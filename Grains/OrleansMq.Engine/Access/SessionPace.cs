@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OrleansMq.Api;
 using OrleansMq.Quotas;
 
@@ -58,6 +59,20 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
         return result;
     }
 
+    /// <summary>Writes bytes that are no batch, and completes when the client is within its rate again. What was written is
+    /// kept.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ThrottlingQuotaExceeded"/>: nothing was written.</exception>
+    public async ValueTask<T> WriteAsync<T>(long bytes, Func<ValueTask<T>> write)
+    {
+        const QuotaKey key = QuotaKey.ProducerByteRate;
+        if (Refuses(key) is { } refusal)
+            throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, refusal);
+        var wait = quotas.Charge(key, bytes);
+        var written = await write().ConfigureAwait(false);
+        await HoldAsync(key, wait, CancellationToken.None).ConfigureAwait(false);
+        return written;
+    }
+
     /// <summary>Reads once the client is within its rate.</summary>
     public async ValueTask<FetchResult> FetchAsync(FetchRequest request, Func<FetchRequest, ValueTask<FetchResult>> fetch,
         CancellationToken cancellationToken)
@@ -72,7 +87,30 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
         return fetched;
     }
 
-    private static string RefusalOf(QuotaKey key, TimeSpan wait) =>
+    /// <summary>Carries out a request once the client is within its quota of time, or after
+    /// <see cref="BrokerQuotas.MostRequestThrottle"/>. The time until the request waits for the first time is the client's, as of requests
+    /// by other protocols.</summary>
+    public async Task RunAsync(Func<Task> request, CancellationToken cancellationToken)
+    {
+        const QuotaKey key = QuotaKey.RequestPercentage;
+        var wait = Wait(key);
+        await HoldAsync(key, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle, cancellationToken)
+            .ConfigureAwait(false);
+        var began = Stopwatch.GetTimestamp();
+        Task running;
+        try
+        {
+            running = request();
+        }
+        finally
+        {
+            quotas.Charge(key, Stopwatch.GetElapsedTime(began).TotalSeconds * 100);
+        }
+        await running.ConfigureAwait(false);
+    }
+
+    /// <summary>Says that a quota is used up.</summary>
+    public static string RefusalOf(QuotaKey key, TimeSpan wait) =>
         $"The quota {key.Name()} is used up: retry in {Math.Ceiling(wait.TotalSeconds)} s.";
 
     /// <summary>How long until the client is within its rate.</summary>

@@ -1,14 +1,20 @@
 using OrleansMq.Api;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Access;
 
 /// <summary>
 /// Queues as one session may use them: consumers need <see cref="AccessOperation.Read"/> of the topic, creation, change, reset and
 /// deletion <see cref="AccessOperation.Alter"/>, a purge <see cref="AccessOperation.Delete"/>. A dead-letter topic needs
-/// <see cref="AccessOperation.Write"/> of itself. What is delivered is counted. Thread safe.
+/// <see cref="AccessOperation.Write"/> of itself. What is delivered is counted, and pays the session's quota of bytes. Thread safe.
 /// </summary>
 internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQueues
 {
+    // A consumer is attached while it is heard of, at least once a second where its session is the shortest.
+    private static readonly TimeSpan Slice = TimeSpan.FromMilliseconds(500);
+    // A call that waits may find nothing; one that does not wait must tell whether there was something.
+    private static readonly TimeSpan ShortestWait = TimeSpan.FromMilliseconds(1);
+
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue,
         CancellationToken cancellationToken = default)
@@ -87,8 +93,11 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Read, partition);
+        // It is not held back: the doors take peeks one at a time.
+        if (ReadPace is { } pace && pace.Wait(QuotaKey.ConsumerByteRate) is var wait && wait > TimeSpan.Zero)
+            throw Exceeded(wait);
         var records = await queues.PeekAsync(partition, name, maxRecords, cancellationToken).ConfigureAwait(false);
-        session.GrantOf(partition.Topic).Counts.Count(records);
+        Count(partition, records);
         return records;
     }
 
@@ -105,9 +114,22 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Read, partition);
+        // A call for no records hands out none.
+        if (maxRecords > 0 && ReadPace is { } pace && pace.Wait(QuotaKey.ConsumerByteRate) is var owed && owed > TimeSpan.Zero)
+        {
+            var held = pace.Within(owed);
+            await HoldAsync(pace, held, partition, consumer, cancellationToken).ConfigureAwait(false);
+            // An error would have the consumer attach again, which gives back what it holds.
+            if (held < owed && maxWait <= TimeSpan.Zero)
+                throw Exceeded(owed - held);
+            if (held < owed)
+                return null;
+            var left = maxWait - held;
+            maxWait = left > ShortestWait ? left : maxWait < ShortestWait ? maxWait : ShortestWait;
+        }
         var delivery = await queues.ReceiveAsync(partition, consumer, maxRecords, maxWait, cancellationToken).ConfigureAwait(false);
         if (delivery is not null)
-            session.GrantOf(partition.Topic).Counts.Count(delivery.Records);
+            Count(partition, delivery.Records);
         return delivery;
     }
 
@@ -125,6 +147,29 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
         Demand(AccessOperation.Read, partition);
         await queues.DetachAsync(partition, consumer, cancellationToken).ConfigureAwait(false);
     }
+
+    private SessionPace? ReadPace => session.Pace is { } pace && !pace.IsFree(QuotaKey.ConsumerByteRate) ? pace : null;
+
+    // Settling nothing lets the leader hear of the consumer, and refuses one that is not attached there any more.
+    private async ValueTask HoldAsync(SessionPace pace, TimeSpan time, TopicPartition partition, Guid consumer,
+        CancellationToken cancellationToken)
+    {
+        for (var left = time; left > TimeSpan.Zero; left -= Slice)
+        {
+            await queues.SettleAsync(partition, consumer, [], cancellationToken).ConfigureAwait(false);
+            await pace.HoldAsync(QuotaKey.ConsumerByteRate, left < Slice ? left : Slice, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private void Count(TopicPartition partition, IReadOnlyList<QueueRecord> records)
+    {
+        session.GrantOf(partition.Topic).Counts.Count(records);
+        if (ReadPace is { } pace && records.Count > 0)
+            pace.Charge(QuotaKey.ConsumerByteRate, records.Sum(static record => RecordBytes.Of(record)));
+    }
+
+    private static BrokerException Exceeded(TimeSpan wait) =>
+        new(ErrorCode.ThrottlingQuotaExceeded, SessionPace.RefusalOf(QuotaKey.ConsumerByteRate, wait));
 
     // The queue writes there for ever.
     private void DemandLetters(QueueOptions options)

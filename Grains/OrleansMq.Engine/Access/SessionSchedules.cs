@@ -1,11 +1,12 @@
 using OrleansMq.Api;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Access;
 
 /// <summary>
 /// Schedules as one session may use them: to schedule and to cancel needs <see cref="AccessOperation.Write"/> of the topic, to look at
 /// them <see cref="AccessOperation.Describe"/>; to list those of all topics, <see cref="AccessOperation.Describe"/> of the cluster, too.
-/// Thread safe.
+/// A schedule's record pays the session's quota of bytes when it is scheduled. Thread safe.
 /// </summary>
 internal sealed class SessionSchedules(ISchedules schedules, SessionAccess session) : ISchedules
 {
@@ -14,7 +15,10 @@ internal sealed class SessionSchedules(ISchedules schedules, SessionAccess sessi
     {
         ArgumentNullException.ThrowIfNull(schedule);
         session.Demand(AccessOperation.Write, ResourceType.Topic, schedule.Topic);
-        return await schedules.CreateAsync(schedule, cancellationToken).ConfigureAwait(false);
+        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ProducerByteRate)
+            ? await pace.WriteAsync(RecordBytes.Of(schedule), () => schedules.CreateAsync(schedule, cancellationToken))
+                .ConfigureAwait(false)
+            : await schedules.CreateAsync(schedule, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

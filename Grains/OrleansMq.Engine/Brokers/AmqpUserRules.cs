@@ -11,7 +11,7 @@ internal static class AmqpUserRules
     public static UserRules Of(SecurityOptions security) => new()
     {
         IsReserved = security.IsSuperUser,
-        First = security is { Authorization: AuthorizationMode.Enforce, FirstUser: { } first } ? new FirstUser(first.Name, first.Password)
-            : null,
+        First = security is { Authorization: AuthorizationMode.Enforce, AdminPassword: { } password }
+            ? new FirstUser(SecurityOptions.AdminUser, password) : null,
     };
 }

@@ -1,5 +1,6 @@
 using OrleansMq.Groups;
 using OrleansMq.Partitions;
+using OrleansMq.Security;
 using OrleansMq.Topics;
 using OrleansMq.Transactions;
 
@@ -59,6 +60,14 @@ internal static class BrokerOptionRules
         Require(defaults is not null, owner, option, "is not null");
         if (TopicConfigRules.FaultOf(defaults!) is { } fault)
             throw new ArgumentException($"{owner}.{option} is not possible: {fault}");
+    }
+
+    /// <summary>Checks users and access control.</summary>
+    public static void Check(SecurityOptions options, string owner)
+    {
+        Require(options.SuperUsers is not null, owner, nameof(options.SuperUsers), "is not null");
+        Require(options.AdminPassword is null || SecurityOptions.IsAdminPassword(options.AdminPassword), owner,
+            nameof(options.AdminPassword), "is null, or 1 to 1,024 characters without control characters");
     }
 
     /// <summary>Checks the bounds and times of groups.</summary>

@@ -37,6 +37,7 @@ public sealed record BrokerOptions : PartitionStoreOptions
             "is 1 to 10,000");
         BrokerOptionRules.Require(Authorizer is not null, owner, nameof(Authorizer), "is not null");
         BrokerOptionRules.Require(Security is not null, owner, nameof(Security), "is not null");
+        BrokerOptionRules.Check(Security!, $"{owner}.{nameof(Security)}");
         BrokerOptionRules.Require(Groups is not null, owner, nameof(Groups), "is not null");
         BrokerOptionRules.Check(Groups!, $"{owner}.{nameof(Groups)}");
         BrokerOptionRules.Require(Transactions is not null, owner, nameof(Transactions), "is not null");

@@ -123,6 +123,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
             cancellationToken).ConfigureAwait(false);
         PartitionStore? partitions = null;
         JournaledStateStore? state = null;
+        LocalBroker? broker = null;
         try
         {
             state = await Task.Run(() => directory.OpenState(options.Log), cancellationToken).ConfigureAwait(false);
@@ -130,13 +131,18 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
                 .ConfigureAwait(false);
             await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
-            LocalBroker? broker = null;
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
             broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
             await broker.Security.OpenAsync(follows: false).ConfigureAwait(false);
+            await broker.Security.EnsureAdminAsync(cancellationToken).ConfigureAwait(false);
             await broker.Quotas.OpenAsync(follows: false).ConfigureAwait(false);
             return broker;
+        }
+        catch when (broker is not null)
+        {
+            await broker.DisposeAsync().ConfigureAwait(false);
+            throw;
         }
         catch
         {

@@ -73,6 +73,9 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <summary>Decides what sessions may do.</summary>
     public AclAuthorizer Authorizer { get; }
 
+    /// <summary>Whether rules are enforced.</summary>
+    public AuthorizationMode Authorization => _options.Authorization;
+
     /// <summary>Whether the rules decide, or at least warn.</summary>
     public bool IsEnabled => _options.Authorization != AuthorizationMode.Off;
 
@@ -112,12 +115,25 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     /// <returns>Whether it is in force here; else it is read now.</returns>
     public bool Hear(long version) => _followed.Hear(version);
 
-    /// <summary>Creates a user with a password, unless there is one of that name.</summary>
-    public async Task EnsureUserAsync(string user, string password, CancellationToken cancellationToken)
+    /// <summary>Creates the user of <see cref="SecurityOptions.AdminPassword"/>, unless there is one of that name. Without a password it
+    /// does nothing.</summary>
+    /// <exception cref="BrokerException">It could not be created.</exception>
+    public async Task EnsureAdminAsync(CancellationToken cancellationToken)
     {
-        await RefreshAsync(cancellationToken).ConfigureAwait(false);
-        if (!Has(user))
-            await AlterUserAsync(OfPassword(user, password), cancellationToken).ConfigureAwait(false);
+        if (_options.AdminPassword is not { } password)
+            return;
+        const string user = SecurityOptions.AdminUser;
+        try
+        {
+            await RefreshAsync(cancellationToken).ConfigureAwait(false);
+            if (!Has(user))
+                await AlterUserAsync(OfPassword(user, password), cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException refused)
+        {
+            throw new BrokerException(refused.Code, $"--admin-password (in code: BrokerOptions.Security.AdminPassword): the user {user} "
+                + $"could not be created: {refused.Message}");
+        }
     }
 
     /// <summary>The change that gives a user a password, for every mechanism.</summary>
@@ -267,7 +283,11 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _followed.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _followed.DisposeAsync().ConfigureAwait(false);
+        _options.Tokens?.Dispose();
+    }
 
     private IStateStore Store => _findStore();
 

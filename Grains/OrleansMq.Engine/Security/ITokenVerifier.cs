@@ -6,7 +6,7 @@ namespace OrleansMq.Security;
 internal sealed record BearerToken(string Principal, DateTimeOffset ExpiresAt);
 
 /// <summary>Verifies tokens that another party issues.</summary>
-internal interface ITokenVerifier
+internal interface ITokenVerifier : IDisposable
 {
     /// <summary>Verifies a token.</summary>
     /// <returns>Null: it is none of that party for this broker, or it has expired.</returns>

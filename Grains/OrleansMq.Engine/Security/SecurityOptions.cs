@@ -17,8 +17,26 @@ public enum AuthorizationMode
 /// <summary>Users and access control of a broker.</summary>
 public sealed record SecurityOptions
 {
-    /// <summary>Whether rules are enforced: off.</summary>
-    public AuthorizationMode Authorization { get; init; }
+    /// <summary>The user that <see cref="AdminPassword"/> creates.</summary>
+    internal const string AdminUser = "admin";
+
+    private const int MaxPasswordLength = 1_024;
+
+    private static readonly string AdminPrincipal = BrokerSecurity.PrincipalOf(AdminUser);
+
+    private readonly AuthorizationMode? _authorization;
+
+    /// <summary>Whether rules are enforced. Unless it is set, they are where there are <see cref="SuperUsers"/> or an
+    /// <see cref="AdminPassword"/>; elsewhere it is off.</summary>
+    public AuthorizationMode Authorization
+    {
+        get => _authorization
+            ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off);
+        init => _authorization = value;
+    }
+
+    /// <summary>Whether <see cref="Authorization"/> is set, so that off is meant.</summary>
+    internal bool IsAuthorizationSet => _authorization is not null;
 
     /// <summary>Principals that may do everything, such as <c>User:admin</c>: none, <c>super.users</c>.</summary>
     public ImmutableHashSet<string> SuperUsers { get; init; } = [];
@@ -31,15 +49,23 @@ public sealed record SecurityOptions
     /// accepted.</summary>
     public ImmutableArray<string> SaslMechanisms { get; init; } = [.. SaslExchange.Known];
 
-    /// <summary>The administrator that an installation begins with; null for none. Where rules are enforced, AMQP has it, too, in the
-    /// place of guest.</summary>
-    internal (string Name, string Password)? FirstUser { get; init; }
+    /// <summary>The password with which the user <c>admin</c> is created at the start, unless there is one: 1 to 1,024 characters without
+    /// control characters. The user may do everything. Where rules are enforced, a new broker has it in AMQP, too, in the place of guest.
+    /// Null, the default: no user is created. If it cannot be created, the start fails with a <see cref="BrokerException"/>.</summary>
+    public string? AdminPassword { get; init; }
+
+    /// <summary>Whether a principal may do everything.</summary>
+    internal bool IsSuper(string principal) =>
+        SuperUsers.Contains(principal) || (AdminPassword is not null && principal == AdminPrincipal);
 
     /// <summary>Whether a user's name is a super user's, while rules are enforced. A user of AMQP has none of its rights.</summary>
     internal bool IsSuperUser(string user) =>
-        Authorization == AuthorizationMode.Enforce && SuperUsers.Contains(BrokerSecurity.PrincipalOf(user));
+        Authorization == AuthorizationMode.Enforce && IsSuper(BrokerSecurity.PrincipalOf(user));
 
-    /// <summary>Verifies tokens; null where none are accepted.</summary>
+    /// <summary>Whether a text can be <see cref="AdminPassword"/>.</summary>
+    internal static bool IsAdminPassword(string text) => text.Length is > 0 and <= MaxPasswordLength && !text.Any(char.IsControl);
+
+    /// <summary>Verifies tokens; null where none are accepted. The broker disposes of it.</summary>
     internal ITokenVerifier? Tokens { get; init; }
 
     /// <summary>The principal of Orleans clients that have not logged in: <see cref="BrokerSession.Anonymous"/>. Certificates of the
@@ -59,4 +85,7 @@ public sealed record SecurityOptions
 
     /// <summary>Users of the cluster: 10,000 at most; no more are created.</summary>
     public int MaxUsers { get; init; } = 10_000;
+
+    /// <summary>Omits the values, since one of them is a password.</summary>
+    public override string ToString() => nameof(SecurityOptions);
 }

@@ -10,6 +10,9 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
 {
     private const int MaxLoggedRules = 100;
 
+    /// <summary>Whether rules are enforced by this broker.</summary>
+    public AuthorizationMode Authorization => security.Authorization;
+
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<UserDescription>> DescribeUsersAsync(IReadOnlyCollection<string>? names,
         CancellationToken cancellationToken = default)
@@ -68,7 +71,7 @@ internal sealed class SessionSecurity(SessionAccess session, BrokerSecurity secu
         return deleted;
     }
 
-    /// <summary>Decides for a principal, and tells why.</summary>
+    /// <summary>Decides for a principal by super users and rules, whether they are enforced or not, and tells why.</summary>
     public AclDecision Explain(string principal, string host, AccessOperation operation, ResourceType type, string name)
     {
         session.Demand(AccessOperation.Describe, ResourceType.Cluster);

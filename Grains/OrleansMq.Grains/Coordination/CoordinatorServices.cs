@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Runtime.Hosting;
 using OrleansMq.Brokers;
+using OrleansMq.Connections;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
@@ -21,6 +22,7 @@ internal static class CoordinatorServices
         services.AddParticipant<ActiveCoordinators>();
         services.AddSingleton<GoneCallers>();
         services.AddParticipant<GoneCallers>();
+        services.AddSingleton<IGatewayConnections>(static provider => provider.GetRequiredService<GoneCallers>());
         silo.AddPlacementDirector<CoordinatorPlacement, CoordinatorPlacementDirector>();
         silo.AddGrainDirectory(BrokerDirectories.Coordinators, (provider, _) => new CoordinatorDirectory(provider));
         if (!isReplicated)

@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Connections;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Partitions;
 
@@ -11,7 +12,7 @@ namespace OrleansMq.Grains.Coordination;
 /// then sends its request again. Thread safe.
 /// </summary>
 internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers, EngineLog log, IServiceProvider services)
-    : ISiloStatusListener, ILifecycleParticipant<ISiloLifecycle>
+    : IGatewayConnections, ISiloStatusListener, ILifecycleParticipant<ISiloLifecycle>
 {
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(GoneCallers), ServiceLifecycleStage.BecomeActive,
@@ -29,7 +30,7 @@ internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers,
     }
 
     /// <summary>Tells all silos that a client's connection has ended.</summary>
-    /// <param name="beginning">The first bytes of the connection. They contain the client's id.</param>
+    /// <inheritdoc/>
     public void OnConnectionEnded(byte[] beginning)
     {
         active.AbandonCallsOf(GoneCaller.Client(beginning));

@@ -6,7 +6,6 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Networking.Shared;
 using OrleansMq.Connections;
-using OrleansMq.Grains.Coordination;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -15,11 +14,11 @@ namespace OrleansMq.Grains.Hosting;
 /// other silos with Orleans' own. Orleans asks under keys that are not public, so the endpoint decides which is which.
 /// </summary>
 internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints,
-    IOptions<SocketConnectionOptions> sockets, GoneCallers gone) : IConnectionListenerFactory
+    IOptions<SocketConnectionOptions> sockets, IGatewayConnections connections) : IConnectionListenerFactory
 {
     /// <inheritdoc/>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        IsGateway(endpoint) ? new SocketListeners(sockets, gone.OnConnectionEnded).BindAsync(endpoint, cancellationToken)
+        IsGateway(endpoint) ? new SocketListeners(sockets, connections.OnConnectionEnded).BindAsync(endpoint, cancellationToken)
         : orleans.BindAsync(endpoint, cancellationToken);
 
     /// <summary>Wraps the listeners that Orleans registered itself; other registrations stay.</summary>
@@ -28,7 +27,7 @@ internal sealed class GatewayListeners(IConnectionListenerFactory orleans, Endpo
     public static void Replace(IServiceCollection services, Assembly own) =>
         services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>
             new GatewayListeners(orleans(), provider.GetRequiredService<IOptions<EndpointOptions>>().Value,
-                provider.GetRequiredService<IOptions<SocketConnectionOptions>>(), provider.GetRequiredService<GoneCallers>()));
+                provider.GetRequiredService<IOptions<SocketConnectionOptions>>(), provider.GetRequiredService<IGatewayConnections>()));
 
     private bool IsGateway(EndPoint endpoint) =>
         endpoint is IPEndPoint { Port: var port } && port == (endpoints.GatewayListeningEndpoint?.Port ?? endpoints.GatewayPort);

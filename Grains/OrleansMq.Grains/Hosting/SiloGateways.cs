@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Diagnostics;
 using OrleansMq.Hosting;
 
 namespace OrleansMq.Grains.Hosting;
@@ -27,6 +28,9 @@ internal sealed class SiloGateways(IServiceProvider services, IEnumerable<IGatew
             await gateway.ListenAsync(cancellationToken);
             gateway.Open(broker);
         }
+        var silo = services.GetRequiredService<SiloBroker>();
+        foreach (var warning in OpenDoors.WarningsOf([.. OpenDoors.Of(_gateways)], silo.Options))
+            silo.Log(EngineLogLevel.Warning, warning);
     }
 
     private Task StopAsync(CancellationToken deadline)

@@ -66,7 +66,14 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
     public IAuthorizer Authorizer => Users.AuthorizerOver(_broker.Options.Authorizer);
 
     /// <inheritdoc/>
-    public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(SiloSecurity), Stage, async _ =>
+    public void Participate(ISiloLifecycle lifecycle)
+    {
+        lifecycle.Subscribe(nameof(SiloSecurity), Stage, _ => OpenAsync(), async _ => await DisposeAsync());
+        // When the other brokers can be told of a new user, and before gateways open.
+        lifecycle.Subscribe(nameof(SiloSecurity), ServiceLifecycleStage.Active, Users.EnsureAdminAsync);
+    }
+
+    private async Task OpenAsync()
     {
         if (_services.GetService<GatewayInbox>() is { } inbox)
         {
@@ -81,7 +88,7 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
             await Tickets.OpenAsync(follows: _broker.Cluster is not null);
         await Users.OpenAsync(follows: _broker.Cluster is not null);
         await Quotas.OpenAsync(follows: _broker.Cluster is not null);
-    }, async _ => await DisposeAsync());
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
@@ -74,7 +75,7 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
                 case ChannelFlow:
                     throw new AmqpException(ReplyCode.NotImplemented, "active=false");
                 default:
-                    await _channel!.HandleAsync(action.Method!, action.Content).ConfigureAwait(false);
+                    await DispatchAsync(_channel!, action).ConfigureAwait(false);
                     break;
             }
         }
@@ -94,6 +95,17 @@ internal sealed class ChannelLane(ChannelState state, IChannelOwner owner, Func<
             if (action.Kind == ActionKind.Handle)
                 owner.Handled(action.Bytes);
         }
+    }
+
+    // The time until a method waits for the first time is the client's, as of requests by other protocols.
+    private ValueTask DispatchAsync(IAmqpChannel channel, in ConnectionAction action)
+    {
+        if (!owner.ChargesTime)
+            return channel.HandleAsync(action.Method!, action.Content);
+        var began = Stopwatch.GetTimestamp();
+        var handling = channel.HandleAsync(action.Method!, action.Content);
+        owner.Charge(Stopwatch.GetElapsedTime(began));
+        return handling;
     }
 
     private static MethodId IdOf(in ConnectionAction action) => action.Method?.Id ?? ChannelOpen.Id;
@@ -127,6 +139,12 @@ internal interface IChannelOwner
 
     /// <summary>The channel is open.</summary>
     void Opened(ChannelState channel);
+
+    /// <summary>Whether a quota limits the time of the user's methods.</summary>
+    bool ChargesTime { get; }
+
+    /// <summary>Charges the time for which a method has kept a thread.</summary>
+    void Charge(TimeSpan time);
 
     /// <summary>A command is done, or was dropped.</summary>
     void Handled(int bytes);

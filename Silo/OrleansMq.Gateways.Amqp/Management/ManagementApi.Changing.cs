@@ -72,9 +72,9 @@ internal sealed partial class ManagementApi
         ManagementUser.Demand(request.User.IsAdministrator, "administrator");
         if (path.Length == 2)
             await request.SeeAsync(path[1]).ConfigureAwait(false);
-        var json = await request.BytesAsync().ConfigureAwait(false);
-        var answer = await request.Hosts.AdministerAsync(new ImportDefinitions(json.ToArray(), path.ElementAtOrDefault(1)))
-            .ConfigureAwait(false);
+        using var lease = management.Imports.Begin();
+        var json = await request.DefinitionsAsync(management.MaxImportBytes, lease).ConfigureAwait(false);
+        var answer = await request.Hosts.AdministerAsync(new ImportDefinitions(json, path.ElementAtOrDefault(1))).ConfigureAwait(false);
         foreach (var ignored in answer.Ignored)
             log.Write(EngineLogLevel.Warning, $"The import of definitions left out {ignored}.");
         return answer.Ignored;

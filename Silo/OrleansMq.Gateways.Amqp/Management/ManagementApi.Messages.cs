@@ -19,7 +19,7 @@ internal sealed partial class ManagementApi
     // The messages of one answer: a look, not traffic.
     private const int MaxGotten = 1_000;
     // What all answers hold. The largest message fits.
-    private readonly AnswerBudget _answers = new(256L << 20);
+    private readonly RequestBudget _answers = new(256L << 20);
 
     // The posts that answer with a document: what writes it. Null: the path is none of these.
     private async Task<Func<HttpContext, Task>?> AnswerPostAsync(ManagementRequest request, string[] path)

@@ -10,6 +10,7 @@ using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Hosting;
+using OrleansMq.Quotas;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Management;
@@ -117,6 +118,15 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         var request = new ManagementRequest(context, registry, await ManagementUser.OfAsync(context.Request, registry)
             .ConfigureAwait(false));
         ConnectionGuard.Accept(context);
+        if (PaceOf(request) is { } pace && !pace.IsFree(QuotaKey.RequestPercentage))
+            await pace.RunAsync(() => HandleAsync(request), context.RequestAborted).ConfigureAwait(false);
+        else
+            await HandleAsync(request).ConfigureAwait(false);
+    }
+
+    private async Task HandleAsync(ManagementRequest request)
+    {
+        var context = request.Context;
         var path = PathOf(context);
         if (path is not ["api", .. var rest])
             throw ManagementException.NotFound();
@@ -163,6 +173,13 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
 /// <param name="User">Its user.</param>
 internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Registry, ManagementUser User)
 {
+    /// <summary>The most bytes of a body that is no import: 1 MiB. A declaration has far fewer, and messages are published for a look.
+    /// </summary>
+    public const int MaxBodyBytes = 1 << 20;
+
+    // A part of a body that is read at a time.
+    private const int ReadBytes = 64 << 10;
+
     /// <summary>The virtual hosts.</summary>
     public IVirtualHosts Hosts => Registry.Hosts;
 
@@ -193,19 +210,47 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// <summary>Reads the body; an empty one is an empty object.</summary>
     /// <exception cref="JsonException">It is not JSON.</exception>
     /// <exception cref="FormatException">It is no object.</exception>
+    /// <exception cref="ManagementException">It has more than <see cref="MaxBodyBytes"/>.</exception>
     public async Task<JsonFields> BodyAsync()
     {
-        var body = await BytesAsync().ConfigureAwait(false);
-        using var document = JsonDocument.Parse(body.IsEmpty ? "{}"u8.ToArray() : body);
+        var body = await BytesAsync(MaxBodyBytes, "publish larger messages over AMQP", static _ => { }).ConfigureAwait(false);
+        using var document = JsonDocument.Parse(body.Length == 0 ? "{}"u8.ToArray() : body);
         return new JsonFields(document.RootElement.Clone(), "body");
     }
 
-    /// <summary>Reads the body.</summary>
-    public async Task<ReadOnlyMemory<byte>> BytesAsync()
+    /// <summary>Reads definitions. They may be large: the caller holds a lease of the memory for all of them while it uses them.</summary>
+    /// <param name="most">The most bytes.</param>
+    /// <param name="lease">Takes the memory as bytes arrive.</param>
+    /// <exception cref="ManagementException">They are larger, or other imports have the memory.</exception>
+    public Task<byte[]> DefinitionsAsync(long most, RequestLease lease) => BytesAsync(most, "import the definitions in parts", read =>
     {
+        if (!lease.TryTake(read))
+            throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
+    });
+
+    private async Task<byte[]> BytesAsync(long most, string advice, Action<int> take)
+    {
+        if (Context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = most;
         using var body = new MemoryStream();
-        await Context.Request.Body.CopyToAsync(body, Context.RequestAborted).ConfigureAwait(false);
-        return body.GetBuffer().AsMemory(0, (int)body.Length);
+        var buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
+        try
+        {
+            while (await Context.Request.Body.ReadAsync(buffer, Context.RequestAborted).ConfigureAwait(false) is > 0 and var read)
+            {
+                take(read);
+                body.Write(buffer, 0, read);
+            }
+        }
+        catch (BadHttpRequestException wrong) when (wrong.StatusCode == StatusCodes.Status413PayloadTooLarge)
+        {
+            throw ManagementException.TooLarge($"body: has more than {most} bytes, the most that are allowed here: {advice}");
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+        return body.ToArray();
     }
 
     /// <summary>Whether a parameter of the query is true.</summary>

@@ -18,6 +18,9 @@ internal sealed class ManagementException(int status, string error, string reaso
     /// <summary>The request is wrong.</summary>
     public static ManagementException Bad(string reason) => new(400, "bad_request", reason);
 
+    /// <summary>The body is too large.</summary>
+    public static ManagementException TooLarge(string reason) => new(413, "payload_too_large", reason);
+
     /// <summary>It cannot be done now.</summary>
     public static ManagementException Unavailable(string reason) => new(503, "service_unavailable", reason);
 

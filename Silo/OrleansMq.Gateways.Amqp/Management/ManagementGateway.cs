@@ -8,25 +8,22 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Gateways.Browsers;
 using OrleansMq.Gateways.Http.Security;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Hosting;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Amqp.Management;
 
 /// <summary>RabbitMQ's management API over HTTP: users, virtual hosts, permissions, policies, exchanges, queues, bindings and definitions
 /// of an <see cref="AmqpGateway"/>. Before <see cref="Open"/> it answers 503.</summary>
-internal sealed class ManagementGateway : IGateway
+internal sealed class ManagementGateway : IGateway, IGatewayDoors
 {
     /// <summary>Its <see cref="Name"/>, which is also the setting's.</summary>
     internal const string GatewayName = "amqp-management";
 
-    // Definitions of 10,000 queues have about 3 MiB.
-    private const long MaxBodyBytes = 64 << 20;
-
     private readonly AmqpManagementOptions _options;
     private readonly Func<AmqpGateway> _amqp;
     private readonly HostNames _hosts;
-    private readonly ServerCertificates? _certificates;
+    private readonly WatchedCertificates? _certificates;
     private readonly ConnectionGuard _guard;
     private WebApplication? _app;
     private volatile HostedBroker? _broker;
@@ -39,8 +36,9 @@ internal sealed class ManagementGateway : IGateway
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
         _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, options.TimeProvider);
+        Imports = new RequestBudget(options.MaxImportBytes);
         if (options.Tls is { } tls)
-            _certificates = ServerCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
+            _certificates = WatchedCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
     }
 
     /// <inheritdoc/>
@@ -49,9 +47,19 @@ internal sealed class ManagementGateway : IGateway
     /// <inheritdoc/>
     public string Protocol => "the management API";
 
+    /// <summary>The memory of definitions that are imported.</summary>
+    internal RequestBudget Imports { get; }
+
+    /// <summary>The most bytes of definitions.</summary>
+    internal long MaxImportBytes => _options.MaxImportBytes;
+
     /// <inheritdoc/>
     public IPEndPoint EndPoint => _app is null ? _options.Listen
         : new IPEndPoint(_options.Listen.Address, new Uri(Address.Replace("[::]", "localhost", StringComparison.Ordinal)).Port);
+
+    /// <inheritdoc/>
+    IEnumerable<GatewayDoor> IGatewayDoors.Doors =>
+        [new(Name, EndPoint) { IsEncrypted = _options.Tls is not null, Passwords = PasswordDemand.Always }];
 
     /// <inheritdoc cref="IGateway.Address"/>
     public string Address => _app?.Urls.FirstOrDefault() ?? $"{(_certificates is null ? "http" : "https")}://{_options.Listen}";
@@ -131,7 +139,7 @@ internal sealed class ManagementGateway : IGateway
     private void ConfigureKestrel(KestrelServerOptions server)
     {
         server.AddServerHeader = false;
-        server.Limits.MaxRequestBodySize = MaxBodyBytes;
+        server.Limits.MaxRequestBodySize = ManagementRequest.MaxBodyBytes;
         server.Limits.MaxConcurrentConnections = _options.MaxConnections;
         server.Limits.RequestHeadersTimeout = _options.LoginTime;
         server.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 4 << 10, gracePeriod: TimeSpan.FromSeconds(30));

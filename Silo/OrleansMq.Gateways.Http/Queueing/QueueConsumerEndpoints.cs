@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Quotas;
 
 namespace OrleansMq.Gateways.Http.Queueing;
 
@@ -50,8 +51,11 @@ internal static class QueueConsumerEndpoints
         var wait = TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, BatchEndpoints.MaxWaitMs));
         var isBase64 = query.IsBase64();
         var (partition, consumer) = (RouteValues.Partition(http), RouteValues.Consumer(http));
-        var queues = api.BrokerOf(http).Queues;
-        api.QueueConsumers.Heard(consumer, wait);
+        var access = api.AccessOf(http);
+        var queues = access.Broker.Queues;
+        // The consumer's quota may hold the call back.
+        var held = access.Pace is { } pace ? pace.Within(pace.Wait(QuotaKey.ConsumerByteRate)) : TimeSpan.Zero;
+        api.QueueConsumers.Heard(consumer, wait + held);
         // At the wait's end, or that of a broker that drains, nothing was received.
         var delivery = await LongPoll.AskAsync(http, api, ended => queues.ReceiveAsync(partition, consumer, max, wait, ended));
         using var writer = new QueueRecordWriter(http, api.DecompressedReads, api.TimeProvider, isBase64);

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Http.Lines;
 using OrleansMq.Records;
@@ -39,7 +40,7 @@ internal sealed class QueueRecordWriter(HttpContext http, DecompressedReads read
     public static QueueRecord[] WithinBounds(IReadOnlyList<QueueRecord> records)
     {
         var bytes = 0L;
-        return [.. records.TakeWhile((record, index) => (bytes += SizeOf(record)) <= MostBytes || index == 0)];
+        return [.. records.TakeWhile((record, index) => (bytes += RecordBytes.Of(record)) <= MostBytes || index == 0)];
     }
 
     /// <summary>Refuses records that the encoding cannot carry.</summary>
@@ -56,7 +57,7 @@ internal sealed class QueueRecordWriter(HttpContext http, DecompressedReads read
     {
         try
         {
-            _held.Take((int)Math.Min(records.Sum(SizeOf), int.MaxValue));
+            _held.Take((int)Math.Min(records.Sum(static record => RecordBytes.Of(record)), int.MaxValue));
         }
         catch (RecordBatchException busy) when (busy.Error == RecordBatchError.Busy)
         {
@@ -156,9 +157,6 @@ internal sealed class QueueRecordWriter(HttpContext http, DecompressedReads read
         http.Abort();
         throw new ConnectionAbortedException("The client receives too slowly: its answer is not whole.");
     }
-
-    private static long SizeOf(QueueRecord record) => (record.Key?.Length ?? 0) + (long)(record.Value?.Length ?? 0)
-        + record.Headers.Sum(static header => header.Key.Length + (long)(header.Value?.Length ?? 0));
 
     private static bool IsText(QueueRecord record) => IsText(record.Key) && IsText(record.Value)
         && record.Headers.All(static header => Utf8.IsValid(header.Key.Span) && IsText(header.Value));

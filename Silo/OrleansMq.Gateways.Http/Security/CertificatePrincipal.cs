@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http.Features;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Http.Security;
 
@@ -12,7 +12,7 @@ internal static class CertificatePrincipal
     private static readonly object Key = new();
 
     /// <summary>Notes the client's name before its requests. A client whose certificate no rule names is disconnected.</summary>
-    public static Task RunAsync(ConnectionContext connection, ServerCertificates certificates, ConnectionDelegate next)
+    public static Task RunAsync(ConnectionContext connection, WatchedCertificates certificates, ConnectionDelegate next)
     {
         try
         {

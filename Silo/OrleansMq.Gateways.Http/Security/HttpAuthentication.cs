@@ -1,5 +1,6 @@
 using System.Text;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Primitives;
 using OrleansMq.Access;
 using OrleansMq.Security;
 
@@ -14,6 +15,9 @@ internal static class HttpAuthentication
 {
     private const string BasicScheme = "Basic ";
     private const string BearerScheme = "Bearer ";
+    private const string Realm = "realm=\"OrleansMq\"";
+    private const string BasicChallenge = $"{BasicScheme}{Realm}, charset=\"UTF-8\"";
+    private const string BearerChallenge = $"{BearerScheme}{Realm}";
     // A header of the largest name and password, and more than any.
     private const int MaxBasicLength = 8_192;
     private static readonly TimeSpan FailureDelay = TimeSpan.FromMilliseconds(100);
@@ -26,6 +30,17 @@ internal static class HttpAuthentication
     /// <summary>What a request was admitted by; null for one without credentials in its header.</summary>
     public static HttpCredential? CredentialOf(HttpContext http) =>
         http.Items.TryGetValue(Key, out var credential) ? (HttpCredential?)credential : null;
+
+    /// <summary>The values of <c>WWW-Authenticate</c> (RFC 7617, RFC 6750), one for each scheme that the broker accepts. A refused token is
+    /// told of.</summary>
+    public static StringValues ChallengesOf(HttpContext http, ApiServices api)
+    {
+        if (api.Gate.Security is not { Tokens: not null })
+            return BasicChallenge;
+        var isRefused = CredentialOf(http) is null && http.Request.Headers.Authorization is [{ } header]
+            && header.StartsWith(BearerScheme, StringComparison.OrdinalIgnoreCase);
+        return new StringValues([BasicChallenge, isRefused ? $"{BearerChallenge}, error=\"invalid_token\"" : BearerChallenge]);
+    }
 
     /// <summary>Finds out who sends a request.</summary>
     /// <returns>False: the credentials are not those of a user. The request is answered.</returns>

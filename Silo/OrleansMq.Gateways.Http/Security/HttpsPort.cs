@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Connections;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Http.Security;
 
@@ -29,7 +29,7 @@ internal static class HttpsPort
     /// <param name="listen">The port.</param>
     /// <param name="certificates">Its certificates.</param>
     /// <param name="handshakes">Bounds the connections whose handshake is not complete.</param>
-    public static void Use(ListenOptions listen, ServerCertificates certificates, UnauthenticatedConnections handshakes)
+    public static void Use(ListenOptions listen, WatchedCertificates certificates, UnauthenticatedConnections handshakes)
     {
         listen.Use(next => async connection =>
         {

@@ -86,8 +86,9 @@ internal static class SecurityEndpoints
         var body = await JsonBodies.RequireAsync(http, JsonBodies.Security.ExplainBody, ExplainExample);
         if (AclRule.PrincipalFault(body.Principal) is { } fault)
             throw new RequestException(fault);
-        await JsonBodies.WriteAsync(http, ExplanationBody.Of(security.Explain(body.Principal, body.Host, body.Operation, body.ResourceType,
-            body.ResourceName)), JsonBodies.SecurityAnswers.ExplanationBody);
+        var decision = security.Explain(body.Principal, body.Host, body.Operation, body.ResourceType, body.ResourceName);
+        await JsonBodies.WriteAsync(http, ExplanationBody.Of(decision, security.Authorization),
+            JsonBodies.SecurityAnswers.ExplanationBody);
     }
 
     private static async Task<AclFilter[]> ReadFiltersAsync(HttpContext http)

@@ -15,6 +15,9 @@ internal sealed class FrameBudget(long max)
     // One part in so many is for small frames, and another one for their first steps.
     private const int ReservedPart = 8;
 
+    /// <summary>The least budget that an operator may set, in bytes: 8 MiB. Its share for small frames holds one of them.</summary>
+    public const long LeastLimit = ReservedPart * SmallBytes;
+
     private readonly Lock _lock = new();
     // Small and large frames at their first step, and those that grow. A frame that holds memory waits for none that holds nothing yet.
     private readonly LinkedList<Waiter>[] _queues = [[], [], [], []];

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Connections.Loops;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Connections;
 
@@ -21,7 +22,7 @@ internal sealed class GatewayPort : IAsyncDisposable
     private readonly ConnectionServer _server;
     private readonly Socket _listener;
     private readonly string _name;
-    private readonly ServerCertificates? _certificates;
+    private readonly WatchedCertificates? _certificates;
     private readonly Func<Socket, Task<Socket>> _accept;
     private readonly RareLine _faults;
     private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
@@ -32,7 +33,7 @@ internal sealed class GatewayPort : IAsyncDisposable
     private volatile bool _isStopping;
 
     private GatewayPort(ConnectionServer server, Socket listener, ConnectionLoop[] loops, Func<Socket, Task<Socket>> accept,
-        ServerCertificates? certificates, string name)
+        WatchedCertificates? certificates, string name)
     {
         (_server, _certificates, _name) = (server, certificates, name);
         _listener = listener;
@@ -55,7 +56,7 @@ internal sealed class GatewayPort : IAsyncDisposable
     /// <param name="name">The listener's name for its connections.</param>
     /// <exception cref="SocketException">The port is in use, or the address is not one of this machine.</exception>
     public static GatewayPort Listen(ConnectionServer server, IPEndPoint endPoint, Func<Socket, Task<Socket>>? accept = null,
-        ServerCertificates? certificates = null, string name = "")
+        WatchedCertificates? certificates = null, string name = "")
     {
         var isAny = endPoint.Address.Equals(IPAddress.IPv6Any);
         if (isAny && !Socket.OSSupportsIPv6)

@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using OrleansMq.Gateways.Connections;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Tls;
 
@@ -18,7 +19,7 @@ internal sealed class TlsSocket : ClientSocket
 
     private readonly TlsTransport _transport;
     private readonly SslStream _stream;
-    private readonly ServerCertificates _certificates;
+    private readonly WatchedCertificates _certificates;
     // One sends at a time, also the end of TLS.
     private readonly SemaphoreSlim _sending = new(1, 1);
     // Whether more is likely to have arrived.
@@ -28,7 +29,7 @@ internal sealed class TlsSocket : ClientSocket
 
     /// <param name="socket">The socket, which this object owns.</param>
     /// <param name="certificates">The port's certificates.</param>
-    public TlsSocket(Socket socket, ServerCertificates certificates)
+    public TlsSocket(Socket socket, WatchedCertificates certificates)
         : base(socket)
     {
         _certificates = certificates;

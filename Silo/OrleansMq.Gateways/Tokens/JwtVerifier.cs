@@ -7,7 +7,7 @@ using OrleansMq.Security;
 namespace OrleansMq.Gateways.Tokens;
 
 /// <summary>Verifies JSON Web Tokens: signed by a key of the issuer, for this broker, not expired. Thread safe.</summary>
-internal sealed class JwtVerifier : ITokenVerifier, IDisposable
+internal sealed class JwtVerifier : ITokenVerifier
 {
     private const int MaxLength = 64 << 10;
     // An issuer's clock may be ahead.

@@ -1,4 +1,4 @@
 namespace OrleansMq.Gateways.Tokens;
 
-/// <summary>The keys of tokens cannot be used.</summary>
-internal sealed class TokenConfigurationException(string message, Exception? inner = null) : Exception(message, inner);
+/// <summary>The keys of tokens cannot be used; the message names their place, and what is wrong with them.</summary>
+public sealed class TokenConfigurationException(string message, Exception? inner = null) : Exception(message, inner);

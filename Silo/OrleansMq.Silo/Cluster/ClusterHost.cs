@@ -1,16 +1,16 @@
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Connections;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
 using OrleansMq.Hosting;
 using OrleansMq.Replication;
-using OrleansMq.Silo.Cluster.Tls;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Silo.Cluster;
 
@@ -30,7 +30,6 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     private static readonly TimeSpan JoinTime = TimeSpan.FromSeconds(15);
 
     private IHost? _silo;
-    private ClusterTls? _tls;
     private SiloBroker? _broker;
     private bool _isStarted;
 
@@ -46,20 +45,11 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         var log = context.Loggers;
         var cluster = settings.PostgreSql is null ? null : await DescribeAsync(context, cancellationToken);
         var endpoints = cluster?.Endpoints ?? Alone();
-        if (settings.ToClusterTls() is { } tls)
-        {
-            try
-            {
-                _tls = new ClusterTls(tls, new Gateways.Http.EngineLogAdapter(log.CreateLogger("cluster")));
-            }
-            catch (TlsConfigurationException fault)
-            {
-                throw new HostRefusedException($"--cluster-tls-certificate: {fault.Message}", fault);
-            }
-        }
         await ExplainAsync(log.CreateLogger("cluster"), cluster is not null, async () =>
         {
             _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
+            // Its files are read before the data directory is opened.
+            _silo.Services.GetService<ClusterTls>();
             _broker = _silo.Services.GetRequiredService<SiloBroker>();
             // The silo would do all of this too, but would hide the cause of a failure in its own exception.
             await _broker.OpenAsync(cancellationToken);
@@ -102,19 +92,6 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     /// <summary>Stops the silo (its grains complete their requests and deactivate), then closes the data directory.</summary>
     public async ValueTask DisposeAsync()
     {
-        try
-        {
-            await DisposeSiloAsync();
-        }
-        finally
-        {
-            if (_tls is not null)
-                await _tls.DisposeAsync();
-        }
-    }
-
-    private async ValueTask DisposeSiloAsync()
-    {
         if (Interlocked.Exchange(ref _silo, null) is not { } silo)
             return;
         // Orleans cannot stop a silo that has not started.
@@ -143,7 +120,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 
     private void Add(ISiloBuilder silo, SiloEndpoints endpoints, BrokerClusterOptions? cluster)
     {
-        _tls?.Configure(silo, () => _silo?.Services);
+        if (ToTls() is { } tls)
+            silo.UseClusterTls(tls);
         if (cluster is null)
             silo.UseLocalhostClustering(endpoints.SiloPort, endpoints.GatewayPort).AddOrleansMq(_ => options);
         else
@@ -160,6 +138,10 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         {
             throw new HostRefusedException(refused.Message, refused);
         }
+        catch (TlsConfigurationException refused)
+        {
+            throw new HostRefusedException($"--cluster-tls-certificate: {refused.Message}", refused);
+        }
         catch (Exception failure) when (replicated && failure is not (OperationCanceledException or DataDirectoryException or IOException))
         {
             log.NotJoined(failure);
@@ -167,6 +149,13 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
                 $"The broker could not join cluster '{settings.ClusterId}': {failure.GetBaseException().Message}", failure);
         }
     }
+
+    private ClusterTlsOptions? ToTls() => settings.ClusterTlsCertificate is not { } certificate ? null : new ClusterTlsOptions
+    {
+        Certificate = new TlsCertificate(certificate) { KeyFile = settings.ClusterTlsKey, Password = settings.TlsPassword },
+        // Given with the certificate.
+        Authorities = settings.ClusterTlsCa!,
+    };
 
     private SiloEndpoints Alone()
     {
@@ -262,7 +251,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         log.Listening(silo, gateway);
         if (cluster is null)
             return;
-        if (_tls is not null)
+        if (ToTls() is not null)
             log.Encrypted();
         else if (!IPAddress.IsLoopback(endpoints.SiloListener!.Address) || !IPAddress.IsLoopback(endpoints.GatewayListener!.Address))
             log.OpenDoor(endpoints.SiloListener.ToString(), endpoints.GatewayListener!.ToString());

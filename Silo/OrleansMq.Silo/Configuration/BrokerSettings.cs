@@ -3,11 +3,11 @@ using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Gateways.Tokens;
 using OrleansMq.Groups;
 using OrleansMq.Replication;
 using OrleansMq.Security;
+using OrleansMq.Tls;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -56,8 +56,8 @@ internal sealed record BrokerSettings
     public IReadOnlyList<string> SuperUsers { get; init; } = [];
     /// <summary>The principal of all Orleans clients.</summary>
     public string OrleansPrincipal { get; init; } = BrokerSession.Anonymous;
-    /// <summary>The password of the user <see cref="AdminUser"/>, who is created with it, and may do everything: never logged. Null: no
-    /// such user is created.</summary>
+    /// <summary>The password of the user <see cref="SecurityOptions.AdminUser"/>, who is created with it, and may do everything: never
+    /// logged. Null: no such user is created.</summary>
     public string? AdminPassword { get; init; }
     /// <summary>Whether everyone may do everything with a resource that no rule is about.</summary>
     public bool AllowEveryoneIfNoAclFound { get; init; }
@@ -79,6 +79,8 @@ internal sealed record BrokerSettings
     public ListenAddress? Amqp { get; init; }
     /// <summary>The address of AMQP's management API; null to turn it off.</summary>
     public ListenAddress? AmqpManagement { get; init; }
+    /// <summary>The most AMQP connections from one address; 0: without a limit.</summary>
+    public int AmqpMaxConnectionsPerAddress { get; init; }
     /// <summary>The memory of AMQP's messages in bytes; 0: a part of what the process may use.</summary>
     public long AmqpMemory { get; init; }
     /// <summary>The files of the certificates for all listeners with TLS.</summary>
@@ -135,6 +137,8 @@ internal sealed record BrokerSettings
     public int KafkaLoops { get; init; } = KafkaGatewayOptions.DefaultLoops;
     /// <summary>The most Kafka connections from one address; 0 for no limit.</summary>
     public int KafkaMaxConnectionsPerAddress { get; init; }
+    /// <summary>The most bytes of Kafka requests in flight on all connections.</summary>
+    public long KafkaMaxInFlightBytes { get; init; } = KafkaGatewayOptions.DefaultMaxInFlightBytes;
     /// <summary>The number of partitions of a topic that is created without one.</summary>
     public int Partitions { get; init; } = 1;
     /// <summary>The free bytes of the volume below which appends are refused.</summary>
@@ -176,21 +180,6 @@ internal sealed record BrokerSettings
     /// <summary>Default topic configuration, which overrides <see cref="Flush"/>.</summary>
     public IReadOnlyDictionary<string, string> TopicDefaults { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>TLS between the silos of a cluster; null for none.</summary>
-    public TlsOptions? ToClusterTls() => ClusterTlsCertificate is null ? null : new TlsOptions
-    {
-        Certificates = [new TlsCertificate(ClusterTlsCertificate) { KeyFile = ClusterTlsKey, Password = TlsPassword }],
-        ClientAuthentication = ClientAuthentication.Required,
-        ClientAuthorities = ClusterTlsCa,
-    };
-
-    /// <summary>The user that <see cref="AdminPassword"/> creates.</summary>
-    public const string AdminUser = "admin";
-
-    /// <summary>Whether rules of access control are enforced.</summary>
-    public AuthorizationMode EffectiveAuthorization => Authorization
-        ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off);
-
     /// <summary>Omits the values, since one of them may be a password.</summary>
     public override string ToString() => nameof(BrokerSettings);
 
@@ -217,6 +206,19 @@ internal sealed record BrokerSettings
         PrincipalClaim = OAuthBearerSubClaim,
     };
 
+    private SecurityOptions ToSecurity()
+    {
+        var security = new SecurityOptions
+        {
+            SuperUsers = [.. SuperUsers],
+            AdminPassword = AdminPassword,
+            AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
+            SaslMechanisms = [.. SaslMechanisms],
+            OrleansPrincipal = OrleansPrincipal,
+        };
+        return Authorization is { } mode ? security with { Authorization = mode } : security;
+    }
+
     /// <summary>Converts the settings to the engine's options.</summary>
     public BrokerOptions ToOptions(EngineLog log, TimeProvider timeProvider) => new()
     {
@@ -225,15 +227,7 @@ internal sealed record BrokerSettings
         TimeProvider = timeProvider,
         Log = log,
         Codecs = StandardCodecs.All,
-        Security = new SecurityOptions
-        {
-            Authorization = EffectiveAuthorization,
-            SuperUsers = [.. SuperUsers, .. AdminPassword is null ? [] : new[] { BrokerSecurity.PrincipalOf(AdminUser) }],
-            FirstUser = AdminPassword is null ? null : (AdminUser, AdminPassword),
-            AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
-            SaslMechanisms = [.. SaslMechanisms],
-            OrleansPrincipal = OrleansPrincipal,
-        },
+        Security = ToSecurity(),
         TopicDefaults = TopicConfigRules.Parse(TopicDefaults, TopicConfig.DefaultFor(Flush)).Next,
         DefaultPartitions = Partitions,
         MinFreeBytes = MinFreeBytes,

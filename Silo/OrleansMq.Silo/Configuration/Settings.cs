@@ -1,8 +1,9 @@
 using System.Globalization;
 using OrleansMq.Gateways.Amqp.Alarms;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Tokens;
 using OrleansMq.Security;
+using OrleansMq.Tls;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -13,8 +14,8 @@ internal static class Settings
     /// <summary>The key of the object with topic defaults, which only the file has.</summary>
     public const string TopicDefaultsKey = "topicDefaults";
 
-    /// <summary>All settings, in the order of the help.</summary>
-    public static IReadOnlyList<Setting> All { get; } =
+    /// <summary>All settings, in the order of the help. Behind each secret one is the one that names a file with its value.</summary>
+    public static IReadOnlyList<Setting> All { get; } = WithFiles(
     [
         new("data", "DIR", "the path of a directory", "The data directory, created if missing. Default: ./data.",
             (s, text) => text.Length == 0 ? null : s with { DataDirectory = text }),
@@ -52,6 +53,10 @@ internal static class Settings
         new("kafkaMaxConnectionsPerAddress", "N", "a whole number from 0 to 1000000",
             "The most Kafka connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
             (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { KafkaMaxConnectionsPerAddress = (int)n } : null),
+        new("kafkaMaxInFlightBytes", "N", "a whole number of bytes from 8388608",
+            "The memory of Kafka requests in flight on all connections, in bytes, at least 8388608. Above it connections are not read from "
+            + "until some of it is free; one request may grow beyond it. Default: 536870912.",
+            (s, text) => TryNumber(text, FrameBudget.LeastLimit, long.MaxValue, out var n) ? s with { KafkaMaxInFlightBytes = n } : null),
         new("clusterTlsCertificate", "FILE", "the path of a file",
             "In a cluster: this broker's certificate for other brokers and Orleans clients, PEM or PKCS#12. With it, they connect by TLS, "
             + "and need a certificate of --cluster-tls-ca themselves. All brokers of the cluster have it, or none. Default: none.",
@@ -76,8 +81,9 @@ internal static class Settings
             (s, text) => AclRule.PrincipalFault(text) is null ? s with { OrleansPrincipal = text } : null),
         new("adminPassword", "PASSWORD", "a password of 1 to 1024 characters",
             "Creates the user admin with this password, unless there is one, and lets it do everything. A new AMQP broker has it in place "
-            + "of guest. Use the environment or the file to keep it out of the process list. Default: none.",
-            (s, text) => text.Length is > 0 and <= 1_024 && !text.Any(char.IsControl) ? s with { AdminPassword = text } : null,
+            + "of guest. Use --admin-password-file, the environment or the configuration file to keep it out of the process list. "
+            + "Default: none.",
+            (s, text) => SecurityOptions.IsAdminPassword(text) ? s with { AdminPassword = text } : null,
             IsSecret: true),
         new("allowEveryoneIfNoAclFound", "true|false", "true or false",
             "Let everyone do everything with a resource that no rule is about. Default: false.",
@@ -117,6 +123,9 @@ internal static class Settings
             + "definitions; port 0 takes a free port, off turns it off. Default: off.",
             (s, text) => text == "off" ? s with { AmqpManagement = null } : ListenAddress.TryParse(text, "http", "https", out var address)
             ? s with { AmqpManagement = address } : null),
+        new("amqpMaxConnectionsPerAddress", "N", "a whole number from 0 to 1000000",
+            "The most AMQP connections from one address; further ones are closed. 0: as many as the process may open. Default: 0.",
+            (s, text) => TryNumber(text, 0, 1_000_000, out var n) ? s with { AmqpMaxConnectionsPerAddress = (int)n } : null),
         new("amqpMemory", "N", "0, or a whole number of bytes from 67108864",
             "The memory of AMQP's messages in bytes: those of queues in memory, on their way to the log, and incomplete. Above it "
             + "publishers are told connection.blocked and not read from, until a fifth is free. 0: a quarter of the memory that the "
@@ -132,8 +141,8 @@ internal static class Settings
             "The private keys of the PEM certificates, PEM, in the same order. Default: in the certificates' files.",
             (s, text) => Paths(text) is { } paths ? s with { TlsKeys = paths } : null, IsList: true),
         new("tlsPassword", "PASSWORD", "a password",
-            "The password of the private keys or PKCS#12 files. Use the environment or the file to keep it out of the process list. "
-            + "Default: none.",
+            "The password of the private keys or PKCS#12 files. Use --tls-password-file, the environment or the configuration file to keep "
+            + "it out of the process list. Default: none.",
             (s, text) => text.Length > 0 ? s with { TlsPassword = text } : null, IsSecret: true),
         new("tlsClientAuth", "none|requested|required", "none, requested or required",
             "Whether clients of the listeners with TLS have certificates. requested: they may; required: they must. The subject of a "
@@ -217,8 +226,9 @@ internal static class Settings
             "In a replicated cluster: its name, the same for all its brokers. A database may hold several clusters. Default: orleansmq.",
             (s, text) => IsName(text, 64) ? s with { ClusterId = text } : null),
         new("postgres", "CONNECTION", "a connection string as Npgsql writes it, such as \"Host=db;Database=omq;Username=omq;Password=...\"",
-            "Makes this broker a member of a replicated cluster; its brokers find each other through this database. Use the environment or "
-            + "the file to keep a password out of the process list. Default: none, a cluster of one broker.",
+            "Makes this broker a member of a replicated cluster; its brokers find each other through this database. Use --postgres-file, "
+            + "the environment or the configuration file to keep a password out of the process list. Default: none, a cluster of one "
+            + "broker.",
             (s, text) => IsConnectionString(text) ? s with { PostgreSql = text } : null, IsSecret: true),
         new("rack", "NAME", NameCharacters,
             "In a replicated cluster: this broker's failure domain; replicas are spread over racks. Default: none.",
@@ -266,7 +276,7 @@ internal static class Settings
         new("startTimeoutMs", "MS", Milliseconds,
             "In a replicated cluster: how long the start waits for PostgreSQL and the other brokers. Default: 120000.",
             (s, text) => TryInterval(text, 1, out var timeout) ? s with { StartTimeout = timeout } : null),
-    ];
+    ]);
 
     private const string NameCharacters = "letters, digits, '.', '_' and '-', at most 255";
     private const string ClusterNames = "letters, digits, '.', '_' and '-', at most 64, not beginning with '-'";
@@ -275,6 +285,9 @@ internal static class Settings
     /// <summary>Whether the text is a host and a port that clients can be sent to.</summary>
     internal static bool IsKafkaAddress(string text) =>
         Gateways.Kafka.KafkaAddress.TryParse(text, out var host, out _) && IsHost(host);
+
+    private static Setting[] WithFiles(Setting[] table) =>
+        [.. table.SelectMany(static setting => setting.IsSecret ? new[] { setting, setting.ToFile() } : [setting])];
 
     private static BrokerSettings? Kafka(BrokerSettings settings, string text)
     {

@@ -1,6 +1,7 @@
+using System.Text;
 using System.Text.Json;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Gateways.Tokens;
+using OrleansMq.Tls;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -14,36 +15,112 @@ internal static class SettingsResolver
     /// <summary>The environment variable that names the configuration file.</summary>
     public const string FileVariable = "OMQ_CONFIG";
 
+    // The most bytes of a file with a secret: far more than any, and little where the path leads elsewhere, such as to /dev/zero.
+    private const int MaxSecretBytes = 64 << 10;
+
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
     /// <param name="flags">The values of the given flags, by <see cref="Setting.Key"/>.</param>
     /// <param name="configFlag">The value of <c>--config</c>, or null.</param>
     /// <param name="environment">Returns the value of an environment variable, or null. An empty one counts as not set.</param>
     /// <param name="readFile">Returns the text of a file.</param>
-    /// <exception cref="SettingsException">A value is invalid, a key is unknown, or the file cannot be read.</exception>
+    /// <param name="openSecret">Opens a file with the value of a secret setting.</param>
+    /// <exception cref="SettingsException">A value is invalid, a key is unknown, or a file cannot be read.</exception>
     public static BrokerSettings Resolve(IReadOnlyDictionary<string, string> flags, string? configFlag, Func<string, string?> environment,
-        Func<string, string> readFile)
+        Func<string, string> readFile, Func<string, Stream> openSecret)
     {
         var settings = BrokerSettings.Default;
+        var secrets = new Dictionary<string, SecretFile>();
         if (configFlag is not null)
-            settings = ApplyFile(settings, configFlag, $"--config {configFlag}", readFile);
+            settings = ApplyFile(settings, secrets, configFlag, $"--config {configFlag}", readFile);
         else if (environment(FileVariable) is { Length: > 0 } path)
-            settings = ApplyFile(settings, path, $"{FileVariable}={path}", readFile);
+            settings = ApplyFile(settings, secrets, path, $"{FileVariable}={path}", readFile);
 
         foreach (var setting in Settings.All)
         {
             if (environment(setting.Variable) is { Length: > 0 } text)
-                settings = Apply(settings, setting, text, $"{setting.Variable}={Shown(setting, text)}");
+                settings = Apply(settings, secrets, setting, text, $"{setting.Variable}={Shown(setting, text)}");
         }
+        CheckForms("", static setting => setting.Variable, setting => environment(setting.Variable) is { Length: > 0 });
         foreach (var setting in Settings.All)
         {
             if (flags.TryGetValue(setting.Key, out var text))
-                settings = Apply(settings, setting, text, $"{setting.Flag} {Shown(setting, text)}");
+                settings = Apply(settings, secrets, setting, text, $"{setting.Flag} {Shown(setting, text)}");
         }
+        CheckForms("", static setting => setting.Flag, setting => flags.ContainsKey(setting.Key));
+        // Last, so that a file whose value another source overrides is not read.
+        foreach (var secret in secrets.Values)
+            settings = ApplySecret(settings, secret, openSecret);
         CheckTogether(settings);
         return settings;
     }
 
-    private static BrokerSettings Apply(BrokerSettings settings, Setting setting, string text, string source) =>
-        setting.Apply(settings, text) ?? throw new SettingsException($"{source}: expected {setting.Expected}.");
+    // Sources come in ascending order, so the last form of a secret counts. CheckForms refuses two in one source.
+    private static BrokerSettings Apply(BrokerSettings settings, Dictionary<string, SecretFile> secrets, Setting setting, string text,
+        string source)
+    {
+        var next = setting.Apply(settings, text) ?? throw new SettingsException($"{source}: expected {setting.Expected}.");
+        if (setting.Secret is { } secret)
+            secrets[secret.Key] = new SecretFile(secret, text, source);
+        else
+            secrets.Remove(setting.Key);
+        return next;
+    }
+
+    private static void CheckForms(string prefix, Func<Setting, string> nameOf, Func<Setting, bool> isGiven)
+    {
+        foreach (var setting in Settings.All)
+        {
+            if (setting.Secret is { } secret && isGiven(setting) && isGiven(secret))
+                throw new SettingsException($"{prefix}{nameOf(secret)} and {nameOf(setting)} are two forms of one setting: omit one of "
+                    + "them.");
+        }
+    }
+
+    private static BrokerSettings ApplySecret(BrokerSettings settings, SecretFile file, Func<string, Stream> open)
+    {
+        var text = ReadSecret(file, open);
+        return file.Setting.Apply(settings, text)
+            ?? throw new SettingsException($"{file.Source}: the file's content is invalid: expected {file.Setting.Expected}.");
+    }
+
+    private static string ReadSecret(SecretFile file, Func<string, Stream> open)
+    {
+        var bytes = new byte[MaxSecretBytes + 1];
+        int length;
+        try
+        {
+            using var stream = open(file.Path);
+            length = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        }
+        catch (Exception e) when (IsUnreadable(e))
+        {
+            throw Unreadable(file.Source, e);
+        }
+        if (length > MaxSecretBytes)
+            throw new SettingsException($"{file.Source}: the file is larger than {MaxSecretBytes} bytes: name one that holds only the "
+                + $"value of {file.Setting.Flag}.");
+        var text = WithoutLineEnd(Decode(file, bytes.AsSpan(0, length)));
+        return text.Length > 0 ? text : throw new SettingsException($"{file.Source}: the file is empty: write the value of "
+            + $"{file.Setting.Flag} into it.");
+    }
+
+    private static string Decode(SecretFile file, ReadOnlySpan<byte> bytes)
+    {
+        // Editors of Windows put a mark in front, which is not part of the text.
+        var content = bytes.StartsWith(Encoding.UTF8.Preamble) ? bytes[Encoding.UTF8.Preamble.Length..] : bytes;
+        try
+        {
+            return StrictUtf8.GetString(content);
+        }
+        catch (DecoderFallbackException)
+        {
+            throw new SettingsException($"{file.Source}: the file is not text in UTF-8: store it as such.");
+        }
+    }
+
+    private static string WithoutLineEnd(string text) =>
+        text.EndsWith("\r\n", StringComparison.Ordinal) ? text[..^2] : text.EndsWith('\n') ? text[..^1] : text;
 
     private static string Shown(Setting setting, string text) => setting.IsSecret ? "..." : text;
 
@@ -118,7 +195,8 @@ internal static class SettingsResolver
         : !settings.AutoLeaderRebalance ? "--auto-leader-rebalance"
         : null;
 
-    private static BrokerSettings ApplyFile(BrokerSettings settings, string path, string source, Func<string, string> readFile)
+    private static BrokerSettings ApplyFile(BrokerSettings settings, Dictionary<string, SecretFile> secrets, string path, string source,
+        Func<string, string> readFile)
     {
         using var document = Parse(path, source, readFile);
         if (document.RootElement.ValueKind != JsonValueKind.Object)
@@ -131,8 +209,9 @@ internal static class SettingsResolver
                 throw new SettingsException($"{path}: key \"{property.Name}\" occurs twice; keep one.");
             settings = property.Name == Settings.TopicDefaultsKey
                 ? settings with { TopicDefaults = ReadTopicDefaults(path, property.Value) }
-                : ApplyKey(settings, path, property);
+                : ApplyKey(settings, secrets, path, property);
         }
+        CheckForms($"{path}: ", static setting => $"\"{setting.Key}\"", setting => seen.Contains(setting.Key));
         return settings;
     }
 
@@ -148,19 +227,26 @@ internal static class SettingsResolver
             throw new SettingsException($"{path}: not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: correct it "
                 + "there.");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (IsUnreadable(e))
         {
-            throw new SettingsException($"{source}: the file cannot be read: {e.Message} Check the path and its permissions.");
+            throw Unreadable(source, e);
         }
     }
 
-    private static BrokerSettings ApplyKey(BrokerSettings settings, string path, JsonProperty property)
+    private static bool IsUnreadable(Exception e) =>
+        e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException;
+
+    private static SettingsException Unreadable(string source, Exception e) =>
+        new($"{source}: the file cannot be read: {e.Message} Check the path and its permissions.");
+
+    private static BrokerSettings ApplyKey(BrokerSettings settings, Dictionary<string, SecretFile> secrets, string path,
+        JsonProperty property)
     {
         var setting = Settings.All.FirstOrDefault(s => s.Key == property.Name)
             ?? throw new SettingsException($"{path}: unknown key \"{property.Name}\"; allowed are {AllowedKeys()}.");
         var text = (setting.IsList && property.Value.ValueKind == JsonValueKind.Array ? Joined(property.Value) : Scalar(property.Value))
             ?? throw new SettingsException($"{path}: \"{property.Name}\": expected {setting.Expected}.");
-        return Apply(settings, setting, text, $"{path}: \"{property.Name}\": {Shown(setting, property.Value.GetRawText())}");
+        return Apply(settings, secrets, setting, text, $"{path}: \"{property.Name}\": {Shown(setting, property.Value.GetRawText())}");
     }
 
     private static Dictionary<string, string> ReadTopicDefaults(string path, JsonElement value)
@@ -197,4 +283,10 @@ internal static class SettingsResolver
     };
 
     private static string AllowedKeys() => string.Join(", ", Settings.All.Select(s => s.Key).Append(Settings.TopicDefaultsKey));
+
+    /// <summary>A file that holds the value of a secret setting.</summary>
+    /// <param name="Setting">The secret setting.</param>
+    /// <param name="Path">The file's path.</param>
+    /// <param name="Source">Where the path was given, for error messages.</param>
+    private sealed record SecretFile(Setting Setting, string Path, string Source);
 }

@@ -31,7 +31,7 @@ internal static class BrokerProgram
             if (invocation.Answer is { } answer)
                 return answer(Console.Out);
             var settings = SettingsResolver.Resolve(invocation.Flags, invocation.ConfigFile, Environment.GetEnvironmentVariable,
-                File.ReadAllText);
+                File.ReadAllText, File.OpenRead);
             await ServeAsync(settings, invocation.Json);
             return Done;
         }

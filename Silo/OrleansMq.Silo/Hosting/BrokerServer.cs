@@ -1,16 +1,13 @@
-using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Management;
 using OrleansMq.Gateways.Http;
-using OrleansMq.Gateways.Kafka;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Gateways.Tokens;
 using OrleansMq.Hosting;
-using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Logging;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Silo.Hosting;
 
@@ -19,7 +16,7 @@ internal sealed class BrokerServer : IAsyncDisposable
 {
     private readonly BrokerSettings _settings;
     private readonly IBrokerHost _host;
-    private readonly JwtVerifier? _tokens;
+    private readonly BrokerOptions _options;
     private readonly ILoggerFactory _loggers;
     private readonly ILogger _logger;
     private readonly ConfiguredGateways _gateways;
@@ -27,10 +24,10 @@ internal sealed class BrokerServer : IAsyncDisposable
     private Task? _stopped;
     private bool _isListening;
 
-    private BrokerServer(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log, JwtVerifier? tokens)
+    private BrokerServer(BrokerSettings settings, BrokerOptions options, OpenFiles files, IBrokerHost host, ConsoleLog log)
     {
         _settings = settings;
-        _tokens = tokens;
+        _options = options;
         _host = host;
         _loggers = LoggerFactory.Create(logging => logging.AddProvider(log).SetMinimumLevel(settings.LogLevel));
         _logger = _loggers.CreateLogger("broker");
@@ -73,12 +70,9 @@ internal sealed class BrokerServer : IAsyncDisposable
                 + "ulimit -n, or LimitNOFILE of the service.");
         var files = OpenFiles.Share(limit, settings.MaxOpenFiles, settings.Kafka is not null, settings.HttpMaxConnections,
             settings.Amqp is not null);
-        var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
-            with { MaxOpenFiles = files.Data };
-        var tokens = VerifierOf(settings, options);
-        if (tokens is not null)
-            options = options with { Security = options.Security with { Tokens = tokens } };
-        var server = Create(settings, files, (createHost ?? BrokerHosts.Create)(settings, options), log, tokens);
+        var options = WithTokens(settings, settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System)
+            with { MaxOpenFiles = files.Data });
+        var server = Create(settings, options, files, (createHost ?? BrokerHosts.Create)(settings, options), log);
         try
         {
             await server.StartAsync(cancellationToken);
@@ -101,11 +95,11 @@ internal sealed class BrokerServer : IAsyncDisposable
             return new ValueTask(_stopped ??= StopAllAsync());
     }
 
-    private static JwtVerifier? VerifierOf(BrokerSettings settings, BrokerOptions options)
+    private static BrokerOptions WithTokens(BrokerSettings settings, BrokerOptions options)
     {
         try
         {
-            return settings.ToTokens() is { } tokens ? new JwtVerifier(tokens, options.TimeProvider, options.Log) : null;
+            return settings.ToTokens() is { } tokens ? options.WithTokens(tokens) : options;
         }
         catch (TokenConfigurationException e)
         {
@@ -113,11 +107,11 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
     }
 
-    private static BrokerServer Create(BrokerSettings settings, OpenFiles files, IBrokerHost host, ConsoleLog log, JwtVerifier? tokens)
+    private static BrokerServer Create(BrokerSettings settings, BrokerOptions options, OpenFiles files, IBrokerHost host, ConsoleLog log)
     {
         try
         {
-            return new BrokerServer(settings, files, host, log, tokens);
+            return new BrokerServer(settings, options, files, host, log);
         }
         catch (TlsConfigurationException e)
         {
@@ -138,7 +132,6 @@ internal sealed class BrokerServer : IAsyncDisposable
         foreach (var gateway in _gateways.All)
             await gateway.DisposeAsync();
         _gateways.Dispose();
-        _tokens?.Dispose();
         _loggers.Dispose();
     }
 
@@ -148,12 +141,11 @@ internal sealed class BrokerServer : IAsyncDisposable
         _isListening = true;
         foreach (var gateway in _gateways.All)
             await ListenAsync(gateway, cancellationToken);
-        WarnOfOpenDoors();
+        foreach (var warning in OpenDoors.WarningsOf([.. OpenDoors.Of(_gateways.All)], _options))
+            _logger.OpenDoor(warning);
         try
         {
             var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);
-            if (_settings.AdminPassword is { } password && hosted.Security is { } security)
-                await EnsureAdminAsync(security, password, cancellationToken);
             // HTTP last: it tells that the broker is ready.
             foreach (var gateway in _gateways.All.Reverse())
                 gateway.Open(hosted);
@@ -162,25 +154,13 @@ internal sealed class BrokerServer : IAsyncDisposable
         {
             throw new StartException(e.Message, e);
         }
-        catch (DataDirectoryException e)
+        catch (Exception e) when (e is DataDirectoryException or BrokerException)
         {
             throw new StartException(e.Message, e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new StartException($"--data {_settings.DataDirectory}: {e.Message}", e);
-        }
-    }
-
-    private static async Task EnsureAdminAsync(BrokerSecurity security, string password, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await security.EnsureUserAsync(BrokerSettings.AdminUser, password, cancellationToken);
-        }
-        catch (BrokerException e)
-        {
-            throw new StartException($"--admin-password: the user {BrokerSettings.AdminUser} could not be created: {e.Message}", e);
         }
     }
 
@@ -196,40 +176,6 @@ internal sealed class BrokerServer : IAsyncDisposable
             throw new StartException($"--{gateway.Name} {gateway.EndPoint}: {ReasonOf(error, e)}{off}", e);
         }
     }
-
-    private void WarnOfOpenDoors()
-    {
-        foreach (var door in Doors().Where(static door => !IPAddress.IsLoopback(door.EndPoint.Address)))
-        {
-            if (door.HasPasswords && !door.IsSecure)
-                _logger.ClearText(door.EndPoint.ToString(), door.Name);
-            // Where rules are enforced, a client without a name may do what they allow everyone.
-            else if (!door.HasPasswords && !(door.IsSecure && _settings.TlsClientAuth == ClientAuthentication.Required)
-                && _settings.EffectiveAuthorization != AuthorizationMode.Enforce)
-                _logger.OpenDoor(door.EndPoint.ToString(), door.Name);
-        }
-        if (_settings.Authorization is null && _settings.EffectiveAuthorization == AuthorizationMode.Off && HasCredentials)
-            _logger.NoRules();
-    }
-
-    // Whether Kafka, HTTP or Orleans clients can authenticate. AMQP's users have permissions of their own.
-    private bool HasCredentials => _settings.OAuthBearerJwks is not null
-        || _settings.KafkaListeners.Any(static one => one.Protocol.UsesSasl())
-        || (_settings.TlsClientAuth != ClientAuthentication.None
-            && (_settings.Http.IsSecure || _settings.KafkaListeners.Any(static one => one.Protocol.UsesTls())));
-
-    private IEnumerable<(string Name, IPEndPoint EndPoint, bool IsSecure, bool HasPasswords)> Doors() =>
-        _gateways.All.SelectMany(gateway => gateway is KafkaGateway kafka
-            ? kafka.Listeners.Select(one => (gateway.Name, one.Listen, one.Protocol.UsesTls(), one.Protocol.UsesSasl()))
-            : [(gateway.Name, gateway.EndPoint, IsSecure(gateway.Name),
-                gateway is not HttpGateway || _settings.EffectiveAuthorization == AuthorizationMode.Enforce)]);
-
-    private bool IsSecure(string gateway) => gateway switch
-    {
-        AmqpGateway.GatewayName => _settings.Amqp!.IsSecure,
-        ManagementGateway.GatewayName => _settings.AmqpManagement!.IsSecure,
-        _ => _settings.Http.IsSecure,
-    };
 
     /// <summary>The URL of AMQP's management API, with the port that was taken; null where it is off.</summary>
     public string? AmqpManagementAddress => AddressOf(ManagementGateway.GatewayName);

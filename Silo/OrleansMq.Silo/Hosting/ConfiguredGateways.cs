@@ -54,6 +54,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 AutoCreateTopics = settings.AutoCreateTopics,
                 MaxConnections = files.Kafka,
                 MaxConnectionsPerAddress = settings.KafkaMaxConnectionsPerAddress is > 0 and var most ? most : int.MaxValue,
+                MaxInFlightBytes = settings.KafkaMaxInFlightBytes,
                 Loops = settings.KafkaLoops,
                 MaxReauthentication = settings.KafkaMaxReauthentication,
                 Log = new EngineLogAdapter(loggers.CreateLogger("kafka")),
@@ -64,6 +65,7 @@ internal sealed class ConfiguredGateways : IBrokerBuilder, IDisposable
                 Listen = EndPointOf(amqp),
                 Tls = amqp.IsSecure ? tls : null,
                 MaxConnections = files.Amqp,
+                MaxConnectionsPerAddress = settings.AmqpMaxConnectionsPerAddress is > 0 and var most ? most : int.MaxValue,
                 MaxMemoryBytes = settings.AmqpMemory is > 0 and var memory ? memory : options.MaxMemoryBytes,
                 Log = new EngineLogAdapter(loggers.CreateLogger(AmqpGateway.GatewayName)),
             });

@@ -1,8 +1,8 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Tests.Shared;
 using RabbitMQ.Client;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 

@@ -30,8 +30,33 @@ public sealed class ChannelLaneTests
         Assert.True(owner.HasEnded);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Time_of_methods_is_charged_where_a_quota_limits_it(bool isLimited)
+    {
+        var owner = new Owner { ChargesTime = isLimited };
+        owner.MakeRoom();
+        var waits = new TaskCompletionSource();
+        var channel = new Channel { Handling = waits.Task };
+        var state = new ChannelState(1);
+        var lane = new ChannelLane(state, owner, _ => channel);
+        lane.Add(new ConnectionAction(ActionKind.OpenChannel, state));
+        await lane.RunAsync();
+        Assert.Equal(0, owner.Charged);
+        lane.Add(new ConnectionAction(ActionKind.Handle, state, new BasicGet("q", true)));
+        var running = lane.RunAsync();
+        // It waits: the rest is not the client's.
+        Assert.Equal((isLimited ? 1 : 0, 0), (owner.Charged, owner.Handled));
+        waits.SetResult();
+        await running;
+        Assert.Equal((isLimited ? 1 : 0, 1), (owner.Charged, owner.Handled));
+    }
+
     private sealed class Channel : IAmqpChannel
     {
+        public Task Handling { get; init; } = Task.CompletedTask;
+
         public int Handled { get; private set; }
 
         public ValueTask OpenAsync() => default;
@@ -39,7 +64,7 @@ public sealed class ChannelLaneTests
         public ValueTask HandleAsync(IMethod method, AmqpContent? content)
         {
             Handled++;
-            return default;
+            return new ValueTask(Handling);
         }
 
         public ValueTask EndAsync() => default;
@@ -52,6 +77,10 @@ public sealed class ChannelLaneTests
         private TaskCompletionSource _room = new();
 
         public int Handled { get; private set; }
+
+        public bool ChargesTime { get; init; }
+
+        public int Charged { get; private set; }
 
         public bool HasEnded { get; private set; }
 
@@ -68,6 +97,12 @@ public sealed class ChannelLaneTests
         }
 
         void IChannelOwner.Handled(int bytes) => Handled++;
+
+        public void Charge(TimeSpan time)
+        {
+            Assert.True(time >= TimeSpan.Zero);
+            Charged++;
+        }
 
         public void Failed(ChannelState channel, AmqpException fault) => throw fault;
 

@@ -35,7 +35,26 @@ public sealed class QuotaTests : ClientTest
         Assert.True(Gateway.Broker.Quotas.SecondsThrottled("guest", QuotaKey.ConsumerByteRate) > 0);
     }
 
+    [Fact]
+    public async Task User_whose_methods_take_too_much_time_is_slowed_and_its_messages_are_stored()
+    {
+        await Channel.QueueDeclareAsync("slow", durable: true, exclusive: false, autoDelete: false);
+        // Ten microseconds are there, and one more each second.
+        await LimitAsync(QuotaKey.RequestPercentage, 0.0001);
+        var count = 0;
+        await UntilAsync(async () =>
+        {
+            await PublishAsync("slow", "x");
+            count++;
+            return Gateway.Broker.Quotas.SecondsThrottled("guest", QuotaKey.RequestPercentage) > 0;
+        });
+        // It is read from again.
+        await PublishAsync("slow", "x").AsTask().WaitAsync(Patience);
+        await LimitAsync(QuotaKey.RequestPercentage, null);
+        await UntilAsync(async () => await Channel.MessageCountAsync("slow") == (uint)count + 1);
+    }
+
     // A window may be used at once. What is beyond it takes a second or two.
-    private ValueTask LimitAsync(QuotaKey key) => Gateway.Broker.Quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"),
-        new Dictionary<QuotaKey, double?> { [key] = 100_000 })]);
+    private ValueTask LimitAsync(QuotaKey key, double? limit = 100_000) => Gateway.Broker.Quotas.AlterAsync([new QuotaChange(
+        new QuotaEntity("guest"), new Dictionary<QuotaKey, double?> { [key] = limit })]);
 }

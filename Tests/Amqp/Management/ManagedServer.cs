@@ -21,6 +21,8 @@ internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, Manage
 
     public AmqpGateway Amqp => amqp;
 
+    public ManagementGateway Management => management;
+
     public LocalBroker Broker => broker;
 
     public RecordedLog Log => log;

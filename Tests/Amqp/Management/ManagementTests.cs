@@ -316,11 +316,12 @@ public sealed class ManagementTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData(1L << 20, 1 << 20, 1, "MaxMemoryBytes")]
-    [InlineData(64L << 20, (16 << 20) + 1, 1, "MaxMessageBytes")]
-    [InlineData(64L << 20, 0, 1, "MaxMessageBytes")]
-    [InlineData(64L << 20, 1, 0, "MaxConnections")]
-    public void Option_out_of_its_range_is_refused_by_its_name(long memory, int message, int connections, string option)
+    [InlineData(1L << 20, 1 << 20, 1, 1, "MaxMemoryBytes")]
+    [InlineData(64L << 20, (16 << 20) + 1, 1, 1, "MaxMessageBytes")]
+    [InlineData(64L << 20, 0, 1, 1, "MaxMessageBytes")]
+    [InlineData(64L << 20, 1, 0, 1, "MaxConnections")]
+    [InlineData(64L << 20, 1, 1, 0, "MaxConnectionsPerAddress")]
+    public void Option_out_of_its_range_is_refused_by_its_name(long memory, int message, int connections, int ofOne, string option)
     {
         var builder = new ServicesBuilder();
         builder.AddAmqp(options => options with
@@ -328,6 +329,7 @@ public sealed class ManagementTests : IAsyncLifetime
             MaxMemoryBytes = memory,
             MaxMessageBytes = message,
             MaxConnections = connections,
+            MaxConnectionsPerAddress = ofOne,
         });
         using var services = builder.Services.BuildServiceProvider();
         var refused = Assert.Throws<ArgumentException>(() => services.GetServices<IGateway>().Single());

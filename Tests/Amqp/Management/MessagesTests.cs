@@ -152,7 +152,7 @@ public sealed class MessagesTests : IAsyncLifetime
     [Fact]
     public void Answers_share_their_memory_until_they_are_sent()
     {
-        var budget = new AnswerBudget(100);
+        var budget = new RequestBudget(100);
         using var first = budget.Begin();
         using (var second = budget.Begin())
         {
@@ -193,6 +193,22 @@ public sealed class MessagesTests : IAsyncLifetime
         Assert.Contains("producer_byte_rate", await _server.DoAsync(429, "POST", "exchanges/%2F/amq.default/publish",
             """{"routing_key":"q","payload":"x"}"""), StringComparison.Ordinal);
         Assert.Contains("consumer_byte_rate", await _server.DoAsync(429, "POST", "queues/%2F/q/get", "{}"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Requests_pay_their_time_and_are_answered_later()
+    {
+        var quotas = _server.Broker.Quotas;
+        // Ten microseconds are there, and one more each second.
+        await quotas.AlterAsync([new QuotaChange(new QuotaEntity("guest"),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.RequestPercentage] = 0.0001 })]);
+        var deadline = DateTime.UtcNow + TimeSpan.FromSeconds(60);
+        while (quotas.SecondsThrottled("guest", QuotaKey.RequestPercentage) == 0)
+        {
+            Assert.True(DateTime.UtcNow < deadline, "No request was held back.");
+            await _server.DoAsync(200, "GET", "overview");
+        }
+        Assert.Contains(quotas.ListUsage(), static one => one.Key == QuotaKey.RequestPercentage && one.Used > 0);
     }
 
     [Fact]

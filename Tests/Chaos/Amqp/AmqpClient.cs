@@ -56,7 +56,8 @@ internal abstract class AmqpClient(RunningCluster cluster, AmqpHistory history, 
     {
         while (!_stop.IsCancellationRequested)
         {
-            using var close = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            // Never disposed: it may be cancelled from outside while the connection ends.
+            var close = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             var silos = cluster.Silos;
             try
             {

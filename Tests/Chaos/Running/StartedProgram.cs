@@ -1,8 +1,10 @@
 using System.Diagnostics;
+using System.Text;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>A started program and its output, line by line. Dispose kills it with all its children.</summary>
+/// <summary>A started program and its output, line by line. A last line without its end, within which the program was killed, is kept for
+/// error messages alone. Dispose kills it with all its children.</summary>
 internal sealed class StartedProgram : IAsyncDisposable
 {
     // The number of output lines that an error message shows.
@@ -64,15 +66,33 @@ internal sealed class StartedProgram : IAsyncDisposable
 
     private async Task ReadAsync(StreamReader output, Action<string> hear)
     {
-        while (await output.ReadLineAsync() is { } line)
+        var (piece, unfinished) = (new char[4096], new StringBuilder());
+        for (int read; (read = await output.ReadAsync(piece)) > 0;)
         {
-            lock (_lines)
+            for (var i = 0; i < read; i++)
             {
-                _lines.Enqueue(line);
-                if (_lines.Count > LinesKept)
-                    _lines.Dequeue();
+                if (piece[i] != '\n')
+                {
+                    unfinished.Append(piece[i]);
+                    continue;
+                }
+                var line = unfinished.ToString();
+                unfinished.Clear();
+                Keep(line);
+                hear(line);
             }
-            hear(line);
+        }
+        if (unfinished.Length > 0)
+            Keep(unfinished.ToString());
+    }
+
+    private void Keep(string line)
+    {
+        lock (_lines)
+        {
+            _lines.Enqueue(line);
+            if (_lines.Count > LinesKept)
+                _lines.Dequeue();
         }
     }
 }

@@ -29,17 +29,19 @@ public sealed class ScaleTests(ITestOutputHelper output)
         cluster.Log.Tell($"broker {added.BrokerId} added");
         var plan = await administration.PlanRebalanceAsync(stop);
         await administration.ExecuteRebalanceAsync(plan.PlanId, cancellationToken: stop);
-        await UntilAsync(async () => (await BrokerAsync(broker, added.BrokerId, stop)).Replicas > 0
+        var replicas = 0;
+        await UntilAsync(async () => (replicas = await ReplicasOfAsync(broker, added.BrokerId, stop) ?? 0) > 0
             && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
-        cluster.Log.Tell($"broker {added.BrokerId} holds {(await BrokerAsync(broker, added.BrokerId, stop)).Replicas} replicas");
+        cluster.Log.Tell($"broker {added.BrokerId} holds {replicas} replicas");
         await administration.DrainBrokerAsync(Drained, stop);
-        await UntilAsync(async () => (await BrokerAsync(broker, Drained, stop)).Replicas == 0
+        await UntilAsync(async () => await ReplicasOfAsync(broker, Drained, stop) == 0
             && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
         cluster.Log.Tell($"broker {Drained} drained");
     }
 
-    private static async Task<BrokerDescription> BrokerAsync(IBroker broker, int brokerId, CancellationToken stop) =>
-        (await broker.DescribeClusterAsync(stop)).Brokers.Single(description => description.BrokerId == brokerId);
+    // Null while the broker that answers has not learned of it.
+    private static async Task<int?> ReplicasOfAsync(IBroker broker, int brokerId, CancellationToken stop) =>
+        (await broker.DescribeClusterAsync(stop)).Brokers.SingleOrDefault(description => description.BrokerId == brokerId)?.Replicas;
 
     private static async Task UntilAsync(Func<Task<bool>> condition, CancellationToken stop)
     {

@@ -67,8 +67,10 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
             await page.WriteAsync((await page.ReadAsync() ?? TopicCatalogue.Empty) with { Epoch = taken.MetadataEpoch });
 
         await Wait.UntilAsync(async () => await Create("orders") is null or { Code: ErrorCode.TopicAlreadyExists }, "the topic is there");
-        Assert.All(Cluster.Running, broker => Assert.True(Cluster.ImageOf(broker).Epoch > taken.MetadataEpoch));
-        Assert.Equal(["before", "orders"], (await Cluster.Broker(3).ListTopicsAsync()).Select(topic => topic.Name));
+        await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > taken.MetadataEpoch),
+            "every broker has the next one's metadata");
+        await Wait.UntilAsync(async () => (await Cluster.Broker(3).ListTopicsAsync()).Select(topic => topic.Name)
+            .SequenceEqual(["before", "orders"]), "both topics, by broker 3's metadata");
     }
 
     private async Task<BrokerException?> Create(string topic)

@@ -63,7 +63,8 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
         await Cluster.StopAsync(2);
         await Cluster.SettleAsync();
         await Administration.RemoveBrokerAsync(2);
-        Assert.Equal([1, 3, 4], (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Select(broker => broker.BrokerId));
+        await Wait.UntilAsync(async () => (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Select(broker => broker.BrokerId)
+            .SequenceEqual([1, 3, 4]), "broker 2 is gone, by broker 1's metadata");
     }
 
     [SkippableFact]

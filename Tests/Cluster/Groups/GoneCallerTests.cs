@@ -4,6 +4,7 @@ using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Coordination;
+using OrleansMq.Groups;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Groups;
@@ -12,6 +13,14 @@ namespace OrleansMq.Tests.Cluster.Groups;
 public sealed class GoneCallerTests : IDisposable
 {
     private static readonly ConsumerOptions Options = new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    // A request waits for long, so that it is not at its end when its connection ends. A session lasts longer than any wait of the test:
+    // only the end of the connection can end it in time.
+    private static readonly GroupOptions Groups = new()
+    {
+        ConsumerHeartbeatInterval = TimeSpan.FromSeconds(20),
+        ConsumerSessionTimeout = 5 * Wait.Deadline,
+    };
 
     private readonly TempDirectory _data = new();
 
@@ -22,7 +31,7 @@ public sealed class GoneCallerTests : IDisposable
     {
         var (siloPort, gatewayPort) = (FreePort.Choose(), FreePort.Choose());
         using var silo = await StartAsync(builder => builder.UseOrleans(silo => silo.UseLocalhostClustering(siloPort, gatewayPort)
-            .AddOrleansMq(options => options with { DataDirectory = _data.Path })));
+            .AddOrleansMq(options => options with { DataDirectory = _data.Path, Groups = Groups })));
         var gone = await ConnectAsync(gatewayPort);
         using var other = await ConnectAsync(gatewayPort);
         var (goneClient, otherClient) = (ClientOf(gone), ClientOf(other));
@@ -37,11 +46,9 @@ public sealed class GoneCallerTests : IDisposable
         var coordinators = silo.Services.GetRequiredService<ActiveCoordinators>();
         await Wait.UntilAsync(() => coordinators.Callers.Count == 2, "the requests of both members");
 
-        var began = TimeProvider.System.GetTimestamp();
         await gone.StopAsync();
         gone.Dispose();
         await Wait.UntilAsync(() => living.Assignment.Count == 2, "all partitions");
-        Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromSeconds(40)); // The session is 45 s.
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Groups;
+using OrleansMq.Security;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
 using OrleansMq.Transactions;
@@ -37,6 +38,13 @@ public sealed class BrokerOptionsTests
         { "BrokerOptions.CompactionMaxBytesPerSecond", "is 0 or more", o => o with { CompactionMaxBytesPerSecond = -1 } },
         { "BrokerOptions.MaxQueuesPerPartition", "is 1 to 100,000", o => o with { MaxQueuesPerPartition = 0 } },
         { "BrokerOptions.MaxMessageIds", "is 1 to 1,000,000,000", o => o with { MaxMessageIds = 0 } },
+        { "BrokerOptions.Security.SuperUsers", "is not null", o => o with { Security = new SecurityOptions { SuperUsers = null! } } },
+        { "BrokerOptions.Security.AdminPassword", "is null, or 1 to 1,024 characters without control characters",
+            o => o with { Security = new SecurityOptions { AdminPassword = "" } } },
+        { "BrokerOptions.Security.AdminPassword", "is null, or 1 to 1,024 characters without control characters",
+            o => o with { Security = new SecurityOptions { AdminPassword = new string('p', 1_025) } } },
+        { "BrokerOptions.Security.AdminPassword", "is null, or 1 to 1,024 characters without control characters",
+            o => o with { Security = new SecurityOptions { AdminPassword = "line\nend" } } },
         { "BrokerOptions.Groups", "is not null", o => o with { Groups = null! } },
         { "BrokerOptions.Groups.MinSessionTimeout", "is 0 to 2,147,483,647 milliseconds",
             o => o with { Groups = new GroupOptions { MinSessionTimeout = TimeSpan.FromMilliseconds(-1) } } },
@@ -105,6 +113,7 @@ public sealed class BrokerOptionsTests
         o => o with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Sync) },
         o => o with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Interval) },
         o => o with { CheckpointInterval = TimeSpan.FromMilliseconds(1), RetentionCheckInterval = TimeSpan.MaxValue },
+        o => o with { Security = new SecurityOptions { AdminPassword = new string('p', 1_024) } },
         o => o with { Groups = new GroupOptions { MaxGroups = 1, BrokenPollGrace = TimeSpan.Zero } },
         o => o with { Transactions = new TransactionOptions { MaxWait = TimeSpan.Zero } },
     ];

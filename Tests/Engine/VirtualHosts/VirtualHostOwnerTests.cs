@@ -40,8 +40,8 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
         var enforced = new SecurityOptions
         {
             Authorization = AuthorizationMode.Enforce,
-            SuperUsers = ["User:admin", "User:root"],
-            FirstUser = ("admin", "secret"),
+            SuperUsers = ["User:root"],
+            AdminPassword = "secret",
         };
         await using var hosts = await VirtualHostOwners.OpenAsync(_store, EngineLog.Silent, AmqpUserRules.Of(enforced));
         Assert.Null(hosts.Users.FindUser(UserState.Guest));
@@ -85,8 +85,7 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
         await using var hosts = await VirtualHostOwners.OpenAsync(_store, EngineLog.Silent, AmqpUserRules.Of(new SecurityOptions
         {
             Authorization = AuthorizationMode.Warn,
-            SuperUsers = ["User:admin"],
-            FirstUser = ("admin", "secret"),
+            AdminPassword = "secret",
         }));
         Assert.NotNull(hosts.Users.FindUser(UserState.Guest));
         await hosts.AdministerAsync(new PutUser("admin", "", PasswordHash.Sha256, []));

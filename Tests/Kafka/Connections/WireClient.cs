@@ -40,6 +40,9 @@ internal sealed class WireClient(TcpClient client, Stream? stream = null) : IDis
         }
     }
 
+    /// <summary>Whether bytes have arrived that were not read.</summary>
+    public bool HasReceived => client.Available > 0;
+
     /// <summary>Ends sending; receiving continues.</summary>
     public void EndSending() => client.Client.Shutdown(SocketShutdown.Send);
 

@@ -7,7 +7,9 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.IdentityModel.Tokens;
+using OrleansMq.Brokers;
 using OrleansMq.Gateways.Tokens;
+using OrleansMq.Security;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Codec;
 using OrleansMq.Tests.Kafka.Connections;
@@ -187,6 +189,36 @@ public sealed class TokenTests : IDisposable
     [InlineData("", false)]
     public void Keys_are_not_read_over_a_network_in_clear_text(string place, bool isAllowed) =>
         Assert.Equal(isAllowed, TokenOptions.IsPlace(place));
+
+    [Fact]
+    public async Task Broker_with_tokens_verifies_them_and_offers_their_mechanism()
+    {
+        var options = new BrokerOptions { DataDirectory = "/data", TimeProvider = _time, Log = _log,
+            Security = new SecurityOptions { SuperUsers = ["User:admin"] } }.WithTokens(Options(_file));
+        Assert.Equal("User:admin", Assert.Single(options.Security.SuperUsers));
+        using var tokens = options.Security.Tokens!;
+        Assert.Equal("User:alice", (await tokens.VerifyAsync(_issuer.Issue("alice", Now.AddMinutes(1)), default))!.Principal);
+        await using var security = new BrokerSecurity(() => throw new InvalidOperationException(), options.Security,
+            new AclAuthorizer(options.Security), _log, _time);
+        Assert.Contains("OAUTHBEARER", security.Mechanisms);
+    }
+
+    [Fact]
+    public void Options_of_tokens_that_are_not_valid_are_refused_by_their_name()
+    {
+        var good = Options(_file);
+        foreach (var (option, bad) in new[]
+        {
+            ("Keys", good with { Keys = "http://issuer.example.com/keys" }), ("Keys", good with { Keys = "" }),
+            ("Issuer", good with { Issuer = "" }), ("Audiences", good with { Audiences = [] }),
+            ("Audiences", good with { Audiences = [""] }), ("PrincipalClaim", good with { PrincipalClaim = "" }),
+        })
+            Assert.StartsWith($"TokenOptions.{option} ", Assert.Throws<ArgumentException>(() =>
+                new BrokerOptions { DataDirectory = "/data" }.WithTokens(bad)).Message, StringComparison.Ordinal);
+    }
+
+    private static TokenOptions Options(string keys) =>
+        new() { Keys = keys, Issuer = TokenIssuer.Issuer, Audiences = [TokenIssuer.Audience] };
 
     private JwtVerifier Verifier(string? keys = null, string principalClaim = "sub") => new(new TokenOptions
     {

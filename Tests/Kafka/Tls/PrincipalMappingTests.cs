@@ -1,5 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Kafka.Tls;
 

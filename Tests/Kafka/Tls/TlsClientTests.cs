@@ -1,9 +1,9 @@
 using Confluent.Kafka;
 using OrleansMq.Api;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tls;
 using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Tls;
@@ -47,7 +47,7 @@ public sealed class TlsClientTests : IDisposable
         for (var round = 0; round < rounds; round++)
         {
             _files.Write(_files.Authority.IssueServer());
-            time.Advance(ServerCertificates.CheckInterval);
+            time.Advance(WatchedCertificates.CheckInterval);
             using var newcomer = new ProducerBuilder<Null, byte[]>(new ProducerConfig(Config(server))).Build();
             var sent = Enumerable.Range(0, each).Select(number => (number % 2 == 0 ? producer : newcomer)
                 .ProduceAsync("orders", new Message<Null, byte[]> { Value = BitConverter.GetBytes((round * each) + number) })).ToArray();

@@ -9,6 +9,7 @@ using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Kafka.Tls;
 
@@ -313,7 +314,7 @@ public sealed class TlsListenerTests : IDisposable
         using var before = await ConnectAsync(server);
         using var next = new TestAuthority("Next root");
         _files.Write(next.IssueServer());
-        time.Advance(ServerCertificates.CheckInterval);
+        time.Advance(WatchedCertificates.CheckInterval);
         await before.SendAsync(Frames.Of(ApiVersions, 0, 1));
         Assert.NotNull(await before.ReceiveAsync());
         await Assert.ThrowsAsync<AuthenticationException>(() =>
@@ -331,7 +332,7 @@ public sealed class TlsListenerTests : IDisposable
         await AssertServedAsync(server, alice);
         using var next = new TestAuthority("Next root");
         _files.Write("ca.pem", next.Pem);
-        time.Advance(ServerCertificates.CheckInterval);
+        time.Advance(WatchedCertificates.CheckInterval);
         await AssertRefusedAsync(server, alice);
         await AssertServedAsync(server, next.IssueClient("CN=alice"));
     }

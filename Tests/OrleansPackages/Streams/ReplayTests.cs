@@ -134,7 +134,8 @@ public sealed class ReplayTests : IAsyncLifetime
     public async Task Subscription_that_is_removed_in_the_middle_of_its_replay_receives_nothing_more_and_leaves_no_queue()
     {
         var tokens = await CreateAsync("replay-leave", events: 500);
-        StreamScript.On("replay-leave", static (_, _) => Task.Delay(2));
+        // Ten seconds in all: the unsubscribe comes in the middle.
+        StreamScript.On("replay-leave", static (_, _) => Task.Delay(20));
         var reader = Reader("replay-leave/k/1");
         var handle = await reader.SubscribeFromAsync(tokens[0]);
         await Wait.UntilAsync(() => Received(reader).Length > 5, "a part");

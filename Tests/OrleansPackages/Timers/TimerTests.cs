@@ -73,7 +73,10 @@ public sealed class TimerTests : IAsyncLifetime
     [Fact]
     public async Task Timer_that_is_cancelled_never_comes_and_one_that_has_come_is_too_late_to_cancel()
     {
-        var at = Soon(5_000);
+        // The topics are made on first use.
+        await Timers.ScheduleAsync(Grain("cancel"), DateTimeOffset.UtcNow.AddDays(1), new Ping(-1), "far");
+        Assert.True(await Timers.CancelAsync(Grain("cancel"), "far"));
+        var at = Soon(10_000);
         await Task.WhenAll(Enumerable.Range(0, 20).Select(number =>
             Timers.ScheduleAsync(Grain("cancel"), at, new Ping(number), $"{number}")));
         var cancelled = new List<int>();
@@ -102,10 +105,13 @@ public sealed class TimerTests : IAsyncLifetime
         var at = Soon(2_000);
         await Timers.ScheduleAsync(Grain("same"), at, new Ping(1), "id");
         await Timers.ScheduleAsync(Grain("same"), at, new Ping(1), "id");
-        foreach (var (time, number) in ((DateTimeOffset, int)[])[(at.AddHours(1), 1), (at, 2)])
+        // One that still waits: the id of a timer that has come is free.
+        var far = Later(at, 86_400_000);
+        await Timers.ScheduleAsync(Grain("same"), far, new Ping(1), "far");
+        foreach (var (time, number) in ((DateTimeOffset, int)[])[(far.AddHours(1), 1), (far, 2)])
         {
             var refused = await Assert.ThrowsAsync<BrokerException>(() =>
-                Timers.ScheduleAsync(Grain("same"), time, new Ping(number), "id"));
+                Timers.ScheduleAsync(Grain("same"), time, new Ping(number), "far"));
             Assert.Equal(ErrorCode.InvalidRequest, refused.Code);
         }
         await ReceivedAsync("same", 1);

@@ -10,6 +10,7 @@ internal sealed class ConfluentClient : SteadyClient
     private readonly SteadyTarget _target;
     private readonly ConcurrentDictionary<string, byte> _read = new();
     private readonly CancellationTokenSource _stop = new();
+    private readonly SemaphoreSlim _steps = new(0);
     private readonly Task _writing;
     private readonly Task[] _reading;
 
@@ -28,12 +29,17 @@ internal sealed class ConfluentClient : SteadyClient
         return Task.FromResult<SteadyClient>(new ConfluentClient(target));
     }
 
-    public override Task UnderWayAsync() => AwaitAsync(() => _read.Count >= 1000, () => $"{_read.Count} records were read.");
+    public override void GoOn() => _steps.Release();
+
+    public override Task UnderWayAsync() => ReadAsync(1000);
+
+    public override Task ReadAsync(int count) =>
+        AwaitAsync(() => _read.Count >= count, () => $"{_read.Count} of {count} records were read.");
 
     public override async Task EndAsync()
     {
         await _writing;
-        await AwaitAsync(() => _read.Count == _target.Count, () => $"{_read.Count} of {_target.Count} records were read.");
+        await ReadAsync(_target.Count);
     }
 
     public override async ValueTask DisposeAsync()
@@ -41,6 +47,7 @@ internal sealed class ConfluentClient : SteadyClient
         await _stop.CancelAsync();
         await Task.WhenAll(_reading);
         _stop.Dispose();
+        _steps.Dispose();
     }
 
     // The task fails if its record was not acknowledged.
@@ -48,10 +55,14 @@ internal sealed class ConfluentClient : SteadyClient
     {
         var config = new ProducerConfig { BootstrapServers = _target.Brokers, EnableIdempotence = true, LingerMs = 5 };
         _target.Login?.AddTo(config);
-        using var producer = new ProducerBuilder<string, string>(config).Build();
+        using var producer = new ProducerBuilder<string, string>(config)
+            .SetOAuthBearerTokenRefreshHandler((client, _) => _target.Login!.SetToken(client)).Build();
+        var stop = _stop.Token;
         var written = new List<Task>();
         for (var number = 0; number < _target.Count; number++)
         {
+            if (_target.Holds.Contains(number))
+                await _steps.WaitAsync(stop);
             written.Add(producer.ProduceAsync(_target.Topic, new Message<string, string> { Key = $"{number}", Value = $"{number}" }));
             if (number % 20 == 19)
                 await Task.Delay(TimeSpan.FromMilliseconds(15));
@@ -72,7 +83,8 @@ internal sealed class ConfluentClient : SteadyClient
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
         };
         _target.Login?.AddTo(config);
-        using var consumer = new ConsumerBuilder<Ignore, string>(config).Build();
+        using var consumer = new ConsumerBuilder<Ignore, string>(config)
+            .SetOAuthBearerTokenRefreshHandler((client, _) => _target.Login!.SetToken(client)).Build();
         consumer.Subscribe(_target.Topic);
         while (!_stop.IsCancellationRequested)
         {

@@ -1,4 +1,3 @@
-using System.Text;
 using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;
 
@@ -7,17 +6,21 @@ namespace OrleansMq.Tests.ProcessClusters.Steady;
 /// <summary>kcat: one that produces its input line by line, and two that consume in a group.</summary>
 internal sealed class KcatClient : SteadyClient
 {
+    // kcat reads its input by the kilobyte, so the last lines wait for more.
+    private const int HeldBack = 500;
+
     private readonly int _count;
-    private readonly SteppedStream _input = new();
+    private readonly bool _holds;
+    private readonly SteppedNumbers _numbers;
     private readonly RunningProgram _producer;
     private readonly RunningProgram[] _members;
 
     private KcatClient(string kcat, SteadyTarget target)
     {
-        _count = target.Count;
+        (_count, _holds, _numbers) = (target.Count, target.Holds.Count > 0, new SteppedNumbers(target));
         var login = target.Login?.ToKcat() ?? [];
         _producer = new RunningProgram(kcat, ["-P", "-b", target.Brokers, "-t", target.Topic, "-X", "enable.idempotence=true",
-            "-X", "linger.ms=5", .. login], input: _input);
+            "-X", "linger.ms=5", "-X", "sticky.partitioning.linger.ms=0", .. login], input: _numbers.Lines);
         _members =
             [.. Enumerable.Range(0, 2)
                 .Select(_ => new RunningProgram(kcat, ["-G", target.Topic, "-b", target.Brokers, "-q", "-u",
@@ -28,19 +31,28 @@ internal sealed class KcatClient : SteadyClient
     public static Task<SteadyClient> StartAsync(SteadyTarget target) =>
         Task.FromResult<SteadyClient>(new KcatClient(ClientProgram.Require("kcat"), target));
 
+    public override void GoOn() => _numbers.GoOn();
+
     public override async Task UnderWayAsync()
     {
-        Give(0, _count / 2);
-        // kcat reads its input by the kilobyte, so the last lines wait for more.
+        if (_holds)
+        {
+            await ReadAsync(1000);
+            return;
+        }
+        _numbers.GiveTo(_count / 2);
         await AwaitReadAsync(_count / 3);
         // These lines are in flight during the kill.
-        Give(_count / 2, _count * 3 / 4);
+        _numbers.GiveTo(_count * 3 / 4);
     }
+
+    public override Task ReadAsync(int count) => AwaitReadAsync(count - HeldBack);
 
     public override async Task EndAsync()
     {
-        Give(_count * 3 / 4, _count);
-        _input.End();
+        if (!_holds)
+            _numbers.GiveTo(_count);
+        _numbers.End();
         (await _producer.ExitAsync()).Expect(0);
         await AwaitReadAsync(_count);
     }
@@ -63,7 +75,4 @@ internal sealed class KcatClient : SteadyClient
             return wanted.Count == 0;
         }, () => $"{wanted.Count} records were not read.");
     }
-
-    private void Give(int from, int to) =>
-        _input.Give(Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(static number => $"{number}\n"))));
 }

@@ -25,8 +25,18 @@ internal abstract class SteadyClient : IAsyncDisposable
         ["java"] = JavaClient.StartAsync,
     };
 
+    /// <summary>The number of its consumers.</summary>
+    public virtual int Members => 2;
+
+    /// <summary>Lets a client that waits at a hold of its target write up to the next one.</summary>
+    public abstract void GoOn();
+
     /// <summary>Waits until the group has read some records and many are still to come.</summary>
     public abstract Task UnderWayAsync();
+
+    /// <summary>Waits until the group has read the first records, except the last of them that a producer's input buffer keeps.</summary>
+    /// <param name="count">Their number, a multiple of 500.</param>
+    public abstract Task ReadAsync(int count);
 
     /// <summary>Waits until every record is acknowledged and read by the group. Fails if either is impossible.</summary>
     public abstract Task EndAsync();

@@ -23,6 +23,12 @@ internal abstract record SteadyLogin(string Authorities)
             config.Set(name, value);
     }
 
+    /// <summary>The options of Java itself, which Kafka's own client needs.</summary>
+    public virtual IEnumerable<string> JavaOptions => [];
+
+    /// <summary>Gives a client of librdkafka the token that it asks for.</summary>
+    public virtual void SetToken(IClient client) => throw new InvalidOperationException($"{GetType().Name} has no token.");
+
     /// <summary>The settings of librdkafka.</summary>
     protected abstract IEnumerable<(string Name, string Value)> Librdkafka { get; }
 
@@ -60,6 +66,40 @@ internal sealed record PasswordLogin(string Authorities, string Mechanism, strin
     ];
 
     private string Module => Mechanism == "PLAIN" ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
+}
+
+/// <summary>A token of an issuer, for OAUTHBEARER.</summary>
+/// <param name="Authorities">The file with the authorities that issue the brokers' certificates.</param>
+/// <param name="User">Whom the token names.</param>
+/// <param name="Token">The token.</param>
+/// <param name="TokenFile">The file with the token.</param>
+/// <param name="Expires">When the token expires.</param>
+internal sealed record TokenLogin(string Authorities, string User, string Token, string TokenFile, DateTimeOffset Expires)
+    : SteadyLogin(Authorities)
+{
+    private const string Package = "org.apache.kafka.common.security.oauthbearer";
+
+    public override IEnumerable<string> JavaOptions => [$"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{TokenFile}"];
+
+    protected override IEnumerable<(string Name, string Value)> Librdkafka =>
+        [("security.protocol", "sasl_ssl"), ("ssl.ca.location", Authorities), ("sasl.mechanisms", "OAUTHBEARER")];
+
+    protected override IEnumerable<(string Name, string Value)> Java =>
+    [
+        ("security.protocol", "SASL_SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", Authorities),
+        ("sasl.mechanism", "OAUTHBEARER"), ("sasl.login.callback.handler.class", $"{Package}.OAuthBearerLoginCallbackHandler"),
+        ("sasl.oauthbearer.jwt.retriever.class", $"{Package}.FileJwtRetriever"),
+        ("sasl.oauthbearer.token.endpoint.url", $"file://{TokenFile}"),
+        ("sasl.jaas.config", $"{Package}.OAuthBearerLoginModule required;"),
+    ];
+
+    // The script makes a token provider of the last one.
+    protected override IEnumerable<KeyValuePair<string, string>> Python =>
+    [
+        new("security_protocol", "SASL_SSL"), new("ssl_cafile", Authorities), new("sasl_mechanism", "OAUTHBEARER"), new("token", Token),
+    ];
+
+    public override void SetToken(IClient client) => client.OAuthBearerSetToken(Token, Expires.ToUnixTimeMilliseconds(), User);
 }
 
 /// <summary>A client's certificate.</summary>

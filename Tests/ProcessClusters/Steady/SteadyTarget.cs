@@ -5,4 +5,9 @@ namespace OrleansMq.Tests.ProcessClusters.Steady;
 /// <param name="Topic">Its topic and its group.</param>
 /// <param name="Count">The number of its records.</param>
 /// <param name="Login">How it connects; null: in the clear, without a login.</param>
-internal sealed record SteadyTarget(string Brokers, string Topic, int Count, SteadyLogin? Login = null);
+internal sealed record SteadyTarget(string Brokers, string Topic, int Count, SteadyLogin? Login = null)
+{
+    /// <summary>The numbers before which the client waits for <see cref="SteadyClient.GoOn"/>: ascending, from 0. Empty: it does not
+    /// wait.</summary>
+    public IReadOnlyList<int> Holds { get; init; } = [];
+}

@@ -2,10 +2,11 @@ using OrleansMq.Access;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>Allows one operation on every resource of one kind, and nothing else.</summary>
+/// <summary>Allows one operation on every resource of one kind, or two, and nothing else.</summary>
 public sealed class SinglePermission : IAuthorizer
 {
     private (ResourceType Type, AccessOperation Operation)? _permission;
+    private (ResourceType Type, AccessOperation Operation)? _second;
     private bool _allowsAll;
 
     /// <summary>Every permission that there is.</summary>
@@ -30,6 +31,17 @@ public sealed class SinglePermission : IAuthorizer
         }
     }
 
+    /// <summary>What is allowed beside <see cref="Permission"/>; null: nothing.</summary>
+    public (ResourceType Type, AccessOperation Operation)? Second
+    {
+        get => _second;
+        set
+        {
+            _second = value;
+            Version++;
+        }
+    }
+
     /// <summary>Whether everything is allowed, for a test's preparations.</summary>
     public bool AllowsAll
     {
@@ -43,7 +55,7 @@ public sealed class SinglePermission : IAuthorizer
 
     /// <inheritdoc/>
     public bool Allows(BrokerSession session, AccessOperation operation, ResourceType type, string name) =>
-        AllowsAll || Permission == (type, operation);
+        AllowsAll || Permission == (type, operation) || Second == (type, operation);
 
     /// <inheritdoc/>
     public bool AllowsAny(BrokerSession session, AccessOperation operation, ResourceType type) => Allows(session, operation, type, "");

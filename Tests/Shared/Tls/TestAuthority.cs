@@ -52,26 +52,29 @@ internal sealed class TestAuthority : IDisposable
             else
                 alternatives.AddDnsName(name);
         }
-        return Issue(new X500DistinguishedName($"CN={names[0]}"), ServerUse, alternatives.Build(), end);
+        return Issue(new X500DistinguishedName($"CN={names[0]}"), [ServerUse], alternatives.Build(), end);
     }
 
     /// <summary>Issues a certificate of a server on this machine, with its key.</summary>
     public X509Certificate2 IssueServer() => IssueServer(["localhost", "127.0.0.1"]);
 
+    /// <summary>Issues a certificate for both ends of connections, with its key.</summary>
+    public X509Certificate2 IssueMember() => Issue(new X500DistinguishedName("CN=member"), [ServerUse, ClientUse], null, null);
+
     /// <summary>Issues a certificate of a client, with its key.</summary>
     /// <param name="subject">Such as <c>CN=alice,O=Example</c>.</param>
     /// <param name="end">When it ends; null: in a year.</param>
     public X509Certificate2 IssueClient(string subject, DateTimeOffset? end = null) =>
-        Issue(new X500DistinguishedName(subject, X500DistinguishedNameFlags.None), ClientUse, null, end);
+        Issue(new X500DistinguishedName(subject, X500DistinguishedNameFlags.None), [ClientUse], null, end);
 
     public void Dispose() => _certificate.Dispose();
 
-    private X509Certificate2 Issue(X500DistinguishedName subject, Oid use, X509Extension? alternatives, DateTimeOffset? end)
+    private X509Certificate2 Issue(X500DistinguishedName subject, OidCollection uses, X509Extension? alternatives, DateTimeOffset? end)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(subject, key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([use], false));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(uses, false));
         if (alternatives is not null)
             request.CertificateExtensions.Add(alternatives);
         using var issued = request.Create(_certificate, DateTimeOffset.UtcNow.AddDays(-1), end ?? DateTimeOffset.UtcNow.AddYears(1),

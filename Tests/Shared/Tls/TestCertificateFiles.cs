@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using OrleansMq.Gateways.Tls;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Shared;
 

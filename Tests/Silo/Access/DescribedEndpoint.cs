@@ -64,6 +64,14 @@ internal sealed record DescribedEndpoint(string Route, string Query, Func<HttpCo
             GroupId = "g",
             Offsets = [new PartitionOffset("orders", 0, new CommittedOffset(1))],
         });
+        await broker.Script.CreateTopicAsync(new NewTopic("orders.dead-letter"));
+        await broker.Script.ProduceAsync(new TopicPartition("orders.dead-letter", 0), TestBatches.Of("a"), Acks.All);
+        var begun = await broker.Script.Transactions.SendAsync(new InitTransactions
+        {
+            TransactionalId = "t",
+            Timeout = TimeSpan.FromMinutes(1),
+        });
+        Assert.Equal(ErrorCode.None, begun.Error);
     }
 
     private static IEnumerable<DescribedEndpoint> Described()

@@ -83,7 +83,8 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
         Assert.Equal(["orders"], (await alice.ListTopicsAsync()).Select(static topic => topic.Name));
         var explained = await admin.Security.ExplainAsync(new ExplainBody("User:alice", AccessOperation.Write,
             ResourceType.Topic, "orders"), default);
-        Assert.Equal((false, AclReason.NoMatch), (explained.IsAllowed, explained.Reason));
+        Assert.Equal((false, AclReason.NoMatch, AuthorizationMode.Enforce),
+            (explained.IsAllowed, explained.Reason, explained.Authorization));
         await AssertRefusedAsync(ErrorCode.ClusterAuthorizationFailed, async () => await alice.Security.ListUsersAsync(default));
 
         Assert.Single(await admin.Security.DeleteAclsAsync(new AclFiltersBody([new AclFilterBody(Principal: "User:alice")]), default));
@@ -216,6 +217,11 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
         await AssertRefusedAsync(ErrorCode.TopicAuthorizationFailed, () => client.DescribeTopicAsync("orders").AsTask());
         token = issuer.Issue("admin", DateTime.UtcNow.AddSeconds(-1));
         await AssertRefusedAsync(ErrorCode.SaslAuthenticationFailed, async () => await client.ListTopicsAsync());
+        Assert.Equal(["realm=\"OrleansMq\", charset=\"UTF-8\"", "realm=\"OrleansMq\", error=\"invalid_token\""],
+            await ChallengesAsync(new AuthenticationHeaderValue("Bearer", token)));
+        Assert.Equal(["realm=\"OrleansMq\", charset=\"UTF-8\"", "realm=\"OrleansMq\""], await ChallengesAsync(null));
+        Assert.Equal(["realm=\"OrleansMq\", charset=\"UTF-8\"", "realm=\"OrleansMq\""],
+            await ChallengesAsync(new AuthenticationHeaderValue("Basic", "!!!")));
         // One that is accepted is remembered no longer than it is valid.
         token = issuer.Issue("admin", DateTime.UtcNow.AddSeconds(2));
         using var patience = new CancellationTokenSource(RunningBroker.Patience);
@@ -224,6 +230,20 @@ public sealed class HttpAuthenticationTests : IAsyncLifetime
         Assert.Equal(ErrorCode.SaslAuthenticationFailed, await OutcomeAsync());
         await broker.DisposeAsync();
         File.Delete(keys);
+
+        // The parameters of Basic, then those of Bearer.
+        async Task<IEnumerable<string?>> ChallengesAsync(AuthenticationHeaderValue? credentials)
+        {
+            using var request = Request(HttpMethod.Put, "/api/topics/payments");
+            request.Headers.Authorization = credentials;
+            request.Content = RunningBroker.Json("{}");
+            using var response = await broker.Http.SendAsync(request);
+            Assert.Equal(HttpStatusCode.Unauthorized, response.StatusCode);
+            // Each has a line of its own: clients need not split one.
+            Assert.Equal(2, response.Headers.NonValidated["WWW-Authenticate"].Count);
+            Assert.Equal(["Basic", "Bearer"], response.Headers.WwwAuthenticate.Select(static one => one.Scheme));
+            return response.Headers.WwwAuthenticate.Select(static one => one.Parameter).ToArray();
+        }
 
         async Task<ErrorCode?> OutcomeAsync()
         {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Quotas;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Access;
@@ -97,6 +98,57 @@ public sealed class HttpQuotaTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Consumers_of_queues_and_schedules_pay_the_rates_of_bytes()
+    {
+        var orders = new TopicPartition("orders", 0);
+        await _broker.Script.CreateTopicAsync(new NewTopic("orders"));
+        await _broker.Script.ProduceAsync(orders, TestBatches.Of("one"), Acks.All);
+        await _broker.Script.Queues.CreateAsync(orders, new NewQueue("mails"));
+        await AlterAsync("""
+            {"changes": [{"user": "ANONYMOUS", "limits": {"producer_byte_rate": 1000000, "consumer_byte_rate": 1000000}}]}
+            """);
+        var consumer = await _broker.Script.Queues.AttachAsync(orders, "mails",
+            new QueueAttachOptions { SessionTimeout = TimeSpan.FromMinutes(5) });
+        using (var received = await _broker.Http.PostAsync($"/api/queue-consumers/orders/0/{consumer}/receive?waitMs=60000", null))
+            Assert.Contains("\"one\"", await received.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        using (var created = await ScheduleAsync("first"))
+            Assert.True(created.IsSuccessStatusCode, await created.Content.ReadAsStringAsync());
+        var quotas = _broker.Hosted.Access.Quotas!;
+        Assert.Equal(2, quotas.ListUsage().Count(static one => one.Used > 0));
+
+        var client = quotas.Of("User:ANONYMOUS", "");
+        client.Charge(QuotaKey.ProducerByteRate, 60_000_000);
+        client.Charge(QuotaKey.ConsumerByteRate, 60_000_000);
+        using var peeked = await _broker.Http.GetAsync("/api/queues/orders/0/mails/records");
+        await RunningBroker.AssertProblemAsync(peeked, 429, ErrorCode.ThrottlingQuotaExceeded, "consumer_byte_rate");
+        using var refused = await ScheduleAsync("second");
+        await RunningBroker.AssertProblemAsync(refused, 429, ErrorCode.ThrottlingQuotaExceeded, "producer_byte_rate");
+        Assert.NotNull(refused.Headers.RetryAfter);
+        Assert.Null(await _broker.Script.Schedules.FindAsync("orders", "second"));
+    }
+
+    [Fact]
+    public async Task Requests_pay_their_time_and_begin_later_but_those_of_probes_do_not()
+    {
+        var quotas = _broker.Hosted.Access.Quotas!;
+        // Ten microseconds are there, and one more each second.
+        await AlterAsync("""{"changes": [{"user": "ANONYMOUS", "limits": {"request_percentage": 0.0001}}]}""");
+        var deadline = DateTime.UtcNow + RunningBroker.Patience;
+        while (Throttled() == 0)
+        {
+            Assert.True(DateTime.UtcNow < deadline, "No request was held back.");
+            using var listed = await _broker.Http.GetAsync("/api/topics");
+            Assert.Equal(HttpStatusCode.OK, listed.StatusCode);
+        }
+        Assert.Contains(quotas.ListUsage(), static one => one.Key == QuotaKey.RequestPercentage && one.Used > 0);
+        var before = Throttled();
+        Assert.Equal("ok", await _broker.Http.GetStringAsync("/healthz"));
+        Assert.Equal(before, Throttled());
+
+        double Throttled() => quotas.SecondsThrottled("ANONYMOUS", QuotaKey.RequestPercentage);
+    }
+
+    [Fact]
     public async Task Mutations_beyond_the_rate_are_refused()
     {
         await AlterAsync("""{"changes": [{"user": "ANONYMOUS", "limits": {"controller_mutation_rate": 0.1}}]}""");
@@ -128,6 +180,9 @@ public sealed class HttpQuotaTests : IAsyncLifetime
         using var response = await _broker.Http.PostAsync("/api/quotas", RunningBroker.Json(body));
         Assert.True(response.StatusCode == HttpStatusCode.NoContent, await response.Content.ReadAsStringAsync());
     }
+
+    private Task<HttpResponseMessage> ScheduleAsync(string id) => _broker.Http.PostAsync("/api/schedules/orders",
+        RunningBroker.Json($$"""{"id": "{{id}}", "at": "2090-01-01T00:00:00Z", "value": "reminder"}"""));
 
     private async Task<HttpResponseMessage> ProduceAsync(string value, CancellationToken cancellationToken)
     {

@@ -6,8 +6,8 @@ namespace OrleansMq.Tests.Silo.Access;
 /// <summary>Which single permission changes the answer to which request of the HTTP API: each opens its own rows alone.</summary>
 public sealed class SingleEndpointPermissionTests
 {
-    // Some need a second permission for the rest of the request: those that look at a topic or group first. Nothing is listed where there
-    // is nothing to list.
+    // Some need a second permission for the rest of the request: those that look at a topic or group first. Two that are joined by a plus
+    // sign open it together alone.
     private static readonly Dictionary<string, string> Opens = new()
     {
         ["DELETE /api/brokers/{broker}"] = "Cluster.Alter",
@@ -90,11 +90,22 @@ public sealed class SingleEndpointPermissionTests
         ["POST /api/transactions/add"] = "TransactionalId.Write",
         ["POST /api/transactions/end"] = "TransactionalId.Write",
         ["POST /api/transactions/init"] = "TransactionalId.Write",
-        ["GET /api/dead-letters"] = "",
-        ["GET /api/transactions"] = "",
+        ["GET /api/transactions"] = "TransactionalId.Describe",
+        ["GET /api/dead-letters"] = "Topic.Describe+Topic.Read",
+    };
+
+    // What each list has of the samples.
+    private static readonly Dictionary<string, string> Listed = new()
+    {
+        ["GET /api/dead-letters"] = "\"orders.dead-letter\"",
+        ["GET /api/groups"] = "\"g\"",
+        ["GET /api/topics"] = "\"orders\"",
+        ["GET /api/transactions"] = "\"t\"",
     };
 
     public static TheoryData<string> Routes => [.. DescribedEndpoint.All.Select(static endpoint => endpoint.Route)];
+
+    public static TheoryData<string> Lists => [.. Listed.Keys];
 
     [Fact]
     public void Every_endpoint_is_in_the_table() =>
@@ -129,8 +140,30 @@ public sealed class SingleEndpointPermissionTests
             }
             await broker.DisposeAsync();
         }
-        Assert.Equal(Opens.GetValueOrDefault(route, ""), string.Join(' ', opened));
+        var opens = Opens[route];
+        Assert.Equal(opens.Contains('+', StringComparison.Ordinal) ? "" : opens, string.Join(' ', opened));
     }
+
+    [Theory]
+    [MemberData(nameof(Lists))]
+    public async Task List_has_the_samples_for_a_client_with_its_permissions(string route)
+    {
+        var rule = new SinglePermission { AllowsAll = true };
+        var broker = new RunningBroker { Authorizer = rule };
+        await broker.InitializeAsync();
+        await DescribedEndpoint.PrepareAsync(broker);
+        rule.AllowsAll = false;
+        var permissions = Opens[route].Split('+').Select(PermissionOf).ToArray();
+        rule.Permission = permissions[0];
+        rule.Second = permissions.Length > 1 ? permissions[1] : null;
+        Assert.Contains(Listed[route], await AskAsync(broker, DescribedEndpoint.Of(route)), StringComparison.Ordinal);
+        rule.Permission = null;
+        Assert.DoesNotContain(Listed[route], await AskAsync(broker, DescribedEndpoint.Of(route)), StringComparison.Ordinal);
+        await broker.DisposeAsync();
+    }
+
+    private static (ResourceType Type, AccessOperation Operation) PermissionOf(string text) =>
+        SinglePermission.All.Single(permission => $"{permission.Type}.{permission.Operation}" == text);
 
     private static async Task<string> AskAsync(RunningBroker broker, DescribedEndpoint endpoint)
     {

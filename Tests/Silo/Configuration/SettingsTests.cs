@@ -1,7 +1,7 @@
 using System.Net;
 using OrleansMq.Gateways.Kafka;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Silo.Configuration;
+using OrleansMq.Tls;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Silo.Configuration;
@@ -30,8 +30,10 @@ public sealed class SettingsTests
     {
         var environment = new Dictionary<string, string> { ["OMQ_CONFIG"] = "/one" };
         string Read(string path) => path == "/one" ? """{"brokerId": 1}""" : """{"brokerId": 2}""";
-        Assert.Equal(1, SettingsResolver.Resolve(new Dictionary<string, string>(), null, environment.GetValueOrDefault, Read).BrokerId);
-        Assert.Equal(2, SettingsResolver.Resolve(new Dictionary<string, string>(), "/two", environment.GetValueOrDefault, Read).BrokerId);
+        BrokerSettings ResolveWith(string? config) =>
+            SettingsResolver.Resolve(new Dictionary<string, string>(), config, environment.GetValueOrDefault, Read, NoSecret);
+        Assert.Equal(1, ResolveWith(null).BrokerId);
+        Assert.Equal(2, ResolveWith("/two").BrokerId);
     }
 
     [Fact]
@@ -67,6 +69,7 @@ public sealed class SettingsTests
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" }, { "kafkaMaxConnectionsPerAddress", "-1" },
         { "httpMaxConnections", "-1" }, { "verifyCompressed", "maybe" },
         { "amqp", "on" }, { "amqpManagement", "on" }, { "amqpMemory", "1000" }, { "maxQueuesPerPartition", "0" },
+        { "amqpMaxConnectionsPerAddress", "-1" },
         { "maxGroups", "0" }, { "maxMessageIds", "0" },
         { "authorization", "on" }, { "superUsers", "admin" }, { "superUsers", "User:admin;bob" },
         { "adminPassword", new string('x', 1_025) }, { "allowEveryoneIfNoAclFound", "yes" }, { "openMetrics", "yes" },
@@ -76,7 +79,8 @@ public sealed class SettingsTests
         { "amqp", "https://1" }, { "tlsCertificate", ";" }, { "tlsKey", ";" }, { "tlsPassword", "" }, { "tlsClientAuth", "maybe" },
         { "saslMechanisms", "PLAIN,GSSAPI" }, { "oauthbearerJwks", "http://issuer.example.com/keys" }, { "oauthbearerIssuer", "" },
         { "oauthbearerAudience", "," }, { "oauthbearerSubClaim", "" }, { "orleansPrincipal", "services" },
-        { "tlsClientCa", "" }, { "tlsPrincipalMappingRules", "RULE:" },
+        { "tlsClientCa", "" }, { "tlsPrincipalMappingRules", "RULE:" }, { "kafkaMaxInFlightBytes", "8388607" },
+        { "adminPasswordFile", "" }, { "tlsPasswordFile", "" }, { "postgresFile", "" },
     };
 
     [Theory]
@@ -112,7 +116,7 @@ public sealed class SettingsTests
     public void Unreadable_file_is_refused_by_the_flag_that_names_it() =>
         AssertRefused(["--config /nowhere", "cannot be read"],
             () => SettingsResolver.Resolve(new Dictionary<string, string>(), "/nowhere", _ => null,
-            path => throw new FileNotFoundException($"No {path}.")));
+            path => throw new FileNotFoundException($"No {path}."), NoSecret));
 
     [Fact]
     public void File_accepts_numbers_booleans_and_comments()
@@ -275,7 +279,10 @@ public sealed class SettingsTests
 
     private static BrokerSettings Resolve(string? file = null, Dictionary<string, string>? environment = null,
         Dictionary<string, string>? flags = null) =>
-        SettingsResolver.Resolve(flags ?? [], file is null ? null : File, (environment ?? []).GetValueOrDefault, _ => file!);
+        SettingsResolver.Resolve(flags ?? [], file is null ? null : File, (environment ?? []).GetValueOrDefault, _ => file!,
+            NoSecret);
+
+    private static Stream NoSecret(string path) => throw new FileNotFoundException($"No {path}.");
 
     private static void AssertRefused(string[] named, Action resolve)
     {

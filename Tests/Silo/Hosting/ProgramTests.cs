@@ -17,6 +17,7 @@ public sealed class ProgramTests : IDisposable
     [InlineData("--flush often", "--flush often: expected none, interval or sync")]
     [InlineData("--bogus", "--bogus")]
     [InlineData("--config /not/there.json", "--config /not/there.json")]
+    [InlineData("--admin-password-file /not/there", "--admin-password-file /not/there: the file cannot be read")]
     public async Task Invalid_usage_is_one_line_and_exit_code_2(string args, string named)
     {
         var (code, output, error) = await RunAsync(args.Split(' '));

@@ -1,5 +1,7 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Kafka;
@@ -59,8 +61,8 @@ public sealed class StartTests : IDisposable
         var all = new ListenAddress(IPAddress.Any, 0);
         var settings = Settings(0) with { Amqp = all, AmqpManagement = all };
         await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
-        Assert.Contains($"{server.AmqpAddress} unencrypted, since --amqp has no TLS", _log.ToString(), StringComparison.Ordinal);
-        Assert.Contains("unencrypted, since --amqp-management has no TLS", _log.ToString(), StringComparison.Ordinal);
+        Assert.Contains($"{server.AmqpAddress} unencrypted, since the gateway amqp has no TLS", _log.ToString(), StringComparison.Ordinal);
+        Assert.Contains("unencrypted, since the gateway amqp-management has no TLS", _log.ToString(), StringComparison.Ordinal);
         using var client = new HttpClient();
         var port = new Uri(server.AmqpManagementAddress!.Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal)).Port;
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri($"http://127.0.0.1:{port}/api/whoami"));
@@ -122,6 +124,24 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
+    public async Task Kafka_requests_in_flight_have_the_memory_that_is_set()
+    {
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0), KafkaMaxInFlightBytes = 8_388_608 };
+        await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
+        using var patience = new CancellationTokenSource(RunningBroker.Patience);
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
+        // DescribeConfigs, version 1, correlation id 1, no client id: one key of broker 0, without synonyms.
+        await client.GetStream().WriteAsync((byte[])[0, 0, 0, 49, 0, 32, 0, 1, 0, 0, 0, 1, 0xFF, 0xFF, 0, 0, 0, 1, 4, 0, 1, .. "0"u8,
+            0, 0, 0, 1, 0, 24, .. "queued.max.request.bytes"u8, 0]);
+        var size = new byte[4];
+        await client.GetStream().ReadExactlyAsync(size, patience.Token);
+        var answer = new byte[BinaryPrimitives.ReadInt32BigEndian(size)];
+        await client.GetStream().ReadExactlyAsync(answer, patience.Token);
+        Assert.Contains("queued.max.request.bytes\0\u00078388608", Encoding.Latin1.GetString(answer), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Directory_in_use_is_named()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
@@ -163,7 +183,7 @@ public sealed class StartTests : IDisposable
     {
         var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Any, 0), Authorization = mode };
         await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
-        Assert.Equal(isWarned, _log.ToString().Contains("EVERY TOPIC: --kafka demands no password", StringComparison.Ordinal));
+        Assert.Equal(isWarned, _log.ToString().Contains("EVERY TOPIC: the gateway kafka demands no password", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -7,11 +7,11 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Gateways.Kafka;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Silo.Hosting;
 

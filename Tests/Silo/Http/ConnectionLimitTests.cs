@@ -4,10 +4,10 @@ using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Gateways.Http;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Silo.Logging;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Silo.Http;
 

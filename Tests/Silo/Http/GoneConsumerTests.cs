@@ -1,21 +1,41 @@
 using System.Collections.Concurrent;
+using System.Net;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Silo.Configuration;
 
 namespace OrleansMq.Tests.Silo.Http;
 
 /// <summary>Consumers over HTTP whose process is gone, without having left.</summary>
-public sealed class GoneConsumerTests(RunningBroker broker) : IClassFixture<RunningBroker>
+public sealed class GoneConsumerTests : IAsyncLifetime
 {
     private static readonly ConsumerOptions Options = new() { GroupId = "gone", AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    // A poll waits for long, so that it is not at its end when it breaks off. A session lasts longer than any wait of the test: only the
+    // broken poll can end it in time.
+    private readonly RunningBroker _broker = new()
+    {
+        Settings = new BrokerSettings
+        {
+            Kafka = null,
+            Http = new ListenAddress(IPAddress.Loopback, 0),
+            DrainTimeout = TimeSpan.FromSeconds(20),
+            GroupConsumerHeartbeatInterval = TimeSpan.FromSeconds(20),
+            GroupConsumerSessionTimeout = 5 * RunningBroker.Patience,
+        },
+    };
+
+    public Task InitializeAsync() => _broker.InitializeAsync();
+
+    public Task DisposeAsync() => _broker.DisposeAsync();
 
     [Fact]
     public async Task Partitions_of_a_consumer_whose_poll_breaks_off_are_assigned_to_others_within_seconds()
     {
-        var polls = new Polls(broker.Script.Groups);
-        broker.Script.OnGroups = polls;
-        var gone = new HttpBroker(broker.Http.BaseAddress!);
-        using var other = new HttpBroker(broker.Http.BaseAddress!);
+        var polls = new Polls(_broker.Script.Groups);
+        _broker.Script.OnGroups = polls;
+        var gone = new HttpBroker(_broker.Http.BaseAddress!);
+        using var other = new HttpBroker(_broker.Http.BaseAddress!);
         var client = new OrleansMqClient(other);
         const string Topic = "gone";
         await client.Admin.CreateTopicAsync(Topic, 2);
@@ -28,11 +48,8 @@ public sealed class GoneConsumerTests(RunningBroker broker) : IClassFixture<Runn
         // Between two of its polls nothing waits for it, and the session decides.
         await UntilAsync(() => polls.Members == 2);
 
-        var began = TimeProvider.System.GetTimestamp();
         gone.Dispose();
         await UntilAsync(() => living.Assignment.Count == 2);
-        Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromSeconds(40)); // The session is 45 s.
-        broker.Script.OnGroups = null;
     }
 
     private static async Task UntilAsync(Func<bool> condition)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Chaos.Runs;
 using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Queues.Schedules;
@@ -153,9 +154,10 @@ internal sealed class ScheduleLoad(RunningCluster cluster, Func<IBroker> any, IB
     private async Task ReadDecisionsAsync(CancellationToken cancellationToken)
     {
         var topic = await patient.GetTopicAsync(Topic, cancellationToken);
-        var described = await patient.DescribeTopicAsync(Schedules, cancellationToken);
+        // A partition may have no leader for a moment after the last fault.
+        var partitions = await new ClusterView(patient, Schedules, 3).WellAsync(Patience, cancellationToken);
         history.BeginDecisions();
-        foreach (var partition in described.Partitions)
+        foreach (var partition in partitions)
             DecidedFirings.Read(Path.Combine(cluster[partition.Leader].Data, "logs", $"{Schedules}-{partition.Partition}"), topic.TopicId,
                 history);
     }

@@ -1,14 +1,28 @@
 # kafka-python: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
-# the topic, the count, and more arguments of both clients as a JSON object. Reports its progress, and "as expected" at the end.
+# the topic, the count, more arguments of both clients as a JSON object ("token" is one for OAUTHBEARER), and an array of the numbers before
+# which it waits for a line of input. Reports its progress, and "as expected" at the end.
 import json
 import sys
 import threading
 import time
 
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.oauth import AbstractTokenProvider
+
+
+class Provider(AbstractTokenProvider):
+    def __init__(self, token):
+        self._token = token
+
+    def token(self):
+        return self._token
+
 
 brokers, topic, count = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3])
 login = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+holds = json.loads(sys.argv[5]) if len(sys.argv) > 5 else []
+if "token" in login:
+    login["sasl_oauth_token_provider"] = Provider(login.pop("token"))
 read, gate, done = set(), threading.Lock(), threading.Event()
 
 
@@ -36,6 +50,8 @@ producer = KafkaProducer(bootstrap_servers=brokers, acks="all", retries=1000, re
                          linger_ms=5, **login)
 sent = []
 for number in range(count):
+    if number in holds:
+        sys.stdin.readline()
     sent.append(producer.send(topic, key=b"%d" % number, value=b"%d" % number))
     if number % 20 == 19:
         time.sleep(0.015)

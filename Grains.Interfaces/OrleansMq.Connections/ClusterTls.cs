@@ -3,64 +3,71 @@ using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
-using Orleans.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Tls;
-using OrleansMq.Grains.Coordination;
+using OrleansMq.Tls;
 
-namespace OrleansMq.Silo.Cluster.Tls;
+namespace OrleansMq.Connections;
 
 /// <summary>
 /// TLS between the silos of a cluster, and between Orleans clients and a silo. Both sides of a connection have a certificate of the
 /// cluster's own authority; whoever has none is refused. Names in certificates are not compared, since silos know each other by address:
 /// the authority is to issue certificates for the cluster alone. The files are read again when they change.
 /// </summary>
-internal sealed class ClusterTls : IAsyncDisposable
+internal sealed class ClusterTls : IDisposable
 {
     // As long as Orleans waits for a connection.
     private static readonly TimeSpan HandshakeTime = TimeSpan.FromSeconds(5);
     // What an Orleans client says of itself at the beginning of its connection.
     private const int MostBeginning = 1 << 10;
 
-    private readonly ServerCertificates _certificates;
+    private readonly WatchedCertificates _certificates;
     private readonly EngineLog _log;
     private readonly RareLine _refused;
 
-    /// <param name="options">Certificate, key and authority.</param>
-    /// <param name="log">Where log lines go.</param>
+    /// <param name="options">Certificate and authorities.</param>
+    /// <param name="loggers">Where log lines go.</param>
     /// <exception cref="TlsConfigurationException">A file cannot be used.</exception>
-    public ClusterTls(TlsOptions options, EngineLog log)
+    public ClusterTls(ClusterTlsOptions options, ILoggerFactory loggers)
     {
-        _log = log;
-        _refused = new RareLine(log, TimeProvider.System);
-        _certificates = ServerCertificates.Load(options, "Cluster", TimeProvider.System, log);
+        _log = new EngineLogAdapter(loggers);
+        _refused = new RareLine(_log, TimeProvider.System);
+        _certificates = WatchedCertificates.Load(new TlsOptions
+        {
+            Certificates = [options.Certificate],
+            ClientAuthentication = ClientAuthentication.Required,
+            ClientAuthorities = options.Authorities,
+        }, "Cluster", TimeProvider.System, _log);
     }
 
-    /// <summary>Puts TLS under every connection of a silo.</summary>
-    /// <param name="silo">The silo.</param>
-    /// <param name="services">Returns the services of the silo once it runs.</param>
-    public void Configure(ISiloBuilder silo, Func<IServiceProvider?> services) => silo.Configure<SiloConnectionOptions>(options =>
+    /// <summary>Puts TLS under connections that other silos make.</summary>
+    public void Accept(IConnectionBuilder builder) => Use(builder, (next, context) => AcceptAsync(next, context, null));
+
+    /// <summary>Puts TLS under connections that Orleans clients make.</summary>
+    public void AcceptClients(IConnectionBuilder builder)
     {
-        options.ConfigureSiloInboundConnection(builder => Use(builder, (next, context) => AcceptAsync(next, context, null)));
-        options.ConfigureSiloOutboundConnection(builder => Use(builder, ConnectAsync));
-        options.ConfigureGatewayInboundConnection(builder => Use(builder, (next, context) => AcceptAsync(next, context,
-            beginning => services()?.GetService<GoneCallers>()?.OnConnectionEnded(beginning))));
-    });
+        var services = builder.ApplicationServices;
+        Use(builder, (next, context) => AcceptAsync(next, context, services.GetService<IGatewayConnections>()));
+    }
+
+    /// <summary>Puts TLS under connections that this process makes.</summary>
+    public void Connect(IConnectionBuilder builder) => Use(builder, ConnectAsync);
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _certificates.DisposeAsync();
+    public void Dispose() => _certificates.Dispose();
 
     private static void Use(IConnectionBuilder builder, Func<ConnectionDelegate, ConnectionContext, Task> run) =>
         builder.Use(next => context => run(next, context));
 
-    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, Action<byte[]>? ended)
+    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, IGatewayConnections? watcher)
     {
         using var stream = new SslStream(new PipeStream(context.Transport), leaveInnerStreamOpen: true);
         string? reason = null;
         if (!await TryShakeHandsAsync(context, token => stream.AuthenticateAsServerAsync(
             _certificates.OptionsFor(null, refusal => reason = refusal), token), () => reason).ConfigureAwait(false))
             return;
-        await RunAsync(next, context, stream, ended).ConfigureAwait(false);
+        await RunAsync(next, context, stream, watcher).ConfigureAwait(false);
     }
 
     private async Task ConnectAsync(ConnectionDelegate next, ConnectionContext context)
@@ -95,14 +102,15 @@ internal sealed class ClusterTls : IAsyncDisposable
         }
     }
 
-    private static async Task RunAsync(ConnectionDelegate next, ConnectionContext context, SslStream stream, Action<byte[]>? ended)
+    private static async Task RunAsync(ConnectionDelegate next, ConnectionContext context, SslStream stream,
+        IGatewayConnections? watcher)
     {
         var plain = context.Transport;
         var pipes = new TlsPipes(stream);
         var beginning = Array.Empty<byte>();
         try
         {
-            if (ended is not null)
+            if (watcher is not null)
                 beginning = await PeekAsync(pipes.Input).ConfigureAwait(false);
             context.Transport = pipes;
             await next(context).ConfigureAwait(false);
@@ -112,15 +120,24 @@ internal sealed class ClusterTls : IAsyncDisposable
             context.Transport = plain;
             try
             {
-                await pipes.DisposeAsync().ConfigureAwait(false);
+                await CompleteAsync(pipes).ConfigureAwait(false);
+                await stream.DisposeAsync().ConfigureAwait(false);
             }
             catch (Exception gone) when (gone is IOException or InvalidOperationException)
             {
                 // The connection has ended below.
             }
+            // It closes the connection, for which Orleans waits.
+            await CompleteAsync(plain).ConfigureAwait(false);
             if (beginning.Length > 0)
-                ended!(beginning);
+                watcher!.OnConnectionEnded(beginning);
         }
+    }
+
+    private static async ValueTask CompleteAsync(IDuplexPipe pipes)
+    {
+        await pipes.Input.CompleteAsync().ConfigureAwait(false);
+        await pipes.Output.CompleteAsync().ConfigureAwait(false);
     }
 
     // The first bytes, which stay to be read.

@@ -1,4 +1,4 @@
-namespace OrleansMq.Gateways.Tls;
+namespace OrleansMq.Tls;
 
 /// <summary>A certificate, key or rule cannot be used. The message names the file and the fix, never a password.</summary>
 /// <param name="message">The message.</param>

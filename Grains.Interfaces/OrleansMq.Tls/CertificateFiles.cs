@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
-namespace OrleansMq.Gateways.Tls;
+namespace OrleansMq.Tls;
 
 /// <summary>Reads certificates and keys from files.</summary>
 internal static class CertificateFiles

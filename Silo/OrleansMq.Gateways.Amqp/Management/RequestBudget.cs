@@ -1,16 +1,17 @@
 namespace OrleansMq.Gateways.Amqp.Management;
 
-/// <summary>The memory of messages in answers that are not sent yet. All requests share it. Thread safe.</summary>
-/// <param name="max">The most bytes: as many as the largest message takes alone, at least.</param>
-internal sealed class AnswerBudget(long max)
+/// <summary>Memory that requests share: of messages in answers that are not sent yet, or of definitions that are imported. Thread
+/// safe.</summary>
+/// <param name="max">The most bytes: as many as the largest message, or the largest definitions, take alone, at least.</param>
+internal sealed class RequestBudget(long max)
 {
     private long _used;
 
     /// <summary>The bytes in use.</summary>
     public long Used => Interlocked.Read(ref _used);
 
-    /// <summary>Begins an answer.</summary>
-    public AnswerLease Begin() => new(this);
+    /// <summary>Begins a request that takes some of it.</summary>
+    public RequestLease Begin() => new(this);
 
     /// <summary>Takes bytes. Returns whether as many were free.</summary>
     public bool TryTake(long bytes)
@@ -25,9 +26,9 @@ internal sealed class AnswerBudget(long max)
     public void Return(long bytes) => Interlocked.Add(ref _used, -bytes);
 }
 
-/// <summary>What one answer has taken of the budget, until it is sent.</summary>
+/// <summary>What one request has taken of the budget.</summary>
 /// <param name="budget">The budget.</param>
-internal sealed class AnswerLease(AnswerBudget budget) : IDisposable
+internal sealed class RequestLease(RequestBudget budget) : IDisposable
 {
     private long _taken;
 

@@ -1,14 +1,14 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using OrleansMq.Gateways.Tls;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Codec;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Tests.Kafka.Tls;
 
 /// <summary>Certificates in files: every form that is read, what is refused, and files that change.</summary>
-public sealed class ServerCertificatesTests : IDisposable
+public sealed class WatchedCertificatesTests : IDisposable
 {
     private readonly TestCertificateFiles _files = new();
     private readonly ManualTimeProvider _time = new(DateTimeOffset.UtcNow);
@@ -108,10 +108,10 @@ public sealed class ServerCertificatesTests : IDisposable
         await using var loaded = Load(_files.Write(_files.Authority.IssueServer()));
         var next = _files.Authority.IssueServer();
         _files.Write(next);
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.Equal(next.SerialNumber, ServedTo(loaded, null));
         Assert.Contains("New Kafka certificates are loaded", Assert.Single(_log.Lines), StringComparison.Ordinal);
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.Single(_log.Lines);
     }
 
@@ -123,28 +123,28 @@ public sealed class ServerCertificatesTests : IDisposable
         await using var loaded = Load(source);
         var next = _files.Authority.IssueServer();
         File.WriteAllText(source.File, next.ExportCertificatePem());
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         // The key may be about to follow.
         Assert.Empty(_log.Lines);
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.StartsWith("Error: The changed files of the Kafka certificates cannot be used; the old ones stay in use: The private key",
             Assert.Single(_log.Lines), StringComparison.Ordinal);
-        _time.Advance(3 * ServerCertificates.CheckInterval);
+        _time.Advance(3 * WatchedCertificates.CheckInterval);
         Assert.Single(_log.Lines);
         Assert.Equal(before.SerialNumber, ServedTo(loaded, null));
         File.Delete(source.File);
-        _time.Advance(ServerCertificates.CheckInterval);
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.Contains("cannot be read", _log.Lines[1], StringComparison.Ordinal);
         _files.Write(next);
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.Equal(next.SerialNumber, ServedTo(loaded, null));
     }
 
     [Fact]
     public async Task Certificate_is_warned_of_once_a_day_before_and_after_its_end()
     {
-        var end = _time.GetUtcNow() + ServerCertificates.WarningTime + TimeSpan.FromSeconds(30);
+        var end = _time.GetUtcNow() + WatchedCertificates.WarningTime + TimeSpan.FromSeconds(30);
         await using var loaded = Load(_files.Write(_files.Authority.IssueServer(["localhost"], end)));
         Assert.InRange(Assert.Single(loaded.SecondsLeft).Seconds, 30 * 86400, 30 * 86400 + 30);
         Assert.Empty(_log.Lines);
@@ -155,17 +155,17 @@ public sealed class ServerCertificatesTests : IDisposable
         _time.Advance(TimeSpan.FromHours(12));
         Assert.Equal(2, _log.Lines.Count);
         _files.Write(_files.Authority.IssueServer(["localhost"], _time.GetUtcNow().AddSeconds(5)));
-        _time.Advance(ServerCertificates.CheckInterval);
+        _time.Advance(WatchedCertificates.CheckInterval);
         Assert.Matches("^Error: The Kafka certificate in '.*server.pem' ended on .*", _log.Lines[^1]);
         Assert.True(Assert.Single(loaded.SecondsLeft).Seconds < 0);
     }
 
-    private static string ServedTo(ServerCertificates certificates, string? host) =>
+    private static string ServedTo(WatchedCertificates certificates, string? host) =>
         certificates.OptionsFor(host).ServerCertificateContext!.TargetCertificate.SerialNumber;
 
-    private ServerCertificates Load(params TlsCertificate[] sources) => Load(new TlsOptions { Certificates = sources });
+    private WatchedCertificates Load(params TlsCertificate[] sources) => Load(new TlsOptions { Certificates = sources });
 
-    private ServerCertificates Load(TlsOptions options) => ServerCertificates.Load(options, "Kafka", _time, _log);
+    private WatchedCertificates Load(TlsOptions options) => WatchedCertificates.Load(options, "Kafka", _time, _log);
 
     private void AssertRefused(TlsCertificate source, string reason) => AssertRefused(new TlsOptions { Certificates = [source] }, reason);
 

@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using OrleansMq.Diagnostics;
 
-namespace OrleansMq.Gateways.Tls;
+namespace OrleansMq.Tls;
 
 /// <summary>
 /// The certificates of a gateway's ports, and the authorities of its clients. It looks at the files again and again, by their content,
@@ -12,7 +12,7 @@ namespace OrleansMq.Gateways.Tls;
 /// cannot be used change nothing, and are logged once they are found unchanged by the next look: certificate and key are seldom replaced at
 /// the same moment. Thread safe.
 /// </summary>
-internal sealed class ServerCertificates : IAsyncDisposable
+internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
 {
     /// <summary>How often the files are looked at.</summary>
     public static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(10);
@@ -37,7 +37,7 @@ internal sealed class ServerCertificates : IAsyncDisposable
     private string? _refused;
     private bool _isReported;
 
-    private ServerCertificates(TlsOptions options, string protocol, TimeProvider clock, EngineLog log)
+    private WatchedCertificates(TlsOptions options, string protocol, TimeProvider clock, EngineLog log)
     {
         (_options, _protocol, _clock, _log) = (options, protocol, clock, log);
         if (options.Certificates.Count == 0)
@@ -48,7 +48,7 @@ internal sealed class ServerCertificates : IAsyncDisposable
         var files = Files.Read(options);
         _loaded = Loaded.From(options, files);
         WarnOfEnd(_loaded);
-        _timer = clock.CreateTimer(static self => ((ServerCertificates)self!).Check(), this, CheckInterval, CheckInterval);
+        _timer = clock.CreateTimer(static self => ((WatchedCertificates)self!).Check(), this, CheckInterval, CheckInterval);
     }
 
     /// <summary>Loads the files.</summary>
@@ -57,7 +57,7 @@ internal sealed class ServerCertificates : IAsyncDisposable
     /// <param name="clock">The clock.</param>
     /// <param name="log">Where log lines go.</param>
     /// <exception cref="TlsConfigurationException">A file or a rule cannot be used.</exception>
-    public static ServerCertificates Load(TlsOptions options, string protocol, TimeProvider clock, EngineLog log) =>
+    public static WatchedCertificates Load(TlsOptions options, string protocol, TimeProvider clock, EngineLog log) =>
         new(options, protocol, clock, log);
 
     /// <summary>The certificates' files, and the ends of their validity.</summary>
@@ -141,6 +141,9 @@ internal sealed class ServerCertificates : IAsyncDisposable
                 WarnOfEnd(_loaded);
         }
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _timer.Dispose();
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _timer.DisposeAsync();

@@ -1,6 +1,6 @@
 using System.Security.Authentication;
 
-namespace OrleansMq.Gateways.Tls;
+namespace OrleansMq.Tls;
 
 /// <summary>TLS of a gateway's ports. The files are read again when they change: connections that are made from then on use the new
 /// ones.</summary>

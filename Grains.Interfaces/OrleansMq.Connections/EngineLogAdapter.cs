@@ -1,9 +1,9 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Diagnostics;
 
-namespace OrleansMq.Grains.Hosting;
+namespace OrleansMq.Connections;
 
-/// <summary>Writes the engine's log lines to the silo's log, under the category <c>OrleansMq</c>.</summary>
+/// <summary>Writes the engine's log lines to the log of a silo or Orleans client, under the category <c>OrleansMq</c>.</summary>
 internal sealed class EngineLogAdapter(ILoggerFactory loggers) : EngineLog
 {
     private readonly ILogger _log = loggers.CreateLogger("OrleansMq");

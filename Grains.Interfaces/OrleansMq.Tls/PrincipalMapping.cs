@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 
-namespace OrleansMq.Gateways.Tls;
+namespace OrleansMq.Tls;
 
 /// <summary>Rules that map the subject of a certificate to a client's name, as Kafka's <c>ssl.principal.mapping.rules</c>.
 /// Immutable.</summary>
