@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Net;
 using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
@@ -13,26 +15,35 @@ namespace OrleansMq.Connections;
 /// <summary>
 /// TLS between the silos of a cluster, and between Orleans clients and a silo. Both sides of a connection have a certificate of the
 /// cluster's own authority; whoever has none is refused. Names in certificates are not compared, since silos know each other by address:
-/// the authority is to issue certificates for the cluster alone. The files are read again when they change.
+/// the authority is to issue certificates for the cluster alone. A silo's certificate is for servers and for clients: one for clients alone
+/// does not open the silo port. The files are read again when they change.
 /// </summary>
 internal sealed class ClusterTls : IDisposable
 {
     // As long as Orleans waits for a connection.
     private static readonly TimeSpan HandshakeTime = TimeSpan.FromSeconds(5);
-    // What an Orleans client says of itself at the beginning of its connection.
+    // The most bytes of a connection's beginning that are kept: an Orleans client's id is in them.
     private const int MostBeginning = 1 << 10;
+    // The bound of one port, the same as that of the gateways.
+    private const int MaxHandshakes = 1_000;
 
     private readonly WatchedCertificates _certificates;
     private readonly EngineLog _log;
     private readonly RareLine _refused;
+    // Counted apart, so that clients do not keep silos out.
+    private readonly HandshakePlaces _silos;
+    private readonly HandshakePlaces _clients;
 
     /// <param name="options">Certificate and authorities.</param>
     /// <param name="loggers">Where log lines go.</param>
+    /// <param name="maxHandshakes">The most handshakes of a port at a time.</param>
     /// <exception cref="TlsConfigurationException">A file cannot be used.</exception>
-    public ClusterTls(ClusterTlsOptions options, ILoggerFactory loggers)
+    public ClusterTls(ClusterTlsOptions options, ILoggerFactory loggers, int maxHandshakes = MaxHandshakes)
     {
         _log = new EngineLogAdapter(loggers);
         _refused = new RareLine(_log, TimeProvider.System);
+        _silos = new HandshakePlaces("silo", maxHandshakes, _log, TimeProvider.System);
+        _clients = new HandshakePlaces("gateway", maxHandshakes, _log, TimeProvider.System);
         _certificates = WatchedCertificates.Load(new TlsOptions
         {
             Certificates = [options.Certificate],
@@ -42,13 +53,13 @@ internal sealed class ClusterTls : IDisposable
     }
 
     /// <summary>Puts TLS under connections that other silos make.</summary>
-    public void Accept(IConnectionBuilder builder) => Use(builder, (next, context) => AcceptAsync(next, context, null));
+    public void Accept(IConnectionBuilder builder) => Use(builder, (next, context) => AcceptAsync(next, context, _silos, null));
 
     /// <summary>Puts TLS under connections that Orleans clients make.</summary>
     public void AcceptClients(IConnectionBuilder builder)
     {
         var services = builder.ApplicationServices;
-        Use(builder, (next, context) => AcceptAsync(next, context, services.GetService<IGatewayConnections>()));
+        Use(builder, (next, context) => AcceptAsync(next, context, _clients, services.GetService<IGatewayConnections>()));
     }
 
     /// <summary>Puts TLS under connections that this process makes.</summary>
@@ -60,14 +71,32 @@ internal sealed class ClusterTls : IDisposable
     private static void Use(IConnectionBuilder builder, Func<ConnectionDelegate, ConnectionContext, Task> run) =>
         builder.Use(next => context => run(next, context));
 
-    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, IGatewayConnections? watcher)
+    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, HandshakePlaces places, IGatewayConnections? watcher)
     {
         using var stream = new SslStream(new PipeStream(context.Transport), leaveInnerStreamOpen: true);
-        string? reason = null;
-        if (!await TryShakeHandsAsync(context, token => stream.AuthenticateAsServerAsync(
-            _certificates.OptionsFor(null, refusal => reason = refusal), token), () => reason).ConfigureAwait(false))
-            return;
-        await RunAsync(next, context, stream, watcher).ConfigureAwait(false);
+        if (await TryAcceptAsync(context, stream, places).ConfigureAwait(false))
+            await RunAsync(next, context, stream, watcher).ConfigureAwait(false);
+    }
+
+    private async Task<bool> TryAcceptAsync(ConnectionContext context, SslStream stream, HandshakePlaces places)
+    {
+        var address = (context.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.Loopback;
+        if (!places.TryEnter(address))
+        {
+            context.Abort(new ConnectionAbortedException("Too many TLS handshakes are in progress."));
+            return false;
+        }
+        try
+        {
+            string? reason = null;
+            return await TryShakeHandsAsync(context, token => stream.AuthenticateAsServerAsync(
+                _certificates.OptionsFor(null, refusal => reason = refusal, isServerToo: places == _silos), token), () => reason)
+                .ConfigureAwait(false);
+        }
+        finally
+        {
+            places.Leave(address);
+        }
     }
 
     private async Task ConnectAsync(ConnectionDelegate next, ConnectionContext context)
@@ -87,14 +116,16 @@ internal sealed class ClusterTls : IDisposable
             await shake(deadline.Token).ConfigureAwait(false);
             return true;
         }
-        catch (Exception fault) when (fault is AuthenticationException or IOException or OperationCanceledException)
+        // A connection that breaks or is closed underneath ends the pipes with any of the latter.
+        catch (Exception fault) when (fault is AuthenticationException or IOException or OperationCanceledException or SocketException
+            or InvalidOperationException)
         {
             var why = reason() ?? (fault is OperationCanceledException ? "the handshake took too long" : fault.GetBaseException().Message);
             // A port that is opened and closed is how brokers see whether another lives.
             if (fault is AuthenticationException || reason() is not null)
                 _refused.Write(EngineLogLevel.Warning,
                     $"The TLS handshake with the silo or Orleans client at {context.RemoteEndPoint} failed: {why}. Both sides need a "
-                    + "certificate of the cluster's authority.");
+                    + "certificate of the cluster's authority; a silo's is for servers and for clients.");
             else
                 _log.Write(EngineLogLevel.Debug, $"The connection with {context.RemoteEndPoint} ended in its TLS handshake: {why}.");
             context.Abort(new ConnectionAbortedException($"The TLS handshake failed: {why}.", fault));
@@ -127,7 +158,7 @@ internal sealed class ClusterTls : IDisposable
             {
                 // The connection has ended below.
             }
-            // It closes the connection, for which Orleans waits.
+            // Completing the pipes closes the connection. Orleans' stop waits for that.
             await CompleteAsync(plain).ConfigureAwait(false);
             if (beginning.Length > 0)
                 watcher!.OnConnectionEnded(beginning);

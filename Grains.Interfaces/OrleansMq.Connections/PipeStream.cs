@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Connections;
 

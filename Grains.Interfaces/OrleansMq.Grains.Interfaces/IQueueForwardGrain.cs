@@ -52,7 +52,7 @@ internal interface IQueueForwardGrain : IGrainWithStringKey
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
     [Alias("Purge")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task PurgeAsync(string name, CancellationToken cancellationToken = default);
+    Task PurgeAsync(string name, long? below = null, CancellationToken cancellationToken = default);
 
     /// <summary>See <see cref="IQueueGrain.PeekAsync"/>.</summary>
     [Alias("Peek")]

@@ -61,11 +61,17 @@ public interface IQueueGrain : IGrainWithStringKey
     Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken = default);
 
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
+    /// <param name="name">The queue.</param>
+    /// <param name="below">Records at this offset and above stay. Null, as from a caller of an earlier version: the partition's end when
+    /// the call is carried out, which may be late.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be purged nevertheless.</param>
     [Alias("Purge")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task PurgeAsync(string name, CancellationToken cancellationToken = default);
+    Task PurgeAsync(string name, long? below = null, CancellationToken cancellationToken = default);
 
     /// <summary>Reads the first 1 to 1,000 records that are not settled. Changes nothing.</summary>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.RequestTimedOut"/>: for 4 seconds the broker has peeked for other
+    /// clients, one at a time, or this peek took 3 seconds. Retry.</exception>
     [Alias("Peek")]
     [ResponseTimeout(GrainTimes.Data)]
     Task<QueueRecord[]> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken = default);

@@ -23,21 +23,21 @@ internal sealed class TrustedAuthorities
     }
 
     /// <summary>Creates the policy of one handshake, which changes it.</summary>
-    public X509ChainPolicy CreatePolicy() => PolicyOf(_all);
+    /// <param name="uses">The uses that the peer's certificate must be for; one that names none is for all.</param>
+    public X509ChainPolicy CreatePolicy(Oid[] uses) => PolicyOf(_all, uses);
 
     /// <summary>Whether a peer is trusted, after .NET has judged.</summary>
     /// <param name="certificate">The peer's certificate.</param>
     /// <param name="chain">The chain that .NET built.</param>
     /// <param name="errors">What .NET found.</param>
-    /// <param name="use">The use that the certificate must be for.</param>
-    public bool Trusts(X509Certificate certificate, X509Chain? chain, SslPolicyErrors errors, Oid use) =>
+    /// <param name="uses">The uses that the certificate must be for, as of the policy.</param>
+    public bool Trusts(X509Certificate certificate, X509Chain? chain, SslPolicyErrors errors, Oid[] uses) =>
         errors == SslPolicyErrors.None || (errors == SslPolicyErrors.RemoteCertificateChainErrors && chain is not null
-            && Array.Exists(_doubtful, authority => IsIssuedBelow(authority, certificate, chain, use)));
+            && Array.Exists(_doubtful, authority => IsIssuedBelow(authority, certificate, chain, uses)));
 
-    private bool IsIssuedBelow(X509Certificate2 authority, X509Certificate certificate, X509Chain judged, Oid use)
+    private bool IsIssuedBelow(X509Certificate2 authority, X509Certificate certificate, X509Chain judged, Oid[] uses)
     {
-        var policy = PolicyOf([authority]);
-        policy.ApplicationPolicy.Add(use);
+        var policy = PolicyOf([authority], uses);
         // What the peer sent, and the authorities that may be between it and this one.
         policy.ExtraStore.AddRange(judged.ChainPolicy.ExtraStore);
         policy.ExtraStore.AddRange(_all.Where(one => !IsRoot(one) && !HasSameName(one, authority)).ToArray());
@@ -51,7 +51,7 @@ internal sealed class TrustedAuthorities
         && chain.ChainElements[^1].Certificate.RawDataMemory.Span.SequenceEqual(authority.RawDataMemory.Span)
         && Array.TrueForAll(chain.ChainStatus, static fault => fault.Status == X509ChainStatusFlags.PartialChain);
 
-    private static X509ChainPolicy PolicyOf(X509Certificate2Collection trusted)
+    private static X509ChainPolicy PolicyOf(X509Certificate2Collection trusted, Oid[] uses)
     {
         var policy = new X509ChainPolicy
         {
@@ -60,6 +60,8 @@ internal sealed class TrustedAuthorities
             DisableCertificateDownloads = true,
         };
         policy.CustomTrustStore.AddRange(trusted);
+        foreach (var use in uses)
+            policy.ApplicationPolicy.Add(use);
         return policy;
     }
 

@@ -7,10 +7,10 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Tls;
 
 /// <summary>
-/// The certificates of a gateway's ports, and the authorities of its clients. It looks at the files again and again, by their content,
-/// since a mounted volume may swap them in ways that leave their times unchanged. New files count for connections from then on. Files that
-/// cannot be used change nothing, and are logged once they are found unchanged by the next look: certificate and key are seldom replaced at
-/// the same moment. Thread safe.
+/// The certificates of a gateway's ports, or of the cluster's ports and clients, and the authorities of the other side. It looks at the
+/// files again and again, by their content, since a mounted volume may swap them in ways that leave their times unchanged. New files count
+/// for connections from then on. Files that cannot be used change nothing, and are logged once they are found unchanged by the next look:
+/// certificate and key are seldom replaced at the same moment. Thread safe.
 /// </summary>
 internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
 {
@@ -23,12 +23,16 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
     private static readonly TimeSpan WarningInterval = TimeSpan.FromDays(1);
     private static readonly Oid s_serverUse = new("1.3.6.1.5.5.7.3.1");
     private static readonly Oid s_clientUse = new("1.3.6.1.5.5.7.3.2");
+    private static readonly Oid[] s_serverUses = [s_serverUse];
+    private static readonly Oid[] s_clientUses = [s_clientUse];
+    private static readonly Oid[] s_mutualUses = [s_clientUse, s_serverUse];
 
     private readonly TlsOptions _options;
     private readonly string _protocol;
     private readonly TimeProvider _clock;
     private readonly EngineLog _log;
     private readonly PrincipalMapping _mapping;
+    private readonly RareLine _faults;
     private readonly ITimer _timer;
     private readonly Lock _lock = new();
     private volatile Loaded _loaded;
@@ -40,6 +44,7 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
     private WatchedCertificates(TlsOptions options, string protocol, TimeProvider clock, EngineLog log)
     {
         (_options, _protocol, _clock, _log) = (options, protocol, clock, log);
+        _faults = new RareLine(log, clock);
         if (options.Certificates.Count == 0)
             throw new TlsConfigurationException("TLS needs a certificate: give its file.");
         if (options.ClientAuthentication != ClientAuthentication.None && options.ClientAuthorities is null)
@@ -48,7 +53,7 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
         var files = Files.Read(options);
         _loaded = Loaded.From(options, files);
         WarnOfEnd(_loaded);
-        _timer = clock.CreateTimer(static self => ((WatchedCertificates)self!).Check(), this, CheckInterval, CheckInterval);
+        _timer = clock.CreateTimer(static self => ((WatchedCertificates)self!).Tick(), this, CheckInterval, CheckInterval);
     }
 
     /// <summary>Loads the files.</summary>
@@ -82,9 +87,11 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
     /// <summary>Returns the options of one handshake.</summary>
     /// <param name="host">The host that the client asks for; null or empty if it does not say.</param>
     /// <param name="refuse">Called with the reason when the client's certificate is refused.</param>
-    public SslServerAuthenticationOptions OptionsFor(string? host, Action<string>? refuse = null)
+    /// <param name="isServerToo">Whether the client is a server, too: its certificate must then be for both uses.</param>
+    public SslServerAuthenticationOptions OptionsFor(string? host, Action<string>? refuse = null, bool isServerToo = false)
     {
         var loaded = _loaded;
+        var uses = isServerToo ? s_mutualUses : s_clientUses;
         var options = new SslServerAuthenticationOptions
         {
             ServerCertificateContext = loaded.For(host).Context,
@@ -95,9 +102,9 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
         };
         if (loaded.Authorities is { } authorities)
         {
-            options.CertificateChainPolicy = authorities.CreatePolicy();
+            options.CertificateChainPolicy = authorities.CreatePolicy(uses);
             options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
-                Refusal(authorities, certificate, chain, errors) is not { } reason || Refuse(refuse, reason);
+                Refusal(authorities, certificate, chain, errors, uses) is not { } reason || Refuse(refuse, reason);
         }
         return options;
     }
@@ -114,9 +121,9 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
             EnabledSslProtocols = _options.Protocols,
             AllowRenegotiation = false,
             CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-            CertificateChainPolicy = authorities.CreatePolicy(),
+            CertificateChainPolicy = authorities.CreatePolicy(s_serverUses),
             RemoteCertificateValidationCallback = (_, certificate, chain, errors) => certificate is not null
-                && authorities.Trusts(certificate, chain, errors & ~SslPolicyErrors.RemoteCertificateNameMismatch, s_serverUse),
+                && authorities.Trusts(certificate, chain, errors & ~SslPolicyErrors.RemoteCertificateNameMismatch, s_serverUses),
         };
     }
 
@@ -147,6 +154,20 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _timer.DisposeAsync();
+
+    // Of a timer, where a fault would end the process.
+    private void Tick()
+    {
+        try
+        {
+            Check();
+        }
+        catch (Exception fault)
+        {
+            _faults.Write(EngineLogLevel.Error, $"The files of the {_protocol} certificates could not be looked at; what is loaded stays "
+                + $"in use: {fault.Message}", fault);
+        }
+    }
 
     private void CheckFiles()
     {
@@ -204,11 +225,12 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
         return false;
     }
 
-    private string? Refusal(TrustedAuthorities authorities, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
+    private string? Refusal(TrustedAuthorities authorities, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors,
+        Oid[] uses)
     {
         if (certificate is null)
             return _options.ClientAuthentication == ClientAuthentication.Required ? "the client has no certificate" : null;
-        if (authorities.Trusts(certificate, chain, errors, s_clientUse))
+        if (authorities.Trusts(certificate, chain, errors, uses))
             return null;
         var status = chain?.ChainStatus is { Length: > 0 } faults
             ? string.Join(", ", faults.Select(static fault => fault.Status)) : errors.ToString();
@@ -254,10 +276,23 @@ internal sealed class WatchedCertificates : IDisposable, IAsyncDisposable
             var certificates = options.Certificates.Zip(files.Certificates, (source, file) =>
             {
                 var (certificate, intermediates) = CertificateFiles.Decode(source, file.Certificate, file.Key);
-                return new LoadedCertificate(certificate,
-                    SslStreamCertificateContext.Create(certificate, intermediates, offline: true, trust));
+                return new LoadedCertificate(certificate, ContextOf(source, certificate, intermediates, trust));
             });
             return new Loaded([.. certificates], authorities is null ? null : new TrustedAuthorities(authorities), files.Digest);
+        }
+
+        private static SslStreamCertificateContext ContextOf(TlsCertificate source, X509Certificate2 certificate,
+            X509Certificate2Collection intermediates, SslCertificateTrust? trust)
+        {
+            try
+            {
+                return SslStreamCertificateContext.Create(certificate, intermediates, offline: true, trust);
+            }
+            catch (Exception fault) when (fault is NotSupportedException or CryptographicException)
+            {
+                throw new TlsConfigurationException($"The certificate in '{source.File}' cannot be used for TLS: {fault.Message} Its key "
+                    + "must be RSA or ECDSA, and its key usage, if it names one, must include digitalSignature.", fault);
+            }
         }
 
         public LoadedCertificate For(string? host) => Certificates.Count > 1 && !string.IsNullOrEmpty(host)

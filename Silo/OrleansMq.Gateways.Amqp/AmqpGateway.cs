@@ -266,8 +266,8 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
         }
         catch (Exception fault)
         {
-            _options.Log.Write(EngineLogLevel.Warning, "Virtual hosts or queues could not be opened; they are soon, or by their first use.",
-                fault);
+            _options.Log.Write(EngineLogLevel.Warning, "Virtual hosts could not be opened, or what deleted queues have left could not be "
+                + "deleted. That is tried again.", fault);
             return false;
         }
     }

@@ -42,7 +42,7 @@ internal sealed class AmqpPace(BrokerQuotas quotas, Action changed) : IDisposabl
         const QuotaKey key = QuotaKey.RequestPercentage;
         if (_client is { } client && client.Charge(key, time.TotalSeconds * 100) is var wait && wait > TimeSpan.Zero
             && Interlocked.Exchange(ref _holdsMethods, 1) == 0)
-            _ = HoldMethodsAsync(client, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle);
+            _ = HoldMethodsAsync(client, BrokerQuotas.RequestThrottle(wait));
     }
 
     /// <summary>Ends all holds.</summary>

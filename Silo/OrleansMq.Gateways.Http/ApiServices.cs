@@ -42,8 +42,6 @@ internal sealed record ApiServices
     /// <summary>The consumers of queues that are attached over this gateway.</summary>
     public AttachedConsumers QueueConsumers =>
         LazyInitializer.EnsureInitialized(ref _queueConsumers, () => new AttachedConsumers(TimeProvider));
-    /// <summary>The turn of peeks into queues.</summary>
-    public SemaphoreSlim PeekTurn { get; } = new(1);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
     /// <summary>The lag of groups, with a cache for all callers. It is looked up on the broker's own behalf.</summary>

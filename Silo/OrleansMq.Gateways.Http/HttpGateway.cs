@@ -160,6 +160,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "OrleansMq.Silo" });
         builder.Services.AddSingleton(_options.LoggerFactory);
+        // The host of the broker stops the gateway in its own order.
         builder.Services.AddSingleton<IHostLifetime>(new IgnoredSignals());
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = _options.DrainTimeout);
         builder.Services.AddRoutingCore();
@@ -223,13 +224,5 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
             // A volume that is no longer mounted is neither full nor free.
             return null;
         }
-    }
-
-    /// <summary>Leaves signals to the host of the broker, which stops the gateway in its own order.</summary>
-    private sealed class IgnoredSignals : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

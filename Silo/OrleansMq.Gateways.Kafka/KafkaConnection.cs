@@ -274,7 +274,7 @@ internal sealed class KafkaConnection : GatewayConnection, IConnection
     private static void Charge(ClientQuotas quotas, RequestContext context, TimeSpan time)
     {
         var wait = quotas.Charge(QuotaKey.RequestPercentage, time.TotalSeconds * 100);
-        context.Throttle(QuotaKey.RequestPercentage, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle);
+        context.Throttle(QuotaKey.RequestPercentage, BrokerQuotas.RequestThrottle(wait));
     }
 
     // The answer is sent at once, and the connection is read again when the time has passed (KIP-219).

@@ -235,6 +235,23 @@ public abstract class QueueConformance
     }
 
     [SkippableFact]
+    public async Task Purge_below_an_offset_leaves_what_came_after_it()
+    {
+        var (queues, partition) = await StartAsync("one", "two");
+        var end = (await (await BrokerAsync()).FindOffsetAsync(partition, OffsetSpec.Latest)).Offset;
+        await ProduceAsync(partition, "three");
+        // The second one is as a repetition that comes late.
+        for (var attempt = 1; attempt <= 2; attempt++)
+        {
+            await queues.PurgeAsync(partition, Name, end);
+            Assert.Equal(["three"], (await queues.PeekAsync(partition, Name, 10)).Select(Text));
+        }
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await queues.PurgeAsync(partition, Name, -1));
+        Assert.Equal(ErrorCode.InvalidRequest, refused.Code);
+        Assert.Contains("below", refused.Message, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task Rejected_record_and_one_that_failed_too_often_are_in_the_dead_letter_topic()
     {
         var (queues, partition) = await StartAsync("bad", "worse", "good");

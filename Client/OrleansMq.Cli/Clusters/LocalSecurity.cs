@@ -14,7 +14,7 @@ namespace OrleansMq.Cli.Clusters;
 /// secure/ca.key            its private key, for the certificates of later brokers
 /// secure/admin.password    the password of admin
 /// secure/broker-N.pem      certificate and private key of broker N
-/// secure/client.pem        certificate and private key of Orleans clients
+/// secure/client.pem        certificate and private key of Orleans clients, which opens no silo port
 /// </code>
 /// </summary>
 internal sealed class LocalSecurity
@@ -27,6 +27,8 @@ internal sealed class LocalSecurity
     private const int PasswordBytes = 18;
     private static readonly TimeSpan AuthorityTime = TimeSpan.FromDays(3_650);
     private static readonly TimeSpan CertificateTime = TimeSpan.FromDays(365);
+    private static readonly Oid ServerUse = new("1.3.6.1.5.5.7.3.1");
+    private static readonly Oid ClientUse = new("1.3.6.1.5.5.7.3.2");
 
     private readonly string _directory;
 
@@ -68,7 +70,7 @@ internal sealed class LocalSecurity
             var security = new LocalSecurity(directory, File.ReadLines(PasswordFileOf(directory)).FirstOrDefault() ?? "");
             if (!File.Exists(security.AuthorityFile))
                 security.CreateAuthority();
-            security.Issue("client", security.ClientFile);
+            security.Issue("client", security.ClientFile, ClientUse);
             Write(security.KcatFile, $"""
                 security.protocol=SASL_SSL
                 ssl.ca.location={security.AuthorityFile}
@@ -89,7 +91,7 @@ internal sealed class LocalSecurity
     public string CertificateOf(int brokerId)
     {
         var file = Path.Combine(_directory, $"broker-{brokerId}.pem");
-        Issue($"broker-{brokerId}", file);
+        Issue($"broker-{brokerId}", file, ServerUse, ClientUse);
         return file;
     }
 
@@ -99,7 +101,7 @@ internal sealed class LocalSecurity
 
     private static string PasswordFileOf(string directory) => Path.Combine(directory, "admin.password");
 
-    private void Issue(string name, string file)
+    private void Issue(string name, string file, params Oid[] uses)
     {
         using var authority = X509Certificate2.CreateFromPemFile(AuthorityFile, Path.Combine(_directory, "ca.key"));
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -111,8 +113,7 @@ internal sealed class LocalSecurity
         request.CertificateExtensions.Add(names.Build());
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(
-            [new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], false)); // of servers, and of clients
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([.. uses], false));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(authority, true, false));
         var now = DateTimeOffset.UtcNow;
         using var issued = request.Create(authority, now.AddMinutes(-5), now + CertificateTime, RandomNumberGenerator.GetBytes(16));

@@ -81,7 +81,7 @@ internal static class QueueCommands
         Change(command, new QueueSelection(command), "Purged", static _ => async (broker, queue, cancellationToken) =>
         {
             var partition = QueueSelection.PartitionOf(queue);
-            await broker.Queues.PurgeAsync(partition, queue.Name, cancellationToken).ConfigureAwait(false);
+            await broker.Queues.PurgeAsync(partition, queue.Name, cancellationToken: cancellationToken).ConfigureAwait(false);
             return QueueDocument.Of(partition,
                 await broker.Queues.DescribeAsync(partition, queue.Name, cancellationToken).ConfigureAwait(false));
         });

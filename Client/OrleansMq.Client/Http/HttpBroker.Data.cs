@@ -71,9 +71,7 @@ public sealed partial class HttpBroker
     {
         try
         {
-            var isolation = spec.Isolation == IsolationLevel.ReadUncommitted ? "" : $"&isolation={HttpContract.Format(spec.Isolation)}";
-            var found = await AskAsync(HttpMethod.Get, $"{PartitionPath(partition)}/offsets?at={HttpContract.Format(spec)}{isolation}",
-                null, HttpJson.Default.OffsetResponse, cancellationToken).ConfigureAwait(false);
+            var found = await AskOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
             return new OffsetResult(ErrorCode.None, found.Offset, found.Timestamp, found.LeaderEpoch);
         }
         catch (BrokerUnreachableException e)
@@ -84,6 +82,18 @@ public sealed partial class HttpBroker
         {
             return new OffsetResult(e.Code, -1, Message: e.Message);
         }
+    }
+
+    /// <summary>Finds a partition's end.</summary>
+    /// <exception cref="BrokerException">The broker cannot tell, or refuses to.</exception>
+    internal async ValueTask<long> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken) =>
+        (await AskOffsetAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false)).Offset;
+
+    private ValueTask<OffsetResponse> AskOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
+    {
+        var isolation = spec.Isolation == IsolationLevel.ReadUncommitted ? "" : $"&isolation={HttpContract.Format(spec.Isolation)}";
+        return AskAsync(HttpMethod.Get, $"{PartitionPath(partition)}/offsets?at={HttpContract.Format(spec)}{isolation}", null,
+            HttpJson.Default.OffsetResponse, cancellationToken);
     }
 
     private async ValueTask<FetchResult> FetchOnceAsync(Uri address, string path, TimeSpan maxWait, CancellationToken cancellationToken)

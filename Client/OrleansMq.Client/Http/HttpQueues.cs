@@ -74,8 +74,15 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
     }
 
     /// <inheritdoc/>
-    public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        broker.TellAsync(HttpMethod.Post, PathOf(partition, name) + "/purge", null, cancellationToken);
+    public async ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default)
+    {
+        var path = PathOf(partition, name);
+        // The end is found once: a request that is sent again purges no record that came after the caller's.
+        var end = below ?? await broker.EndOfAsync(partition, cancellationToken).ConfigureAwait(false);
+        await broker.TellAsync(HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"{path}/purge?below={end}"), null,
+            cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,

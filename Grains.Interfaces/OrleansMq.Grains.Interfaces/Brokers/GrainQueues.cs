@@ -70,9 +70,14 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             calls => calls.AlterAsync(name, options, cancellationToken), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        await RepeatAsync(partition, () => Done(_here.PurgeAsync(partition, name, cancellationToken).AsTask()),
-            calls => Done(calls.PurgeAsync(name, cancellationToken)), cancellationToken).ConfigureAwait(false);
+    public async ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default)
+    {
+        // The end is found once: a call that is carried out late, or again, purges no record that came after the caller's.
+        var end = below ?? await EndOfAsync(partition, cancellationToken).ConfigureAwait(false);
+        await RepeatAsync(partition, () => Done(_here.PurgeAsync(partition, name, end, cancellationToken).AsTask()),
+            calls => Done(calls.PurgeAsync(name, end, cancellationToken)), cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
@@ -160,12 +165,22 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
         }
     }
 
+    // A new leader knows the end as soon as its replicas have answered.
+    private async ValueTask<long> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken)
+    {
+        var end = await LeaderPatience.RepeatAsync(options, () => broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken),
+            static found => found.Error == ErrorCode.OffsetNotAvailable, cancellationToken).ConfigureAwait(false);
+        return end.Error == ErrorCode.None ? end.Offset : throw new BrokerException(end.Error, end.Message ?? "");
+    }
+
     private bool IsHere(TopicPartition partition) => local is not null && local.TryGet(partition, out _);
 
     private async Task<T> RepeatAsync<T>(TopicPartition partition, Func<Task<T>> here, Func<QueueCalls, Task<T>> call,
         CancellationToken cancellationToken) =>
         ValueOf(await LeaderPatience.RepeatAsync(options,
-            () => IsHere(partition) ? new(OutcomeOfAsync(here())) : OnceAsync(partition, call),
+            // The look-up of the topic takes no token.
+            () => new ValueTask<Outcome<T>>(IsHere(partition) ? OutcomeOfAsync(here())
+                : OnceAsync(partition, call).AsTask().WaitAsync(cancellationToken)),
             static outcome => LeaderPatience.HasMoved(outcome.Error), cancellationToken).ConfigureAwait(false));
 
     private async Task<T> CallAsync<T>(TopicPartition partition, Func<QueueCalls, Task<T>> call) =>

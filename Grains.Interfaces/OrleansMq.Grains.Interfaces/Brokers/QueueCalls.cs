@@ -30,7 +30,7 @@ internal abstract class QueueCalls
     public abstract Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
-    public abstract Task PurgeAsync(string name, CancellationToken cancellationToken);
+    public abstract Task PurgeAsync(string name, long? below, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.PeekAsync"/>.</summary>
     public abstract Task<QueueRecord[]> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken);
@@ -83,7 +83,8 @@ internal sealed class ClientQueueCalls(IQueueGrain grain) : QueueCalls
         grain.AlterAsync(name, options, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task PurgeAsync(string name, CancellationToken cancellationToken) => grain.PurgeAsync(name, cancellationToken);
+    public override Task PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
+        grain.PurgeAsync(name, below, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueRecord[]> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
@@ -141,7 +142,8 @@ internal sealed class ForwardedQueueCalls(IQueueForwardGrain grain) : QueueCalls
         grain.AlterAsync(name, options, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task PurgeAsync(string name, CancellationToken cancellationToken) => grain.PurgeAsync(name, cancellationToken);
+    public override Task PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
+        grain.PurgeAsync(name, below, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueRecord[]> PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>

@@ -63,6 +63,15 @@ public sealed class BrokerAccess
 
     internal IBroker Broker { get; }
 
+    /// <summary>The receives from queues that a quota paces here.</summary>
+    internal PacedReceives Receives { get; } = new();
+
+    /// <summary>The turn of HTTP clients' peeks into queues, which may wait for leaders on other brokers.</summary>
+    internal PeekTurn HttpPeeks { get; } = new(TimeProvider.System);
+
+    /// <summary>The turn of peeks into queues by grain calls, which read partitions that are led here.</summary>
+    internal PeekTurn CallPeeks { get; } = new(TimeProvider.System);
+
     /// <summary>Verifies the transactions that callers from outside name.</summary>
     internal TransactionDoor Transactions { get; }
 

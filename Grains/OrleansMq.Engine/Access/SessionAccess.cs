@@ -56,6 +56,12 @@ public sealed class SessionAccess
     /// <summary>Holds the session within its quotas; null where its gateway does so, or nothing does.</summary>
     internal SessionPace? Pace { get; }
 
+    /// <summary>The receives from queues that a quota paces on this broker.</summary>
+    internal PacedReceives Receives => _access.Receives;
+
+    /// <summary>The turn of the session's peeks into queues on this broker.</summary>
+    internal PeekTurn Peeks => Session.Protocol == SessionProtocol.Http ? _access.HttpPeeks : _access.CallPeeks;
+
     /// <summary>Administration of quotas, as this session may use it.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnsupportedVersion"/>: this broker has none.</exception>
     internal SessionQuotas QuotaAdministration => _access.Quotas is { } quotas ? new SessionQuotas(this, quotas)

@@ -24,6 +24,12 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
     /// <summary>Whether nothing holds the session back.</summary>
     public bool IsFree(QuotaKey key) => quotas.Of(key) is null;
 
+    /// <summary>The longest hold.</summary>
+    public TimeSpan Most => _most;
+
+    /// <summary>What the session has used of its quota of bytes that are read; null: nothing limits them.</summary>
+    public QuotaAccount? Reads => quotas.Of(QuotaKey.ConsumerByteRate);
+
     /// <summary>The most bytes that one read may return: what a window allows.</summary>
     public int MostBytes => quotas.Of(QuotaKey.ConsumerByteRate) is { } account
         ? (int)Math.Clamp(account.Most, 1, int.MaxValue) : int.MaxValue;
@@ -93,9 +99,7 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
     public async Task RunAsync(Func<Task> request, CancellationToken cancellationToken)
     {
         const QuotaKey key = QuotaKey.RequestPercentage;
-        var wait = Wait(key);
-        await HoldAsync(key, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle, cancellationToken)
-            .ConfigureAwait(false);
+        await HoldAsync(key, BrokerQuotas.RequestThrottle(Wait(key)), cancellationToken).ConfigureAwait(false);
         var began = Stopwatch.GetTimestamp();
         Task running;
         try

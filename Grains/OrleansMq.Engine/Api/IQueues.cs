@@ -65,16 +65,24 @@ public interface IQueues
         CancellationToken cancellationToken = default);
 
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
-    ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="below">Records at this offset and above stay; from 0. Give the same to the repetitions of a purge: one that is carried
+    /// out late then takes nothing that came after the first was asked for. Null: the partition's end when the purge is asked for.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be purged nevertheless.</param>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: <paramref name="below"/> is negative.</exception>
+    ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null, CancellationToken cancellationToken = default);
 
     /// <summary>Reads the first records that are not settled, whether a consumer holds them or not: as many as have 16 MiB together, or
-    /// one. Changes nothing.</summary>
+    /// one. A search among records that the queue's filter does not match ends after 2 seconds, with those that were found. Changes
+    /// nothing.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
     /// <param name="maxRecords">The most records, 1 to 1,000.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.OffsetNotAvailable"/>: the new leader does not know yet how far its
-    /// replicas are, and cannot tell which records are there.</exception>
+    /// replicas are, and cannot tell which records are there; <see cref="ErrorCode.RequestTimedOut"/>: no record was found in
+    /// time.</exception>
     ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
         CancellationToken cancellationToken = default);
 

@@ -32,7 +32,8 @@ internal sealed class NoQueues : IQueues
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) => throw Refusal();
+    public ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,

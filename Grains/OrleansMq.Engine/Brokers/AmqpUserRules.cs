@@ -10,7 +10,7 @@ internal static class AmqpUserRules
     /// users are reserved.</summary>
     public static UserRules Of(SecurityOptions security) => new()
     {
-        IsReserved = security.IsSuperUser,
+        IsReserved = security.IsReservedUserName,
         First = security is { Authorization: AuthorizationMode.Enforce, AdminPassword: { } password }
             ? new FirstUser(SecurityOptions.AdminUser, password) : null,
     };

@@ -11,9 +11,21 @@ namespace OrleansMq.Brokers;
 public sealed record BrokerOptions : PartitionStoreOptions
 {
     /// <summary>Decides what sessions may do: everything, by default. <see cref="Security"/> replaces it where it is switched on.</summary>
-    public IAuthorizer Authorizer { get; init; } = AllowAll.Instance;
+    public IAuthorizer Authorizer
+    {
+        get;
+        init
+        {
+            field = value;
+            Security = ForAuthorizer(value, Security);
+        }
+    } = AllowAll.Instance;
     /// <summary>Users and access control.</summary>
-    public SecurityOptions Security { get; init; } = new();
+    public SecurityOptions Security
+    {
+        get;
+        init => field = ForAuthorizer(Authorizer, value);
+    } = new();
     /// <summary>Counts what sessions do.</summary>
     internal AccessMeter Meter { get; init; } = new();
     /// <summary>The configuration of topics that set nothing, each value in the range of its topic configuration. Default
@@ -43,6 +55,10 @@ public sealed record BrokerOptions : PartitionStoreOptions
         BrokerOptionRules.Require(Transactions is not null, owner, nameof(Transactions), "is not null");
         BrokerOptionRules.Check(Transactions!, $"{owner}.{nameof(Transactions)}");
     }
+
+    // Null is left for Validate to refuse.
+    private static SecurityOptions ForAuthorizer(IAuthorizer authorizer, SecurityOptions security) =>
+        security is null ? security! : security with { HasOwnAuthorizer = authorizer is not AllowAll };
 }
 
 /// <summary>The data directory cannot be used; the message names it, and the fix.</summary>

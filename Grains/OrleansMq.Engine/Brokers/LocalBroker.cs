@@ -35,7 +35,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     private int _disposed;
 
     private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics,
-        JournaledStateStore state, SoleBrokerMetadata metadata)
+        JournaledStateStore state, SoleBrokerMetadata metadata, BrokerSecurity security)
     {
         Metadata = metadata;
         _options = options;
@@ -44,8 +44,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         _topics = topics;
         _state = state;
         _producerIds = new ProducerIds(state);
-        Security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security),
-            options.Log, options.TimeProvider);
+        Security = security;
         var sights = Security.SightsOver(options.Authorizer);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log,
             sights is null ? null : () => sights.Current);
@@ -123,17 +122,20 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
             cancellationToken).ConfigureAwait(false);
         PartitionStore? partitions = null;
         JournaledStateStore? state = null;
+        BrokerSecurity? security = null;
         LocalBroker? broker = null;
         try
         {
             state = await Task.Run(() => directory.OpenState(options.Log), cancellationToken).ConfigureAwait(false);
+            security = new BrokerSecurity(() => state, options.Security, new AclAuthorizer(options.Security), options.Log,
+                options.TimeProvider);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, stored.Lists, cancellationToken)
                 .ConfigureAwait(false);
             await ProducerIds.MendAsync(state, partitions.HighestProducerId, options.Log).ConfigureAwait(false);
             var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
             var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
-            broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
+            broker = new LocalBroker(options, directory, partitions, topics, state, metadata, security);
             await broker.Security.OpenAsync(follows: false).ConfigureAwait(false);
             await broker.Security.EnsureAdminAsync(cancellationToken).ConfigureAwait(false);
             await broker.Quotas.OpenAsync(follows: false).ConfigureAwait(false);
@@ -146,6 +148,8 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         }
         catch
         {
+            if (security is not null)
+                await security.DisposeAsync().ConfigureAwait(false);
             if (partitions is not null)
                 await partitions.DisposeAsync().ConfigureAwait(false);
             if (state is not null)

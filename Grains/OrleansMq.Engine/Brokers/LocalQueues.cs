@@ -48,8 +48,9 @@ internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueue
         await Of(partition).AlterAsync(name, options, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        await Of(partition).PurgeAsync(name, cancellationToken).ConfigureAwait(false);
+    public async ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default) =>
+        await Of(partition).PurgeAsync(name, below, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,

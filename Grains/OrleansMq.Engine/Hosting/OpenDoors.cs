@@ -1,12 +1,11 @@
 using System.Net;
-using OrleansMq.Access;
 using OrleansMq.Brokers;
 using OrleansMq.Security;
 
 namespace OrleansMq.Hosting;
 
-/// <summary>What a broker's host warns of when its gateways listen: ports that let everyone in, passwords in clear text, and clients that
-/// authenticate though no rules are enforced.</summary>
+/// <summary>What a broker's host warns of when its gateways listen: ports that let everyone in, passwords in clear text, clients that
+/// authenticate though no rules are enforced, and rules without an administrator.</summary>
 internal static class OpenDoors
 {
     /// <summary>Returns the ports of gateways that tell of them.</summary>
@@ -24,6 +23,12 @@ internal static class OpenDoors
             warnings.Add("WHO AUTHENTICATES CAN READ, WRITE AND DELETE EVERY TOPIC: no rules are enforced. Set --authorization enforce "
                 + "with --super-users or --admin-password; --authorization off says that it is meant (in code: Authorization, SuperUsers "
                 + "and AdminPassword of BrokerOptions.Security).");
+        // Elsewhere everyone may add the first rules.
+        if (options.Security is { EnforcesWithoutAdministrator: true, AllowEveryoneIfNoAclFound: false })
+            warnings.Add("RULES ARE ENFORCED WITHOUT AN ADMINISTRATOR, since tokens or certificates name clients: what no stored rule "
+                + "allows is refused, adding a rule included. Set --super-users or --admin-password; --authorization enforce says that the "
+                + "stored rules are enough, --authorization off enforces none (in code: SuperUsers, AdminPassword and Authorization of "
+                + "BrokerOptions.Security).");
         return warnings;
     }
 
@@ -42,9 +47,9 @@ internal static class OpenDoors
 
     private static bool HasCredentialsWithoutRules(IReadOnlyCollection<GatewayDoor> doors, BrokerOptions options) =>
         options.Security is { Authorization: AuthorizationMode.Off, IsAuthorizationSet: false } && !HasOwnAuthorizer(options)
-        && (options.Security.Tokens is not null || doors.Any(static door => door.NamesPrincipals));
+        && doors.Any(static door => door.NamesPrincipals);
 
     // Rules that are switched on, if only to warn, take its place.
     private static bool HasOwnAuthorizer(BrokerOptions options) =>
-        options.Security.Authorization == AuthorizationMode.Off && options.Authorizer is not AllowAll;
+        options.Security is { Authorization: AuthorizationMode.Off, HasOwnAuthorizer: true };
 }

@@ -134,6 +134,10 @@ internal sealed class BrokerQuotas : IQuotas, IAsyncDisposable
         }, cancellationToken);
     }
 
+    /// <summary>Returns how long a client is held back for the time of its requests.</summary>
+    /// <param name="wait">How long until it is within its rate.</param>
+    public static TimeSpan RequestThrottle(TimeSpan wait) => wait < MostRequestThrottle ? wait : MostRequestThrottle;
+
     /// <summary>The limits of a client.</summary>
     /// <param name="principal">Who it is, such as <c>User:alice</c>.</param>
     /// <param name="clientId">The name that it gives itself; empty for none. Those of more than

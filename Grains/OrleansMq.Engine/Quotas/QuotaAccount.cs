@@ -8,7 +8,10 @@ internal sealed class QuotaAccount
     private readonly long _began;
     private readonly SlidingRate _used = new();
     private readonly ActiveProducerIds? _producers;
+    private readonly Queue<TaskCompletionSource> _readers = new();
     private TokenBucket _bucket;
+    // Those in progress.
+    private int _reads;
     private double _passed;
     private double _limit;
     // Since the last call of LookAgain.
@@ -34,6 +37,9 @@ internal sealed class QuotaAccount
 
     /// <summary>Whose use counts.</summary>
     public QuotaScope Scope { get; }
+
+    /// <summary>The clock that its rate is measured with.</summary>
+    public TimeProvider Clock => _clock;
 
     /// <summary>Whether another account has taken its place, since it was not used for a while.</summary>
     public bool IsRetired => _isRetired;
@@ -160,6 +166,68 @@ internal sealed class QuotaAccount
         }
     }
 
+    /// <summary>Begins a read whose size is known when it has ended. As many are in progress as the saved units cover, or one: so no more
+    /// than one of them is owed. A read that takes long ends before its size is known, and is charged later.</summary>
+    /// <param name="most">The most units of a read.</param>
+    /// <param name="wait">How long until nothing is owed; zero where only other reads are in the way.</param>
+    /// <returns>True: it has begun, and ends with <see cref="EndRead"/>.</returns>
+    public bool TryBeginRead(double most, out TimeSpan wait)
+    {
+        lock (_lock)
+        {
+            Pass();
+            wait = Limited(_bucket.Wait);
+            if (wait > TimeSpan.Zero || (_reads > 0 && (_reads + 1) * most > _bucket.Tokens))
+                return false;
+            _reads++;
+            return true;
+        }
+    }
+
+    /// <summary>Ends a read, and takes what it has used.</summary>
+    public void EndRead(double units)
+    {
+        lock (_lock)
+        {
+            if (units > 0)
+                Use(units);
+            _reads--;
+            // One that has left is passed over.
+            while (_readers.TryDequeue(out var next) && !next.TrySetResult())
+            {
+            }
+        }
+    }
+
+    /// <summary>Waits until a read in progress has ended.</summary>
+    /// <param name="most">The longest wait.</param>
+    /// <param name="cancellationToken">Cancels the wait.</param>
+    /// <returns>The time that has passed.</returns>
+    public async ValueTask<TimeSpan> WaitForReadAsync(TimeSpan most, CancellationToken cancellationToken)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_lock)
+        {
+            if (_reads == 0)
+                return TimeSpan.Zero;
+            _readers.Enqueue(ended);
+        }
+        var began = _clock.GetTimestamp();
+        try
+        {
+            await ended.Task.WaitAsync(most, _clock, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The caller looks again.
+        }
+        finally
+        {
+            ended.TrySetResult();
+        }
+        return _clock.GetElapsedTime(began);
+    }
+
     /// <summary>Whether a producer id may write: it is among those that the limit allows.</summary>
     public bool AdmitsProducer(long id)
     {
@@ -190,7 +258,8 @@ internal sealed class QuotaAccount
             var now = Pass();
             var use = new QuotaUse(_used.PerSecond(now), _isLimited || _bucket.Tokens < 0);
             _producers?.Forget(now);
-            isIdle = !_isUsed && !_isLimited && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity && _producers is not { Count: > 0 };
+            isIdle = !_isUsed && !_isLimited && _reads == 0 && use.Rate == 0 && _bucket.Tokens >= _bucket.Capacity
+                && _producers is not { Count: > 0 };
             (_isLimited, _isUsed) = (false, false);
             return use;
         }

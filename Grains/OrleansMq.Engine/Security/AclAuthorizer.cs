@@ -52,7 +52,7 @@ internal sealed class AclAuthorizer(SecurityOptions options) : IAuthorizer, IDry
     /// <summary>Decides on a principal of any door but AMQP's, and tells why.</summary>
     public AclDecision Decide(string principal, string host, AccessOperation operation, ResourceType type, string name)
     {
-        return options.IsSuper(principal) ? new AclDecision(true, AclReason.SuperUser)
+        return options.IsSuperUser(principal) ? new AclDecision(true, AclReason.SuperUser)
             : DecideByRules(principal, host, operation, type, name);
     }
 
@@ -61,7 +61,7 @@ internal sealed class AclAuthorizer(SecurityOptions options) : IAuthorizer, IDry
         || DecideByRules(session.Principal, session.Host, operation, type, name).IsAllowed;
 
     private bool IsSuperUser(BrokerSession session) =>
-        session.Protocol != SessionProtocol.Amqp && options.IsSuper(session.Principal);
+        session.Protocol != SessionProtocol.Amqp && options.IsSuperUser(session.Principal);
 
     private AclDecision DecideByRules(string principal, string host, AccessOperation operation, ResourceType type, string name)
     {

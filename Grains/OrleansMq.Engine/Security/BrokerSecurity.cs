@@ -59,6 +59,8 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         {
             Taken = Take,
         };
+        // The last that can fail: without this object nothing would dispose of it.
+        Tokens = options.Tokens?.Invoke();
     }
 
     /// <summary>The most characters of a user's name.</summary>
@@ -90,7 +92,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
         : IsEnabled || other is AllowAll ? null : new TopicSights(other);
 
     /// <summary>Verifies tokens; null where none are accepted.</summary>
-    public ITokenVerifier? Tokens => _options.Tokens;
+    public ITokenVerifier? Tokens { get; }
 
     /// <summary>The SASL mechanisms that are offered.</summary>
     public IReadOnlyList<string> Mechanisms { get; }
@@ -286,7 +288,7 @@ internal sealed class BrokerSecurity : ISecurity, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _followed.DisposeAsync().ConfigureAwait(false);
-        _options.Tokens?.Dispose();
+        Tokens?.Dispose();
     }
 
     private IStateStore Store => _findStore();

@@ -27,16 +27,20 @@ public sealed record SecurityOptions
     private readonly AuthorizationMode? _authorization;
 
     /// <summary>Whether rules are enforced. Unless it is set, they are where there are <see cref="SuperUsers"/> or an
-    /// <see cref="AdminPassword"/>; elsewhere it is off.</summary>
+    /// <see cref="AdminPassword"/>, and where a host without an <see cref="IAuthorizer"/> of its own accepts tokens; elsewhere it is
+    /// off.</summary>
     public AuthorizationMode Authorization
     {
-        get => _authorization
-            ?? (SuperUsers.Count > 0 || AdminPassword is not null ? AuthorizationMode.Enforce : AuthorizationMode.Off);
+        get => _authorization ?? (HasAdministrator || NamesClients ? AuthorizationMode.Enforce : AuthorizationMode.Off);
         init => _authorization = value;
     }
 
     /// <summary>Whether <see cref="Authorization"/> is set, so that off is meant.</summary>
     internal bool IsAuthorizationSet => _authorization is not null;
+
+    /// <summary>Whether rules are enforced by default alone, since tokens or certificates name clients, and no administrator is
+    /// set.</summary>
+    internal bool EnforcesWithoutAdministrator => !IsAuthorizationSet && NamesClients && !HasAdministrator;
 
     /// <summary>Principals that may do everything, such as <c>User:admin</c>: none, <c>super.users</c>.</summary>
     public ImmutableHashSet<string> SuperUsers { get; init; } = [];
@@ -55,18 +59,30 @@ public sealed record SecurityOptions
     public string? AdminPassword { get; init; }
 
     /// <summary>Whether a principal may do everything.</summary>
-    internal bool IsSuper(string principal) =>
+    internal bool IsSuperUser(string principal) =>
         SuperUsers.Contains(principal) || (AdminPassword is not null && principal == AdminPrincipal);
 
     /// <summary>Whether a user's name is a super user's, while rules are enforced. A user of AMQP has none of its rights.</summary>
-    internal bool IsSuperUser(string user) =>
-        Authorization == AuthorizationMode.Enforce && IsSuper(BrokerSecurity.PrincipalOf(user));
+    internal bool IsReservedUserName(string user) =>
+        Authorization == AuthorizationMode.Enforce && IsSuperUser(BrokerSecurity.PrincipalOf(user));
 
     /// <summary>Whether a text can be <see cref="AdminPassword"/>.</summary>
     internal static bool IsAdminPassword(string text) => text.Length is > 0 and <= MaxPasswordLength && !text.Any(char.IsControl);
 
-    /// <summary>Verifies tokens; null where none are accepted. The broker disposes of it.</summary>
-    internal ITokenVerifier? Tokens { get; init; }
+    /// <summary>Creates what verifies tokens; null where none are accepted. Each broker of these options creates its own, and disposes of
+    /// it.</summary>
+    internal Func<ITokenVerifier>? Tokens { get; init; }
+
+    /// <summary>Whether a gateway asks clients for certificates: false. Only the program sets it; in code gateways are added after these
+    /// options are made.</summary>
+    internal bool HasClientCertificates { get; init; }
+
+    /// <summary>Whether the host has an <see cref="IAuthorizer"/> of its own. Tokens and certificates do not replace it by rules.</summary>
+    internal bool HasOwnAuthorizer { get; init; }
+
+    private bool HasAdministrator => SuperUsers.Count > 0 || AdminPassword is not null;
+
+    private bool NamesClients => (Tokens is not null || HasClientCertificates) && !HasOwnAuthorizer;
 
     /// <summary>The principal of Orleans clients that have not logged in: <see cref="BrokerSession.Anonymous"/>. Certificates of the
     /// cluster decide who is one.</summary>

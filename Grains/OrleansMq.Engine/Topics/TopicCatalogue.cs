@@ -154,6 +154,10 @@ internal sealed record TopicCatalogue
     /// <summary>Marks a topic as active: its partitions exist.</summary>
     public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
 
+    /// <summary>Whether a topic is being created: neither completed nor being deleted, and not gone.</summary>
+    public bool IsCreating(string name, Guid topicId) =>
+        Topics.TryGetValue(name, out var entry) && entry == new TopicCatalogueEntry(topicId, TopicStatus.Creating);
+
     /// <summary>Begins to delete a topic, even if its creation or deletion was interrupted.</summary>
     /// <param name="name">The topic.</param>
     /// <param name="topicId">The id that it must have; null for any.</param>

@@ -81,9 +81,8 @@ internal sealed class GrainDoor
         }
         finally
         {
-            if (GrainRules.Interleaves(call.InterfaceMethod, call.Grain.GetType()) && pace.Wait(key) is var wait)
-                await pace.DelayAsync(key, wait < BrokerQuotas.MostRequestThrottle ? wait : BrokerQuotas.MostRequestThrottle,
-                    _broker.Stopping);
+            if (GrainRules.Interleaves(call.InterfaceMethod, call.Grain.GetType()))
+                await pace.DelayAsync(key, BrokerQuotas.RequestThrottle(pace.Wait(key)), _broker.Stopping);
         }
     }
 

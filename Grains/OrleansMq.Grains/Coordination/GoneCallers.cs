@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using OrleansMq.Connections;
@@ -14,6 +16,9 @@ namespace OrleansMq.Grains.Coordination;
 internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers, EngineLog log, IServiceProvider services)
     : IGatewayConnections, ISiloStatusListener, ILifecycleParticipant<ISiloLifecycle>
 {
+    private readonly ConcurrentDictionary<int, GoneCallerNotifier> _notifiers = new();
+    private readonly RareLine _omissions = new(log, TimeProvider.System);
+
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(GoneCallers), ServiceLifecycleStage.BecomeActive,
         _ =>
@@ -35,19 +40,88 @@ internal sealed class GoneCallers(ActiveCoordinators active, IBrokerPeers peers,
     {
         active.AbandonCallsOf(GoneCaller.Client(beginning));
         foreach (var broker in peers.Live.Where(broker => broker != peers.Self))
-            _ = TellAsync(broker);
-
-        async Task TellAsync(int broker)
         {
-            try
+            if (!_notifiers.GetOrAdd(broker, id => new GoneCallerNotifier(beginnings => TellAsync(id, beginnings))).TryAdd(beginning))
+                _omissions.Write(EngineLogLevel.Debug, $"Broker {broker} is not told of a client that is gone: it has not answered to "
+                    + $"{GoneCallerNotifier.MaxWaitingBytes >> 20} MiB of such news. The sessions of the client's members end later.");
+        }
+    }
+
+    private async Task TellAsync(int broker, byte[] beginnings)
+    {
+        try
+        {
+            if (peers.Find(broker) is { } silo)
+                await services.GetRequiredService<CoordinatorServiceClient>().Of(silo).CallerGoneAsync(beginnings).ConfigureAwait(false);
+        }
+        catch (Exception failure) // Whatever the call throws: the sessions of the clients' members end later.
+        {
+            log.Write(EngineLogLevel.Debug, $"Broker {broker} was not told of clients that are gone.", failure);
+        }
+    }
+}
+
+/// <summary>Tells one broker of clients that are gone. Without TLS any program can connect and end: one call is in progress at a time, and
+/// the next ones tell of the clients that ended meanwhile, up to a bound. Thread safe.</summary>
+/// <param name="tell">Tells the broker of clients by the beginnings of their connections, one behind the other. It must not
+/// throw.</param>
+internal sealed class GoneCallerNotifier(Func<byte[], Task> tell)
+{
+    /// <summary>The most bytes that wait: those of 4,096 connections at least. Clients beyond are not told of, and the sessions of their
+    /// members end later.</summary>
+    public const int MaxWaitingBytes = 4 << 20;
+
+    /// <summary>The most bytes of a call: the broker looks for its callers in them.</summary>
+    public const int MaxPartBytes = 64 << 10;
+
+    private readonly Lock _lock = new();
+    // A part has whole beginnings. The last one grows until it is taken.
+    private readonly Queue<ArrayBufferWriter<byte>> _parts = new();
+    private ArrayBufferWriter<byte>? _last;
+    private int _waitingBytes;
+    private bool _isTelling;
+
+    /// <summary>Has the broker told of a client.</summary>
+    /// <param name="beginning">The first bytes of its connection, a KiB at most.</param>
+    /// <returns>False: too many wait, and the broker is not told.</returns>
+    public bool TryAdd(byte[] beginning)
+    {
+        lock (_lock)
+        {
+            if (_waitingBytes + beginning.Length > MaxWaitingBytes)
+                return false;
+            if (_last is null || _last.WrittenCount + beginning.Length > MaxPartBytes)
+                _parts.Enqueue(_last = new ArrayBufferWriter<byte>());
+            _last.Write(beginning);
+            _waitingBytes += beginning.Length;
+            if (_isTelling)
+                return true;
+            _isTelling = true;
+        }
+        _ = TellAllAsync();
+        return true;
+    }
+
+    private async Task TellAllAsync()
+    {
+        while (TakePart() is { } beginnings)
+            await tell(beginnings).ConfigureAwait(false);
+    }
+
+    // Null, and the telling ends, where none wait.
+    private byte[]? TakePart()
+    {
+        lock (_lock)
+        {
+            if (!_parts.TryDequeue(out var part))
             {
-                if (peers.Find(broker) is { } silo)
-                    await services.GetRequiredService<CoordinatorServiceClient>().Of(silo).CallerGoneAsync(beginning).ConfigureAwait(false);
+                _isTelling = false;
+                return null;
             }
-            catch (Exception failure) // Whatever the call throws: the sessions of the client's members end later.
-            {
-                log.Write(EngineLogLevel.Debug, $"Broker {broker} was not told of a client that is gone.", failure);
-            }
+            if (part == _last)
+                _last = null;
+            _waitingBytes -= part.WrittenCount;
+            return part.WrittenSpan.ToArray();
         }
     }
 }
@@ -65,7 +139,7 @@ internal readonly record struct GoneCaller
     private GoneCaller(byte[] bytes, bool isSilo) => (_bytes, _isSilo) = (bytes, isSilo);
 
     /// <summary>An Orleans client.</summary>
-    /// <param name="beginning">The first bytes of its connection.</param>
+    /// <param name="beginning">The first bytes of its connection; of several, one behind the other.</param>
     public static GoneCaller Client(byte[] beginning) => new(beginning, isSilo: false);
 
     /// <summary>A silo.</summary>

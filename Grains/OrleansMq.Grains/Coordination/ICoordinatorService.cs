@@ -18,7 +18,7 @@ internal interface ICoordinatorService : IGrainService
     [Alias("Claimed"), ResponseTimeout("00:00:05")]
     Task ClaimedAsync(GrainId coordinator, int broker);
 
-    /// <summary>A client's connection to that broker has ended: no answer reaches it.</summary>
+    /// <summary>Clients' connections to that broker have ended: no answer reaches them.</summary>
     /// <param name="identity">See <see cref="GoneCaller"/>.</param>
     [Alias("CallerGone"), ResponseTimeout("00:00:05")]
     Task CallerGoneAsync(byte[] identity);

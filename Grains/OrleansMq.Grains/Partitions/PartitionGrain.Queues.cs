@@ -7,6 +7,9 @@ namespace OrleansMq.Grains.Partitions;
 // The queues of the partition, for clients, which are authorized and counted here, and for brokers, which did both.
 internal sealed partial class PartitionGrain
 {
+    // A call to a partition times out after 10 seconds. What is left of them is for the peek.
+    private static readonly TimeSpan PeekTurnWait = TimeSpan.FromSeconds(4);
+
     private IQueues? _queues;
 
     private IQueues Queues => _queues ??= new LocalQueues(_ => Existing());
@@ -54,12 +57,22 @@ internal sealed partial class PartitionGrain
         QueuesOfClients.AlterAsync(Name, name, options, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task IQueueGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>
-        QueuesOfClients.PurgeAsync(Name, name, cancellationToken).AsTask();
+    Task IQueueGrain.PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
+        QueuesOfClients.PurgeAsync(Name, name, below, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    async Task<QueueRecord[]> IQueueGrain.PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>
-        [.. await QueuesOfClients.PeekAsync(Name, name, maxRecords, cancellationToken)];
+    async Task<QueueRecord[]> IQueueGrain.PeekAsync(string name, int maxRecords, CancellationToken cancellationToken)
+    {
+        // Asked before anything is awaited.
+        var caller = door.CallerOf<IQueueGrain>();
+        // The turn comes outside of the grain's scheduler.
+        var served = Existing();
+        var queues = new SessionQueues(new LocalQueues(_ => served), caller);
+        return await caller.Peeks.TryPeekAsync(PeekTurnWait,
+            async token => [.. await queues.PeekAsync(served.TopicPartition, name, maxRecords, token)], cancellationToken)
+            ?? throw new BrokerException(ErrorCode.RequestTimedOut,
+                "The broker peeks into queues for other clients, one at a time. Retry.");
+    }
 
     /// <inheritdoc/>
     Task<Guid> IQueueGrain.AttachAsync(string name, QueueAttachOptions options, CancellationToken cancellationToken) =>
@@ -110,8 +123,8 @@ internal sealed partial class PartitionGrain
         QueuesOfBrokers.AlterAsync(Name, name, options, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task IQueueForwardGrain.PurgeAsync(string name, CancellationToken cancellationToken) =>
-        QueuesOfBrokers.PurgeAsync(Name, name, cancellationToken).AsTask();
+    Task IQueueForwardGrain.PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.PurgeAsync(Name, name, below, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     async Task<QueueRecord[]> IQueueForwardGrain.PeekAsync(string name, int maxRecords, CancellationToken cancellationToken) =>

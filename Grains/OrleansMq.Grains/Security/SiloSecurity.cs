@@ -70,7 +70,14 @@ internal sealed class SiloSecurity : ILifecycleParticipant<ISiloLifecycle>, IQuo
     {
         lifecycle.Subscribe(nameof(SiloSecurity), Stage, _ => OpenAsync(), async _ => await DisposeAsync());
         // When the other brokers can be told of a new user, and before gateways open.
-        lifecycle.Subscribe(nameof(SiloSecurity), ServiceLifecycleStage.Active, Users.EnsureAdminAsync);
+        lifecycle.Subscribe(nameof(SiloSecurity), ServiceLifecycleStage.Active, Users.EnsureAdminAsync, _ => ReleaseAsync());
+    }
+
+    // A stopping silo waits for its grains' requests, of which a quota may hold some back. Gateways release theirs when they drain.
+    private Task ReleaseAsync()
+    {
+        Quotas.Release();
+        return Task.CompletedTask;
     }
 
     private async Task OpenAsync()

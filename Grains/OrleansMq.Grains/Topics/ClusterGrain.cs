@@ -15,10 +15,13 @@ namespace OrleansMq.Grains.Topics;
 /// topic take turns (<see cref="TopicChanges"/>). In a replicated cluster this grain also maintains the metadata of all brokers
 /// (<see cref="ClusterController"/>), so it never idles out.
 /// </summary>
-[GrainType("omq.cluster")]
+[GrainType(TypeName)]
 [KeepAlive]
 internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwnerGrain, IIncomingGrainCallFilter
 {
+    /// <summary>The grain's type: the first half of its id, and of the ids under which the catalogue's pages are stored.</summary>
+    public const string TypeName = "omq.cluster";
+
     // Topics asked concurrently for a listing.
     private const int TopicsAtATime = 64;
 

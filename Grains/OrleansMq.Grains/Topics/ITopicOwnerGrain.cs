@@ -7,7 +7,8 @@ namespace OrleansMq.Grains.Topics;
 internal interface ITopicOwnerGrain : IGrainWithStringKey
 {
     /// <summary>Writes the topic's document and creates its partitions; when this returns, all of them accept writes.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: the call is
+    /// late, since the catalogue does not have the topic as being created any more, and nothing was done.</exception>
     [Alias("Create")]
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<TopicDescription> CreateAsync(TopicSpec spec);

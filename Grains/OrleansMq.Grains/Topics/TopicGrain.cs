@@ -35,6 +35,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
 
     private readonly SiloBroker _broker;
     private readonly GrainDoor _door;
+    private readonly IGrainStorage _storage;
     private readonly GrainDocument<TopicState> _topic;
     // Set when deletion begins: the topic is no longer served, although its document still exists.
     private bool _deleting;
@@ -45,6 +46,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     {
         _broker = broker;
         _door = door;
+        _storage = storage;
         _images = services.GetService<ClusterImageCache>();
         _states = services.GetRequiredService<IPartitionStates>();
         _leaders = services.GetService<LeaderServiceClient>();
@@ -117,6 +119,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateAsync(TopicSpec spec)
     {
+        await DemandCreationAsync(spec.TopicId);
         var creating = new TopicState
         {
             Name = Name,
@@ -175,6 +178,19 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
             : ForEachAsync(0, count, partition => Owner(topicId, partition).DropAsync(Name)));
         await _topic.DeleteAsync();
         DeactivateOnIdle();
+    }
+
+    // A stopping silo forwards the calls that it has. One that arrives late must not bring back a topic that was deleted or undone
+    // meanwhile, nor replace the next one of its name. The controller stores on the page that the topic is being created before it calls,
+    // and that it is being deleted before it has the topic deleted here.
+    private async Task DemandCreationAsync(Guid topicId)
+    {
+        var stored = new GrainDocument<TopicCatalogue>(_storage, TopicCatalogue.StoreType,
+            GrainId.Create(ClusterGrain.TypeName, TopicCatalogue.NameOf(TopicCatalogue.PageOf(Name))));
+        if (await stored.ReadAsync() is not { } page || !page.IsCreating(Name, topicId))
+            throw new BrokerException(ErrorCode.LeaderNotAvailable,
+                $"Topic '{Name}' with the id {topicId} is not being created any more: it was completed, deleted or undone before this call "
+                + "arrived.");
     }
 
     // Creates the partitions that the document announces, then stores that they exist.

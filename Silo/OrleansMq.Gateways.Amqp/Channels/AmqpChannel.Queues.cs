@@ -113,14 +113,23 @@ internal sealed partial class AmqpChannel
         Check(image.Topology.DeleteQueue(name, session.Id).Refusal);
         if (image.Topology.FindQueue(name) is not { } queue)
             return 0;
-        var entry = await OpenQueueAsync(name).ConfigureAwait(false);
-        var messages = await entry.Queue.CountAsync().ConfigureAwait(false);
+        var messages = await CountDeletedAsync(queue, delete.IfEmpty).ConfigureAwait(false);
         Check(image.Topology.DeleteQueue(name, session.Id, delete.IfUnused, delete.IfEmpty, new QueueFacts(messages)).Refusal);
         session.Mutate(queue.Durable);
         await session.SendAsync(new DeleteQueue(name, session.Id, queue.Id, delete.IfUnused)).ConfigureAwait(false);
         await session.Registry.EndAsync(session.VirtualHost, queue).ConfigureAwait(false);
         await EndGetterAsync(queue.Id).ConfigureAwait(false);
         return messages;
+    }
+
+    // A queue is opened only where it must be known to be empty: this broker may not have heard of its topic yet.
+    private async ValueTask<long> CountDeletedAsync(QueueState queue, bool ifEmpty)
+    {
+        if (ifEmpty)
+            return await (await OpenQueueAsync(queue.Name).ConfigureAwait(false)).Queue.CountAsync().ConfigureAwait(false);
+        await PublishedAsync().ConfigureAwait(false);
+        await ReturnedAsync().ConfigureAwait(false);
+        return (await session.Registry.CountAsync(session.VirtualHost, queue, LogQueue.Patience).ConfigureAwait(false)).Ready;
     }
 
     private void CheckIsNoStream(QueueEntry entry, string operation)

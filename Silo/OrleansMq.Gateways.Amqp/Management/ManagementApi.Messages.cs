@@ -151,7 +151,7 @@ internal sealed partial class ManagementApi
         }
     }
 
-    // What the user may publish and get in a time; null where nothing limits it.
+    // Holds the user within its quotas; null where there are none.
     private SessionPace? PaceOf(ManagementRequest request) => broker.Access.Quotas is { Image: not null } quotas
         ? new SessionPace(quotas.Of(BrokerSecurity.PrincipalOf(request.User.State.Name), "")) : null;
 

@@ -95,10 +95,8 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
     }
 
     /// <inheritdoc/>
-    public void Drain()
-    {
-        // Requests are short.
-    }
+    /// <remarks>Requests are short, except those that a quota holds back.</remarks>
+    public void Drain() => _broker?.Access.Quotas?.Release();
 
     /// <inheritdoc/>
     public async Task StopAsync(CancellationToken deadline)
@@ -171,12 +169,4 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
     private static BrowserHeaders HeadersOf(HttpRequest request) =>
         new(request.Scheme, request.Host.Value ?? "", request.Host.Host, request.Headers.Origin.ToString(),
             request.Headers["Sec-Fetch-Site"].ToString(), request.Headers["Sec-Fetch-Dest"].ToString());
-
-    /// <summary>Leaves signals to the host of the broker.</summary>
-    private sealed class IgnoredSignals : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-    }
 }

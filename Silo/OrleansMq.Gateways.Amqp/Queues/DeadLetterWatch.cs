@@ -6,8 +6,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// Dead-letters what expires at the head of a queue that nothing consumes. It looks at the head when it expires, and attaches and receives
 /// only then: a message that is in time is not touched, and a single active consumer not kept waiting. The head is the first message that
-/// no consumer holds. It trims what other brokers
-/// publish, and what comes back. Of several brokers the one that leads the queue's partition does so.
+/// no consumer holds, and that does not yield to others (<see cref="LogLetters"/>). It trims what other brokers publish, and what comes
+/// back. Of several brokers the one that leads the queue's partition does so.
 /// </summary>
 /// <param name="queue">The queue.</param>
 /// <param name="isShared">Whether other brokers use the queue, too.</param>
@@ -86,7 +86,13 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             return;
         }
         _isHeadHeld = false;
+        var before = queue.Letters.Yield;
         var pause = await PauseAsync().ConfigureAwait(false);
+        // A consumer's letters may have begun to wait since, and their messages been passed over.
+        var left = queue.Letters.Yield is var after && after > before ? after : before;
+        // Those that yield have their turn then. They are back in the queue a little later.
+        if (left > TimeSpan.Zero && (pause is null || pause > left))
+            pause = left + MinPause;
         // To look behind what consumers hold is not done for each message that comes.
         if (_isHeadHeld)
             await Task.Delay(SharedPause, queue.Time, _stop.Token).ConfigureAwait(false);
@@ -115,8 +121,8 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
         }
     }
 
-    // Until the first message expires that no consumer holds: those that it holds, it decides on. Null: there is none, or it does not
-    // expire.
+    // Until the first message expires that no consumer holds, and that does not yield: what a consumer holds, it decides on, and a receive
+    // passes over what yields. Null: there is none, or it does not expire.
     private async Task<TimeSpan?> PauseAsync()
     {
         try
@@ -124,13 +130,18 @@ internal sealed class DeadLetterWatch(LogQueue queue, bool isShared) : IAsyncDis
             var records = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, 1, _stop.Token).ConfigureAwait(false);
             if (records.Count == 0 || PauseOf(records[0]) is not { } pause || pause > TimeSpan.Zero)
                 return records.Count == 0 ? null : PauseOf(records[0]);
+            var yielding = queue.Letters.Yielding();
             var held = await HeldAsync().ConfigureAwait(false);
-            if (!held.Contains(records[0].Offset))
+            _isHeadHeld = held.Contains(records[0].Offset);
+            if (!_isHeadHeld && !yielding.Contains(records[0].Offset))
                 return pause;
-            _isHeadHeld = true;
+            held.UnionWith(yielding);
             records = await queue.Broker.Queues.PeekAsync(queue.Partition, queue.Cursor, Math.Min(held.Count + 1, MostHeld), _stop.Token)
                 .ConfigureAwait(false);
-            return records.FirstOrDefault(record => !held.Contains(record.Offset)) is { } first ? PauseOf(first) : null;
+            if (records.FirstOrDefault(record => !held.Contains(record.Offset)) is { } first)
+                return PauseOf(first);
+            // What is behind cannot be looked at. A receive finds it, since those that yield are put off: it may be its turn.
+            return records.Count == MostHeld && queue.Letters.Yield > TimeSpan.Zero ? TimeSpan.Zero : null;
         }
         catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
         {

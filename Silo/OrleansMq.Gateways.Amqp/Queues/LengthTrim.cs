@@ -26,8 +26,9 @@ internal sealed class LengthTrim(LogQueue queue) : IAsyncDisposable
             return _next ??= Task.Run(RunAsync);
     }
 
-    // While dead letters are stuck the queue keeps what is too much.
-    private bool MayTrim => queue.IsLed && queue.Letters.Wait == TimeSpan.Zero;
+    // While dead letters are stuck the queue keeps what is too much; its head yields to what has expired behind it.
+    private bool MayTrim => queue.IsLed && queue.Letters.Wait == TimeSpan.Zero
+        && (!queue.Letters.AreStuck || queue.Letters.Yield == TimeSpan.Zero);
 
     private async Task RunAsync()
     {

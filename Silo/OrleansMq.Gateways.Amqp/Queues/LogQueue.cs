@@ -363,9 +363,16 @@ internal sealed class LogQueue : IAmqpQueue
     public async ValueTask<QueueCounts> CountAllAsync() => CountsOf(await DescribeAsync().ConfigureAwait(false));
 
     /// <summary>Counts the messages of a queue that need not be open.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="state">The queue.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="patience">How long to wait for a leader of its partition.</param>
     /// <exception cref="QueueGoneException">It is deleted, or has no topic yet.</exception>
-    public static async ValueTask<QueueCounts> CountAllAsync(IBroker broker, string virtualHost, QueueState state) =>
-        CountsOf(await DescribeAsync(broker, PartitionOf(virtualHost, state), QueueTopics.CursorOf(state.Id)).ConfigureAwait(false));
+    /// <exception cref="BrokerException">It cannot be reached.</exception>
+    public static async ValueTask<QueueCounts> CountAllAsync(IBroker broker, string virtualHost, QueueState state, TimeProvider time,
+        TimeSpan patience) => CountsOf(await WithLeaderAsync(() => DescribeAsync(broker, PartitionOf(virtualHost, state),
+            QueueTopics.CursorOf(state.Id)), time, patience).ConfigureAwait(false));
 
     /// <summary>Returns the messages of a queue that its cursor describes.</summary>
     public static QueueCounts CountsOf(QueueDescription description) =>
@@ -390,12 +397,13 @@ internal sealed class LogQueue : IAmqpQueue
     public async ValueTask<long> PurgeAsync()
     {
         var before = await DescribeAsync().ConfigureAwait(false);
-        // What was published meanwhile is not to be purged by one that comes late.
+        // The end is found once: an attempt that is carried out late purges nothing that was published meanwhile.
+        var end = await WithLeaderAsync(FindEndAsync).ConfigureAwait(false);
         await WithLeaderAsync(async () =>
         {
-            await Broker.Queues.PurgeAsync(Partition, Cursor).ConfigureAwait(false);
+            await Broker.Queues.PurgeAsync(Partition, Cursor, end).ConfigureAwait(false);
             return true;
-        }, mayRepeat: false).ConfigureAwait(false);
+        }).ConfigureAwait(false);
         var after = await DescribeAsync().ConfigureAwait(false);
         return after.Purged - before.Purged;
     }
@@ -427,9 +435,11 @@ internal sealed class LogQueue : IAmqpQueue
         or ErrorCode.GroupIdNotFound;
 
     // Repeats what had no effect, and what has none the second time.
-    private async ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call, bool mayRepeat = true)
+    private ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call) => WithLeaderAsync(call, Time, Patience);
+
+    private static async ValueTask<T> WithLeaderAsync<T>(Func<ValueTask<T>> call, TimeProvider time, TimeSpan patience)
     {
-        var began = Time.GetTimestamp();
+        var began = time.GetTimestamp();
         while (true)
         {
             try
@@ -437,11 +447,17 @@ internal sealed class LogQueue : IAmqpQueue
                 return await call().ConfigureAwait(false);
             }
             catch (BrokerException fault) when (fault.Action == ErrorAction.Retry && !IsGone(fault.Code)
-                && (mayRepeat || fault.Code != ErrorCode.RequestTimedOut) && Time.GetElapsedTime(began) < Patience)
+                && time.GetElapsedTime(began) < patience)
             {
-                await Task.Delay(LeaderPause, Time).ConfigureAwait(false);
+                await Task.Delay(LeaderPause, time).ConfigureAwait(false);
             }
         }
+    }
+
+    private async ValueTask<long> FindEndAsync()
+    {
+        var found = await Broker.FindOffsetAsync(Partition, OffsetSpec.Latest).ConfigureAwait(false);
+        return found.Error == ErrorCode.None ? found.Offset : throw new BrokerException(found.Error, found.Message ?? "");
     }
 
     private ValueTask<QueueDescription> DescribeAsync() => WithLeaderAsync(() => DescribeAsync(Broker, Partition, Cursor));

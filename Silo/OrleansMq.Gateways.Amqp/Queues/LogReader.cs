@@ -284,7 +284,6 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private async Task EndAllAsync(List<(HeldMessage Message, DeathReason Reason)> dead, bool areOver)
     {
         var areStored = await queue.Letters.TryPublishAsync(dead).ConfigureAwait(false);
-        var wait = !areOver ? TimeSpan.Zero : queue.Letters.Wait is var left && left > LogLetters.MinPause ? left : LogLetters.MinPause;
         for (var index = 0; index < dead.Count; index++)
         {
             var hold = dead[index].Message.Hold;
@@ -294,7 +293,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
                 _ = SettleAsync(hold, Settlement.Accept);
             }
             else
-                _ = SettleAsync(hold, Settlement.Return, wait);
+                _ = SettleAsync(hold, Settlement.Return, areOver ? queue.Letters.WaitOf(hold.Position) : TimeSpan.Zero);
         }
     }
 

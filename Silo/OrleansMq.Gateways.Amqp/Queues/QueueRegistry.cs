@@ -24,9 +24,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// use, or in the background soon after it was declared: a declaration costs one write. It ends when the virtual hosts say that it is
 /// deleted: its consumers are told, then its messages go. Thread safe.
 /// <para>
-/// Failures: a queue that cannot be opened is opened again by its next use. A topic that cannot be deleted stays behind, until a queue is
-/// declared under the same name. What the owner of the virtual hosts must learn of a connection or a consumer that has gone is repeated
-/// until it has.
+/// Failures: a queue that cannot be opened is opened again by its next use. One that cannot be in the background is tried again, after
+/// pauses that grow, until it is open or deleted; the others do not wait for it. So are the delayed messages of a virtual host. A topic
+/// that cannot be deleted stays behind, until a queue is declared under the same name. What the owner of the virtual hosts must learn of a
+/// connection or a consumer that has gone is repeated until it has.
 /// </para>
 /// </summary>
 internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
@@ -37,6 +38,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private const int MaxDeclared = 10_000;
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(15);
+    // Queues that act without a client, and those that are tried again, have so many places to be opened in. One whose partition has no
+    // leader, or whose leader does not answer, leaves its place to the next after a while, and goes on without it.
+    private const int MaxPlaces = 16;
+    private static readonly TimeSpan MaxPlaceTime = TimeSpan.FromSeconds(2);
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
@@ -44,17 +49,23 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<string, byte> _open = new(StringComparer.Ordinal);
     private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
     // The creation and deletion of one name's topic do not overlap.
-    private readonly SemaphoreSlim[] _topics = [.. Enumerable.Range(0, 64).Select(static _ => new SemaphoreSlim(1))];
+    private readonly TopicGates _topics = new();
     // Changes of policies reach the queues of a virtual host one after the other, so that the last one counts.
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _applying = new(StringComparer.Ordinal);
     // Patterns of policies that take too long for some names, and are logged.
     private readonly ConditionalWeakTable<SafePattern, object> _slow = [];
     // For the newest images of virtual hosts.
     private readonly SpacedQuestions<VirtualHostImage?> _refreshes;
-    // Declared, to be opened one after the other. What has no place is opened by its declaration.
-    private readonly Channel<(string VirtualHost, string Queue, long Id)> _declared =
-        Channel.CreateBounded<(string, string, long)>(new BoundedChannelOptions(MaxDeclared) { SingleReader = true });
+    // Declared, to be opened one after the other. What has no place here is opened by its declaration.
+    private readonly Channel<UnopenedQueue> _declared =
+        Channel.CreateBounded<UnopenedQueue>(new BoundedChannelOptions(MaxDeclared) { SingleReader = true });
+    // Those that are opened until they are open, each once at a time.
+    private readonly ConcurrentDictionary<(string VirtualHost, long Id), byte> _repeated = new();
+    // As are the delayed messages of these virtual hosts.
+    private readonly ConcurrentDictionary<(string VirtualHost, int FirstEpoch), byte> _repeatedDelays = new();
+    private readonly SemaphoreSlim _places = new(MaxPlaces);
     private readonly RareLine _unopened;
+    private readonly RareLine _unopenedDelays;
     private readonly CancellationTokenSource _closed = new();
     private readonly HostedBroker _host;
     private readonly IBroker _broker;
@@ -73,7 +84,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         (Unread, Kept) = (new CopyMemory(memory.Limit / 8), new CopyMemory(memory.Limit / 8));
         _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
-        (_unroutable, _slowPermission, _unopened) = (new RareLine(log, time), new RareLine(log, time), new RareLine(log, time));
+        (_unroutable, _slowPermission) = (new RareLine(log, time), new RareLine(log, time));
+        (_unopened, _unopenedDelays) = (new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
         Logins = new AmqpLogins(host.Access.Meter.Denials, time, log);
         hosts.Changed += OnChanged;
@@ -122,13 +134,13 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>A connection ends: it gets nothing more from now on.</summary>
     public void Closed(string connection) => _open.TryRemove(connection, out _);
 
-    /// <summary>Opens the queues that act without a client: those that expire, or dead-letter what expires, and what exchanges delay.
-    /// Deletes what queues have left that ended when no broker ran.</summary>
-    /// <exception cref="BrokerException">One cannot be opened.</exception>
+    /// <summary>Has the queues opened in the background that act without a client: those that expire, or dead-letter what expires, and what
+    /// exchanges delay. Deletes what queues have left that ended when no broker ran.</summary>
+    /// <exception cref="BrokerException">What they have left cannot be deleted.</exception>
     public async Task OpenActiveAsync()
     {
         foreach (var host in Hosts.Names.Select(Hosts.Find).OfType<VirtualHostImage>())
-            await OpenActiveAsync(host).ConfigureAwait(false);
+            OpenActive(host);
         await DeleteLeftAsync().ConfigureAwait(false);
     }
 
@@ -162,12 +174,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    private async Task OpenActiveAsync(VirtualHostImage host)
+    private void OpenActive(VirtualHostImage host)
     {
-        foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue)))
-            await OpenAsync(host.Name, queue).ConfigureAwait(false);
+        foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue) && !IsOpen(host.Name, queue)))
+            OpenLater(new UnopenedQueue(host.Name, queue.Name, queue.Id), TimeSpan.Zero);
         if (host.Topology.Exchanges.Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
-            await Delays.OpenAsync(host.Name).ConfigureAwait(false);
+            OpenDelays(host);
         ReportSlow(host.Name, host.Settings.Policies);
     }
 
@@ -193,10 +205,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue)
     {
         var key = (virtualHost, queue.Id);
-        var opening = _entries.GetOrAdd(key, _ => new Lazy<Task<QueueEntry>>(() => CreateAsync(virtualHost, queue)));
-        if (opening.Value.IsFaulted && _entries.TryRemove(new(key, opening)))
-            return OpenAsync(virtualHost, queue);
-        return opening.Value;
+        if (_entries.TryGetValue(key, out var before) && before.Value.IsFaulted)
+            _entries.TryRemove(new(key, before));
+        return _entries.GetOrAdd(key, _ => new Lazy<Task<QueueEntry>>(() => CreateAsync(virtualHost, queue))).Value;
     }
 
     /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
@@ -204,32 +215,81 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// client, or too many wait.</returns>
     public bool OpenSoon(string virtualHost, QueueState queue) => IsOnLog(queue)
         && Hosts.Find(virtualHost) is { } host && !IsActive(host, queue)
-        && _declared.Writer.TryWrite((virtualHost, queue.Name, queue.Id));
+        && _declared.Writer.TryWrite(new UnopenedQueue(virtualHost, queue.Name, queue.Id));
 
     private async Task OpenDeclaredAsync()
     {
-        await foreach (var (virtualHost, name, id) in _declared.Reader.ReadAllAsync().ConfigureAwait(false))
+        await foreach (var unopened in _declared.Reader.ReadAllAsync().ConfigureAwait(false))
         {
             if (_closed.IsCancellationRequested)
                 return;
-            if (Hosts.Find(virtualHost)?.Topology.FindQueue(name) is { } queue && queue.Id == id)
-                await OpenDeclaredAsync(virtualHost, queue).ConfigureAwait(false);
+            if (Find(unopened) is { } queue && !await TryOpenAsync(unopened.VirtualHost, queue).ConfigureAwait(false))
+                OpenLater(unopened, MinPause);
         }
     }
 
-    private async Task OpenDeclaredAsync(string virtualHost, QueueState queue)
+    // Has a queue opened after a pause, and again after longer ones until it is open or deleted.
+    private void OpenLater(UnopenedQueue unopened, TimeSpan pause)
+    {
+        if (_repeated.TryAdd((unopened.VirtualHost, unopened.Id), 0))
+            _ = Task.Run(() => RepeatOpeningAsync(unopened, pause));
+    }
+
+    private async Task RepeatOpeningAsync(UnopenedQueue unopened, TimeSpan pause)
+    {
+        do
+        {
+            await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            pause = NextPause(pause);
+        }
+        while (!await OpenInPlaceAsync(unopened).ConfigureAwait(false));
+        _repeated.TryRemove((unopened.VirtualHost, unopened.Id), out _);
+    }
+
+    private static TimeSpan NextPause(TimeSpan pause) =>
+        pause < MinPause ? MinPause : pause * 2 < MaxPause ? pause * 2 : MaxPause;
+
+    // Whether the queue is open or deleted, or the gateway stops.
+    private async Task<bool> OpenInPlaceAsync(UnopenedQueue unopened)
+    {
+        Task<bool> opening;
+        await _places.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (_closed.IsCancellationRequested || Find(unopened) is not { } queue)
+                return true;
+            opening = TryOpenAsync(unopened.VirtualHost, queue);
+            await ((Task)opening).WaitAsync(MaxPlaceTime, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        finally
+        {
+            _places.Release();
+        }
+        return await opening.ConfigureAwait(false);
+    }
+
+    // Null: it is deleted.
+    private QueueState? Find(UnopenedQueue unopened) =>
+        Hosts.Find(unopened.VirtualHost)?.Topology.FindQueue(unopened.Queue) is { } queue && queue.Id == unopened.Id ? queue : null;
+
+    private bool IsOpen(string virtualHost, QueueState queue) =>
+        _entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsCompletedSuccessfully;
+
+    private async Task<bool> TryOpenAsync(string virtualHost, QueueState queue)
     {
         try
         {
             await OpenAsync(virtualHost, queue).ConfigureAwait(false);
+            return true;
         }
         catch (Exception fault)
         {
-            // Whatever it is, the next one has its turn, and this one's next use opens it anew. If it is deleted, there is none.
+            // Whatever it is, the next one has its turn, and this one is tried again. If it is deleted, the next attempt finds that.
             if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsFaulted)
                 _entries.TryRemove(new((virtualHost, queue.Id), opening));
             if (!_closed.IsCancellationRequested && !(fault is BrokerException gone && LogQueue.IsGone(gone.Code)))
                 ReportUnopened(queue, fault);
+            return false;
         }
     }
 
@@ -328,16 +388,23 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         return true;
     }
 
-    /// <summary>Counts a queue's messages. One that is on the log and not open stays so.</summary>
+    /// <summary>Counts a queue's messages. One that is not open stays so, and may count as empty where another broker has created its topic
+    /// just now.</summary>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="queue">The queue.</param>
+    /// <param name="patience">How long to wait for a leader of the partition of one that is not open.</param>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     /// <exception cref="BrokerException">Its messages cannot be counted.</exception>
-    public async ValueTask<QueueCounts> CountAsync(string virtualHost, QueueState queue)
+    public async ValueTask<QueueCounts> CountAsync(string virtualHost, QueueState queue, TimeSpan patience = default)
     {
-        if (_entries.ContainsKey((virtualHost, queue.Id)) || !IsOnLog(queue))
-            return await (await OpenAsync(virtualHost, queue).ConfigureAwait(false)).Queue.CountAllAsync().ConfigureAwait(false);
+        if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsCompletedSuccessfully)
+            return await (await opening.Value.ConfigureAwait(false)).Queue.CountAllAsync().ConfigureAwait(false);
+        // In memory, and not open, it was never used.
+        if (!IsOnLog(queue))
+            return default;
         try
         {
-            return await LogQueue.CountAllAsync(_broker, virtualHost, queue).ConfigureAwait(false);
+            return await LogQueue.CountAllAsync(_broker, virtualHost, queue, Time, patience).ConfigureAwait(false);
         }
         catch (QueueGoneException)
         {
@@ -533,11 +600,21 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         _declared.Writer.TryComplete();
         await _closed.CancelAsync().ConfigureAwait(false);
         await Delays.DisposeAsync().ConfigureAwait(false);
-        foreach (var entry in _entries.Values)
+        foreach (var opening in _entries.Values.Select(static entry => entry.Value))
         {
-            if (entry.Value.IsCompletedSuccessfully)
-                await entry.Value.Result.DisposeAsync().ConfigureAwait(false);
+            // An opening may take long. Its queue is disposed all the same: nothing would end its watch.
+            if (opening.IsCompleted)
+                await DisposeOpenedAsync(opening).ConfigureAwait(false);
+            else
+                _ = DisposeOpenedAsync(opening);
         }
+    }
+
+    private static async Task DisposeOpenedAsync(Task<QueueEntry> opening)
+    {
+        await ((Task)opening).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (opening.IsCompletedSuccessfully)
+            await (await opening.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
     }
 
     private void OnChanged(VirtualHostChange change)
@@ -548,8 +625,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             _ = EndConnectionAsync(change.VirtualHost, connection);
         if (change.Before?.Settings.FirstEpoch is { } ended && ended != change.After?.Settings.FirstEpoch)
             _ = Task.Run(() => Delays.EndAsync(change.VirtualHost, ended));
-        if (change.After is not null && AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
-            _ = Task.Run(() => OpenDelaysAsync(change.VirtualHost));
+        if (change.After is { } host && AddedExchanges(change).Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
+            OpenDelays(host);
         if (change is { Before: { } before, After: { } after } && before.Settings.Policies != after.Settings.Policies)
             _ = Task.Run(() => ApplyPoliciesAsync(change.VirtualHost));
         else if (Hosts.IsShared && change.After is { } now && AddedQueues(change).Any(queue => IsActive(now, queue)))
@@ -574,15 +651,36 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private static IEnumerable<ExchangeState> AddedExchanges(VirtualHostChange change) => change.Edits is { } edits
         ? edits.OfType<PutExchange>().Select(static edit => edit.Exchange) : change.After!.Topology.Exchanges;
 
-    private async Task OpenDelaysAsync(string virtualHost)
+    // Has the delayed messages of a virtual host opened, and again after longer pauses until they are, or it is deleted.
+    private void OpenDelays(VirtualHostImage host)
+    {
+        var (name, firstEpoch) = (host.Name, host.Settings.FirstEpoch);
+        if (_repeatedDelays.TryAdd((name, firstEpoch), 0))
+            _ = Task.Run(() => RepeatDelaysAsync(name, firstEpoch));
+    }
+
+    private async Task RepeatDelaysAsync(string virtualHost, int firstEpoch)
+    {
+        for (var pause = MinPause; !_closed.IsCancellationRequested && Hosts.Find(virtualHost)?.Settings.FirstEpoch == firstEpoch
+            && !await TryOpenDelaysAsync(virtualHost).ConfigureAwait(false); pause = NextPause(pause))
+            await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _repeatedDelays.TryRemove((virtualHost, firstEpoch), out _);
+    }
+
+    private async Task<bool> TryOpenDelaysAsync(string virtualHost)
     {
         try
         {
             await Delays.OpenAsync(virtualHost).ConfigureAwait(false);
+            return true;
         }
-        catch (BrokerException fault)
+        catch (Exception fault)
         {
-            Log.Write(EngineLogLevel.Warning, $"Delayed messages of virtual host '{virtualHost}' wait for the next: {fault.Message}");
+            // Whatever it is, it is tried again. If the virtual host is deleted, the next attempt finds that.
+            if (!_closed.IsCancellationRequested && !(fault is BrokerException gone && LogQueue.IsGone(gone.Code)))
+                _unopenedDelays.Write(EngineLogLevel.Warning, $"Delayed messages of virtual host '{virtualHost}' wait, since their queue "
+                    + $"could not be opened, and is tried again: {fault.Message}");
+            return false;
         }
     }
 
@@ -596,15 +694,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 return;
             foreach (var opening in _entries.Where(entry => entry.Key.VirtualHost == virtualHost).Select(static entry => entry.Value))
             {
-                if (await OpenedAsync(opening).ConfigureAwait(false) is { } entry
-                    && host.Settings.Policies.SettingsOf(entry.State) is var settings && settings != entry.Settings)
-                    await ApplyAsync(entry, settings).ConfigureAwait(false);
+                if (!opening.Value.IsCompleted)
+                    _ = ApplyOnceOpenAsync(virtualHost, opening);
+                else if (opening.Value.IsCompletedSuccessfully)
+                    await ApplyAsync(host, await opening.Value.ConfigureAwait(false)).ConfigureAwait(false);
             }
-            await OpenActiveAsync(host).ConfigureAwait(false);
-        }
-        catch (BrokerException fault)
-        {
-            Log.Write(EngineLogLevel.Warning, $"A queue of virtual host '{virtualHost}' could not be opened: {fault.Message}");
+            OpenActive(host);
         }
         finally
         {
@@ -612,8 +707,29 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    private async Task ApplyAsync(QueueEntry entry, QueueSettings settings)
+    // A queue that is being opened may have its settings from before the change. The others do not wait for it.
+    private async Task ApplyOnceOpenAsync(string virtualHost, Lazy<Task<QueueEntry>> opening)
     {
+        if (await OpenedAsync(opening).ConfigureAwait(false) is not { } entry)
+            return;
+        var gate = _applying.GetOrAdd(virtualHost, static _ => new SemaphoreSlim(1));
+        await gate.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (Hosts.Find(virtualHost) is { } host)
+                await ApplyAsync(host, entry).ConfigureAwait(false);
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+
+    private async Task ApplyAsync(VirtualHostImage host, QueueEntry entry)
+    {
+        var settings = host.Settings.Policies.SettingsOf(entry.State);
+        if (settings == entry.Settings)
+            return;
         try
         {
             await entry.ApplyAsync(settings).ConfigureAwait(false);
@@ -636,19 +752,13 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         ReportSlow(virtualHost, policies);
         if (!IsOnLog(state))
             return CreateInMemory(virtualHost, state, settings);
-        var gate = GateOf(virtualHost, state.Name);
-        await gate.WaitAsync().ConfigureAwait(false);
-        try
+        using (await _topics.EnterAsync(virtualHost, state.Name).ConfigureAwait(false))
         {
             var log = await LogQueue.OpenAsync(_broker, virtualHost, state, settings, this, Time, Log,
                 async () => (await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false))?.Topology.FindQueue(state.Name)?.Id == state.Id,
                 Hosts.IsShared ? IsLed : null, Copies).ConfigureAwait(false);
             return new QueueEntry(this, virtualHost, state, settings, state.Type != QueueType.Stream ? log : new StreamQueue(
                 new StreamSource(_broker, log.Partition, state.Name, StandardCodecs.All, Time, Log), log));
-        }
-        finally
-        {
-            gate.Release();
         }
     }
 
@@ -694,16 +804,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private async Task DeleteTopicAsync(string virtualHost, QueueState queue)
     {
-        var gate = GateOf(virtualHost, queue.Name);
-        await gate.WaitAsync().ConfigureAwait(false);
-        try
-        {
+        using (await _topics.EnterAsync(virtualHost, queue.Name).ConfigureAwait(false))
             await LogQueue.DeleteTopicAsync(_broker, virtualHost, queue).ConfigureAwait(false);
-        }
-        finally
-        {
-            gate.Release();
-        }
     }
 
     private static async Task<QueueEntry?> OpenedAsync(Lazy<Task<QueueEntry>> opening)
@@ -718,8 +820,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    private SemaphoreSlim GateOf(string virtualHost, string queue) =>
-        _topics[(uint)HashCode.Combine(virtualHost, queue) % (uint)_topics.Length];
+    // A queue to be opened in the background.
+    private sealed record UnopenedQueue(string VirtualHost, string Queue, long Id);
 }
 
 /// <summary>Who is told that a queue ended.</summary>

@@ -105,8 +105,9 @@ internal static class QueueEndpoints
 
     private static async Task PurgeAsync(HttpContext http, IQueues queues)
     {
-        _ = new QueryValues(http);
-        await queues.PurgeAsync(RouteValues.Partition(http), RouteValues.Queue(http), http.RequestAborted);
+        var query = new QueryValues(http, "below");
+        long? below = query.Text("below") is null ? null : query.Number("below", 0, 0, long.MaxValue);
+        await queues.PurgeAsync(RouteValues.Partition(http), RouteValues.Queue(http), below, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -125,19 +126,11 @@ internal static class QueueEndpoints
         var query = new QueryValues(http, "max", "encoding");
         var (max, isBase64) = ((int)query.Number("max", DefaultPeek, 1, MostPeek), query.IsBase64());
         var (partition, name) = (RouteValues.Partition(http), RouteValues.Queue(http));
-        var queues = api.BrokerOf(http).Queues;
-        if (!await api.PeekTurn.WaitAsync(TurnWait, http.RequestAborted))
-            throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
-                "The broker peeks into queues for other requests, one at a time. Retry.");
-        QueueRecord[] records;
-        try
-        {
-            records = QueueRecordWriter.WithinBounds(await queues.PeekAsync(partition, name, max, http.RequestAborted));
-        }
-        finally
-        {
-            api.PeekTurn.Release();
-        }
+        var access = api.AccessOf(http);
+        var records = await access.Peeks.TryPeekAsync(TurnWait,
+            async token => QueueRecordWriter.WithinBounds(await access.Broker.Queues.PeekAsync(partition, name, max, token)),
+            http.RequestAborted) ?? throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
+                "The broker peeks into queues for other clients, one at a time. Retry.");
         QueueRecordWriter.Demand(records, isBase64);
         using var writer = new QueueRecordWriter(http, api.DecompressedReads, api.TimeProvider, isBase64);
         writer.Take(records);

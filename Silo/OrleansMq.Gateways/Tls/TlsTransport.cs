@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Tls;
 
@@ -10,7 +11,7 @@ namespace OrleansMq.Gateways.Tls;
 /// <see cref="EnterAsync"/> and <see cref="Leave"/>, except while it waits for the client.
 /// </summary>
 /// <param name="socket">The client's socket, which is not owned.</param>
-internal sealed class TlsTransport(Socket socket) : Stream
+internal sealed class TlsTransport(Socket socket) : AsyncStream
 {
     // The content type of a TLS handshake.
     private const byte Handshake = 0x16;
@@ -30,21 +31,6 @@ internal sealed class TlsTransport(Socket socket) : Stream
 
     /// <summary>Whether the client has sent anything.</summary>
     public bool HasReceived { get; private set; }
-
-    /// <inheritdoc/>
-    public override bool CanRead => true;
-
-    /// <inheritdoc/>
-    public override bool CanSeek => false;
-
-    /// <inheritdoc/>
-    public override bool CanWrite => true;
-
-    /// <inheritdoc/>
-    public override long Length => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     /// <summary>The handshake begins.</summary>
     public void BeginHandshake() => _isHandshaking = true;
@@ -106,29 +92,6 @@ internal sealed class TlsTransport(Socket socket) : Stream
 
     /// <inheritdoc/>
     public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    /// <inheritdoc/>
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    /// <inheritdoc/>
-    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    /// <inheritdoc/>
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void Flush() { }
-
-    /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     // For a reader that has entered.
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

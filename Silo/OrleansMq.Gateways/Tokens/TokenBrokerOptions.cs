@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Tokens;
 
@@ -9,6 +10,8 @@ public static class TokenBrokerOptions
     /// Lets clients authenticate by JSON Web Tokens: over Kafka and Orleans with <c>OAUTHBEARER</c>, over HTTP with <c>Authorization:
     /// Bearer</c>, such as <c>silo.AddOrleansMq(options => (options with { DataDirectory = "/var/lib/omq" }).WithTokens(new TokenOptions {
     /// Keys = "https://issuer.example.com/keys", Issuer = "https://issuer.example.com", Audiences = ["orleansmq"] }))</c>.
+    /// Unless <see cref="BrokerOptions.Authorizer"/> or <see cref="SecurityOptions.Authorization"/> is set, the broker enforces rules then:
+    /// set <see cref="SecurityOptions.SuperUsers"/> or <see cref="SecurityOptions.AdminPassword"/>, too.
     /// </summary>
     /// <param name="options">The broker's options, with the log and the <see cref="BrokerOptions.Security"/> that it has.</param>
     /// <param name="tokens">Which tokens count.</param>
@@ -21,9 +24,11 @@ public static class TokenBrokerOptions
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(tokens);
         tokens.Validate();
+        // A file that cannot be used is refused here, where it is named, and not by the broker's start.
+        new SigningKeys(tokens.Keys, options.TimeProvider, options.Log).Dispose();
         return options with
         {
-            Security = options.Security with { Tokens = new JwtVerifier(tokens, options.TimeProvider, options.Log) },
+            Security = options.Security with { Tokens = () => new JwtVerifier(tokens, options.TimeProvider, options.Log) },
         };
     }
 }

@@ -48,8 +48,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         await ExplainAsync(log.CreateLogger("cluster"), cluster is not null, async () =>
         {
             _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
-            // Its files are read before the data directory is opened.
-            _silo.Services.GetService<ClusterTls>();
+            // Creates it, if TLS is configured: its files are read before the data directory is opened.
+            _ = _silo.Services.GetService<ClusterTls>();
             _broker = _silo.Services.GetRequiredService<SiloBroker>();
             // The silo would do all of this too, but would hide the cause of a failure in its own exception.
             await _broker.OpenAsync(cancellationToken);

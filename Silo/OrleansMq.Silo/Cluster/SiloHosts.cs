@@ -1,4 +1,5 @@
 using System.Data.Common;
+using OrleansMq.Gateways;
 
 namespace OrleansMq.Silo.Cluster;
 
@@ -20,17 +21,10 @@ internal static class SiloHosts
             .AddFilter("Orleans.Runtime.Silo", LogLevel.Error)
             // Members that come and go, and this silo's own death, are logged once elsewhere, by broker.
             .AddFilter("Orleans.Runtime.MembershipService.MembershipTableManager", LogLevel.Critical);
-        builder.Services.AddSingleton<IHostLifetime, NoSignals>();
+        // The program stops this host after HTTP has drained.
+        builder.Services.AddSingleton<IHostLifetime, IgnoredSignals>();
         builder.UseOrleans(configure);
         return builder.Build();
-    }
-
-    /// <summary>Leaves signals to the program, which stops this host after HTTP has drained.</summary>
-    private sealed class NoSignals : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     /// <summary>Forwards the silo's lines to the program's log.</summary>

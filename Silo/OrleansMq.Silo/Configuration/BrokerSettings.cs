@@ -50,7 +50,7 @@ internal sealed record BrokerSettings
     /// <summary>The authorities of the cluster's certificates.</summary>
     public string? ClusterTlsCa { get; init; }
     /// <summary>Whether rules of access control are enforced; null: where <see cref="SuperUsers"/> or <see cref="AdminPassword"/> is
-    /// given.</summary>
+    /// given, and where <see cref="OAuthBearerJwks"/> or <see cref="TlsClientAuth"/> names clients.</summary>
     public AuthorizationMode? Authorization { get; init; }
     /// <summary>Principals that may do everything.</summary>
     public IReadOnlyList<string> SuperUsers { get; init; } = [];
@@ -215,6 +215,7 @@ internal sealed record BrokerSettings
             AllowEveryoneIfNoAclFound = AllowEveryoneIfNoAclFound,
             SaslMechanisms = [.. SaslMechanisms],
             OrleansPrincipal = OrleansPrincipal,
+            HasClientCertificates = TlsClientAuth != ClientAuthentication.None,
         };
         return Authorization is { } mode ? security with { Authorization = mode } : security;
     }

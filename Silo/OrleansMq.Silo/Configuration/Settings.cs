@@ -70,7 +70,8 @@ internal static class Settings
             (s, text) => text.Length > 0 ? s with { ClusterTlsCa = text } : null),
         new("authorization", "off|warn|enforce", "off, warn or enforce",
             "Whether clients may only do what rules allow (omq acl). warn: everything is allowed; what rules would refuse is logged and "
-            + "counted. Default: enforce with --super-users or --admin-password, else off.",
+            + "counted. Default: enforce with --super-users, --admin-password, --oauthbearer-jwks, or --tls-client-auth requested or "
+            + "required, else off.",
             (s, text) => TryChoose<AuthorizationMode>(text, out var mode) ? s with { Authorization = mode } : null),
         new("superUsers", "PRINCIPAL[;PRINCIPAL...]", "principals such as User:admin, separated by semicolons",
             "Principals that may do everything, whatever the rules are. Default: none.",
@@ -97,7 +98,8 @@ internal static class Settings
             (s, text) => Mechanisms(text) is { } mechanisms ? s with { SaslMechanisms = mechanisms } : null),
         new("oauthbearerJwks", "FILE|URL", "the path of a file, an https URL, or an http URL of this machine",
             "The keys of an issuer of JSON Web Tokens, a JSON Web Key Set, which is read again every 5 minutes. With it, clients "
-            + "authenticate by tokens, too: over Kafka with OAUTHBEARER, over HTTP with 'Authorization: Bearer'. Default: none.",
+            + "authenticate by tokens, too: over Kafka with OAUTHBEARER, over HTTP with 'Authorization: Bearer', and as Orleans clients "
+            + "with UseLogin. Default: none.",
             (s, text) => TokenOptions.IsPlace(text) ? s with { OAuthBearerJwks = text } : null),
         new("oauthbearerIssuer", "ISSUER", "the issuer's name, which often is a URL",
             "The issuer of tokens, their claim iss. Needed with --oauthbearer-jwks. Default: none.",

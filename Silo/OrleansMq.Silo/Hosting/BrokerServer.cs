@@ -142,7 +142,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         foreach (var gateway in _gateways.All)
             await ListenAsync(gateway, cancellationToken);
         foreach (var warning in OpenDoors.WarningsOf([.. OpenDoors.Of(_gateways.All)], _options))
-            _logger.OpenDoor(warning);
+            _logger.SecurityWarning(warning);
         try
         {
             var hosted = await _host.StartAsync(new HostContext(_loggers, _gateways.All), cancellationToken);

@@ -4,7 +4,7 @@ namespace OrleansMq.Silo.Hosting;
 internal static partial class HostLog
 {
     [LoggerMessage(EventId = 20, Level = LogLevel.Warning, Message = "{Warning}")]
-    public static partial void OpenDoor(this ILogger logger, string warning);
+    public static partial void SecurityWarning(this ILogger logger, string warning);
 
     [LoggerMessage(EventId = 21, Level = LogLevel.Information, Message = "Stopping: requests in flight may end")]
     public static partial void Stopping(this ILogger logger);

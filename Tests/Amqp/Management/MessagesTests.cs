@@ -196,6 +196,16 @@ public sealed class MessagesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Drain_ends_what_quotas_hold_back()
+    {
+        var held = _server.Broker.Quotas.HoldAsync(TimeSpan.FromDays(1), CancellationToken.None).AsTask();
+        Assert.False(held.IsCompleted);
+        _server.Management.Drain();
+        // False: the broker stops.
+        Assert.False(await held.WaitAsync(TimeSpan.FromSeconds(60)));
+    }
+
+    [Fact]
     public async Task Requests_pay_their_time_and_are_answered_later()
     {
         var quotas = _server.Broker.Quotas;

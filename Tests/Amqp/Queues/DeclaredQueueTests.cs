@@ -64,6 +64,99 @@ public sealed class DeclaredQueueTests : SlowLeaderTests
         Assert.Equal(2, calls);
     }
 
+    [Fact]
+    public async Task Topic_whose_creation_fails_is_created_without_a_use()
+    {
+        var calls = 0;
+        Broker.Creates = topic => topic != "amqp.q" || Interlocked.Increment(ref calls) > 4 ? Task.CompletedTask : throw Full();
+        await using var client = await OpenChannelAsync();
+        await DeclareAsync(client, "q");
+        await AdvanceUntilAsync(async () => (await TopicsAsync()).Contains("amqp.q"));
+        Assert.Equal(5, Volatile.Read(ref calls));
+    }
+
+    [Fact]
+    public async Task Queue_that_is_tried_again_does_not_wait_for_one_whose_creation_has_no_answer()
+    {
+        var (unanswered, calls) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), 0);
+        Broker.Creates = topic =>
+        {
+            if (topic == "amqp.first" && Interlocked.Increment(ref calls) > 1)
+                return unanswered.Task;
+            // The second one is opened after the first one waits for its answer.
+            return topic == "amqp.second" && Volatile.Read(ref calls) > 1 ? Task.CompletedTask : throw Full();
+        };
+        await using var client = await OpenChannelAsync();
+        await DeclareAsync(client, "first");
+        await DeclareAsync(client, "second");
+        await AdvanceUntilAsync(async () => (await TopicsAsync()).Contains("amqp.second"));
+        Assert.Equal(["amqp.second"], await TopicsAsync());
+        Assert.Equal(2, Volatile.Read(ref calls));
+        unanswered.SetResult();
+        await AdvanceUntilAsync(async () => (await TopicsAsync()).Contains("amqp.first"));
+        Assert.Equal(2, Volatile.Read(ref calls));
+    }
+
+    [Fact]
+    public async Task Creation_that_fails_is_not_tried_again_after_the_queue_is_deleted()
+    {
+        var (gone, other) = (0, 0);
+        Broker.Creates = topic =>
+        {
+            if (topic == "amqp.gone")
+                Interlocked.Increment(ref gone);
+            else
+                Interlocked.Increment(ref other);
+            throw Full();
+        };
+        await using var client = await OpenChannelAsync();
+        await DeclareAsync(client, "gone");
+        await AdvanceUntilAsync(() => Task.FromResult(Volatile.Read(ref gone) >= 2));
+        Assert.Equal(0u, await DeleteAsync(client, "gone"));
+        var before = Volatile.Read(ref gone);
+        await DeclareAsync(client, "other");
+        // The next pause of the first one is over by then.
+        await AdvanceUntilAsync(() => Task.FromResult(Volatile.Read(ref other) >= 7));
+        Assert.Equal(before, Volatile.Read(ref gone));
+    }
+
+    [Fact]
+    public async Task Queue_that_is_not_open_is_deleted_without_being_opened()
+    {
+        var (failed, calls) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), 0);
+        Broker.Creates = _ =>
+        {
+            Interlocked.Increment(ref calls);
+            failed.TrySetResult();
+            throw Full();
+        };
+        await using var client = await OpenChannelAsync();
+        await DeclareAsync(client, "q");
+        await failed.Task.WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(0u, await DeleteAsync(client, "q"));
+        Assert.Equal(1, Volatile.Read(ref calls));
+        Assert.Empty(await TopicsAsync());
+    }
+
+    private static BrokerException Full() => new(ErrorCode.KafkaStorageError, "the disk is full");
+
+    private async Task AdvanceUntilAsync(Func<Task<bool>> condition)
+    {
+        var reached = Task.Run(async () =>
+        {
+            while (!await condition())
+                await Task.Delay(5);
+        });
+        await Clock.AdvanceUntilAsync(reached, TimeSpan.FromMinutes(5));
+        await reached;
+    }
+
+    private static async Task<uint> DeleteAsync(WireClient client, string queue)
+    {
+        await client.SendAsync(1, new QueueDelete(queue, false, false, false));
+        return Assert.IsType<QueueDeleteOk>(await client.ReceiveMethodAsync()).MessageCount;
+    }
+
     private async Task<IEnumerable<string>> TopicsAsync() =>
         (await Broker.ListTopicsAsync()).Select(static topic => topic.Name).Where(static name => name.StartsWith("amqp.",
             StringComparison.Ordinal));

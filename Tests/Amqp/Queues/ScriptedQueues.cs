@@ -24,6 +24,9 @@ public class ScriptedQueues : DispatchProxy
     /// <summary>Called instead of a receive, which it may forward; null: each is forwarded.</summary>
     public Func<Func<ValueTask<QueueDelivery?>>, ValueTask<QueueDelivery?>>? Receive { get; set; }
 
+    /// <summary>Called instead of a purge, which it may forward; null: each is forwarded.</summary>
+    public Func<Func<ValueTask>, ValueTask>? Purge { get; set; }
+
     /// <summary>Forwards to other queues.</summary>
     public static ScriptedQueues Of(IQueues inner)
     {
@@ -41,6 +44,8 @@ public class ScriptedQueues : DispatchProxy
             if (Receive is { } receive)
                 return receive(() => (ValueTask<QueueDelivery?>)targetMethod.Invoke(_inner, args)!);
         }
+        if (targetMethod.Name == nameof(IQueues.PurgeAsync) && Purge is { } purge)
+            return purge(() => (ValueTask)targetMethod.Invoke(_inner, args)!);
         return targetMethod.Name == nameof(IQueues.SettleAsync) && Settle is { } settle
             && args![2] is IReadOnlyList<QueueSettlement> { Count: > 0 } settlements
             ? settle(settlements, () => (ValueTask<IReadOnlyList<ErrorCode>>)targetMethod.Invoke(_inner, args)!)

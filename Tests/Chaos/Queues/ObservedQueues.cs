@@ -93,8 +93,8 @@ internal sealed class ObservedQueues(IQueues inner, Action<QueueEvent> report) :
     public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
         CancellationToken cancellationToken = default) => inner.AlterAsync(partition, name, options, cancellationToken);
 
-    public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        inner.PurgeAsync(partition, name, cancellationToken);
+    public ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default) => inner.PurgeAsync(partition, name, below, cancellationToken);
 
     public ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
         CancellationToken cancellationToken = default) => inner.PeekAsync(partition, name, maxRecords, cancellationToken);

@@ -3,7 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Api;
-using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Gateways;
 
 namespace OrleansMq.Tests.Chaos.Queues;
 

@@ -38,7 +38,6 @@ internal sealed class SubscriptionCluster : SupervisedCluster
         var announced = new Silo(brokerId, ProcessId: 0, new Uri($"http://127.0.0.1:{order.HttpPort}"), order.Data);
         Supervise(brokerId,
             [typeof(SubscriptionProgram).Assembly.Location, SubscriptionProgram.Argument, JsonSerializer.Serialize(order)],
-            (line, process) =>
-                line.Contains("Application started", StringComparison.Ordinal) ? announced with { ProcessId = process } : null);
+            (line, process) => line == SubscriptionProgram.Serves ? announced with { ProcessId = process } : null);
     }
 }

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using OrleansMq.Gateways;
 using OrleansMq.Grains.Hosting;
 
 namespace OrleansMq.Tests.Chaos.Subscriptions;
@@ -23,6 +24,9 @@ internal static class SubscriptionProgram
     /// <summary>The program's first argument.</summary>
     public const string Argument = "subscriptions";
 
+    /// <summary>The line of output that tells that the silo serves.</summary>
+    public const string Serves = "The silo serves.";
+
     // No event may become a dead letter.
     private const int Attempts = 750;
 
@@ -31,6 +35,7 @@ internal static class SubscriptionProgram
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft.AspNetCore", LogLevel.Warning)
             .AddFilter("Polly", LogLevel.Warning);
+        builder.Services.AddSingleton<IHostLifetime, IgnoredSignals>();
         builder.Services.AddSingleton(_ => new SubscriptionFile(order.Events));
         var http = new IPEndPoint(IPAddress.Loopback, order.HttpPort);
         builder.UseOrleans(silo =>
@@ -51,6 +56,8 @@ internal static class SubscriptionProgram
             });
         });
         using var host = builder.Build();
-        await host.RunAsync(stop);
+        await host.StartAsync(stop);
+        Console.Out.WriteLine(Serves);
+        await host.WaitForShutdownAsync(stop);
     }
 }

@@ -263,6 +263,55 @@ public sealed class HttpBrokerTests : IDisposable
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call.SoonAsync());
     }
 
+    /// <summary>A purge that is sent again must not purge what came meanwhile.</summary>
+    [Fact]
+    public async Task Purge_names_the_end_of_when_it_was_asked_for_in_each_attempt()
+    {
+        using var broker = new HttpBroker(_http, [new Uri("http://a"), new Uri("http://b")],
+            new HttpBrokerOptions { TimeProvider = _clock });
+        var (end, purges) = (4L, new List<string>());
+        _handler.Answer = (request, _) =>
+        {
+            if (request.Method == HttpMethod.Get)
+            {
+                Assert.Equal("/api/topics/a%20b%2Fc/partitions/3/offsets?at=latest", request.RequestUri!.PathAndQuery);
+                return Task.FromResult(Json($$"""{"offset":{{end++}}}"""));
+            }
+            purges.Add(request.RequestUri!.AbsoluteUri);
+            return Task.FromResult(purges.Count == 1
+                ? Problem(HttpStatusCode.ServiceUnavailable, """{"code":"LeaderNotAvailable","errorCode":5}""")
+                : new HttpResponseMessage(HttpStatusCode.NoContent));
+        };
+
+        await broker.Queues.PurgeAsync(Partition, "work");
+        await broker.Queues.PurgeAsync(Partition, "work", below: 2);
+
+        Assert.Equal(
+        [
+            "http://a/api/queues/a%20b%2Fc/3/work/purge?below=4",
+            "http://b/api/queues/a%20b%2Fc/3/work/purge?below=4",
+            "http://b/api/queues/a%20b%2Fc/3/work/purge?below=2",
+        ], purges);
+        Assert.Equal(5, end);
+    }
+
+    [Fact]
+    public async Task Purge_whose_end_is_refused_purges_nothing()
+    {
+        var methods = new List<HttpMethod>();
+        _handler.Answer = (request, _) =>
+        {
+            methods.Add(request.Method);
+            return Task.FromResult(Problem(HttpStatusCode.Forbidden,
+                """{"detail":"not yours","code":"TopicAuthorizationFailed","errorCode":29}"""));
+        };
+
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.Queues.PurgeAsync(Partition, "work").AsTask());
+
+        Assert.Equal((ErrorCode.TopicAuthorizationFailed, "not yours"), (refused.Code, refused.Message));
+        Assert.Equal([HttpMethod.Get], methods);
+    }
+
     [Fact]
     public void Address_that_is_not_an_http_url_is_refused()
     {

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization.Invocation;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Access;
@@ -110,6 +111,41 @@ public sealed class ClientQuotaTests : IAsyncLifetime
         await HeldAsync(QuotaKey.ProducerByteRate, MostOfCall, held);
         await _silo.StopAsync();
         await Task.WhenAny(held).WaitAsync(Wait.Deadline);
+    }
+
+    [Fact]
+    public async Task Stop_of_the_silo_ends_all_holds()
+    {
+        var held = Quotas.HoldAsync(TimeSpan.FromDays(1), CancellationToken.None).AsTask();
+        Assert.False(held.IsCompleted);
+        await _silo.StopAsync();
+        // False: the broker stops.
+        Assert.False(await held.WaitAsync(Wait.Deadline));
+    }
+
+    [Fact]
+    public async Task Peek_has_its_turn_or_is_refused()
+    {
+        var (turn, queues) = (_silo.Services.GetRequiredService<BrokerAccess>().CallPeeks, _silo.Client.GetQueues(_topicId, 0));
+        var first = new TaskCompletionSource<QueueRecord[]>();
+        var peeking = turn.TryPeekAsync(Wait.Deadline, _ => first.Task, default);
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => queues.PeekAsync("none", 1).WaitAsync(Wait.Deadline));
+        Assert.Equal(ErrorCode.RequestTimedOut, refused.Code);
+        first.SetResult([]);
+        Assert.Empty((await peeking.WaitAsync(Wait.Deadline))!);
+        await PeekAnsweredAsync(queues);
+    }
+
+    [Fact]
+    public async Task Peek_does_not_wait_for_one_over_HTTP_that_hangs()
+    {
+        var leader = new TaskCompletionSource<QueueRecord[]>();
+        var hanging = _silo.Services.GetRequiredService<BrokerAccess>().HttpPeeks
+            .TryPeekAsync(Wait.Deadline, _ => leader.Task, default);
+        await PeekAnsweredAsync(_silo.Client.GetQueues(_topicId, 0));
+        Assert.False(hanging.IsCompleted);
+        leader.SetResult([]);
+        Assert.Empty((await hanging.WaitAsync(Wait.Deadline))!);
     }
 
     [Fact]
@@ -272,6 +308,13 @@ public sealed class ClientQuotaTests : IAsyncLifetime
         var used = Assert.Single(Quotas.ListUsage(), static usage => usage.Used > 0);
         Assert.Equal((QuotaKey.ProducerByteRate, Stranger), (used.Key, used.Scope.User));
         Assert.Equal(batch, used.Used * 10, 3);
+    }
+
+    // The queue is not there.
+    private static async Task PeekAnsweredAsync(IQueueGrain queues)
+    {
+        var answered = await Assert.ThrowsAsync<BrokerException>(() => queues.PeekAsync("none", 1).WaitAsync(Wait.Deadline));
+        Assert.Equal(ErrorCode.GroupIdNotFound, answered.Code);
     }
 
     private static byte[] Sized(int bytes) => TestBatches.OfSize(bytes / 2);

@@ -200,6 +200,50 @@ public sealed class GrainBrokerTests
         Assert.Equal((ErrorCode.TopicAuthorizationFailed, "not yours"), (refused.Code, refused.Message));
     }
 
+    /// <summary>A first attempt that is carried out late must not purge what came meanwhile.</summary>
+    [Fact]
+    public async Task Purge_names_the_end_of_when_it_was_asked_for_in_each_attempt()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var (end, wanted) = (4L, new List<(string, long?)>());
+        _script.End = () => Task.FromResult(new OffsetResult(ErrorCode.None, end++));
+        _script.Purge = (queue, below) =>
+        {
+            wanted.Add((queue, below));
+            return wanted.Count == 1
+                ? Task.FromException(new BrokerException(ErrorCode.NotLeaderOrFollower, "moved")) : Task.CompletedTask;
+        };
+        await broker.Queues.PurgeAsync(Orders, "work");
+        Assert.Equal(new (string, long?)[] { ("work", 4), ("work", 4) }, wanted);
+        await broker.Queues.PurgeAsync(Orders, "work", below: 2);
+        Assert.Equal(("work", (long?)2), wanted[^1]);
+        Assert.Equal(5, end);
+    }
+
+    [Fact]
+    public async Task Purge_waits_until_a_new_leader_knows_the_end()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var (lookups, purged) = (0, (long?)null);
+        _script.End = () => Task.FromResult(++lookups == 1
+            ? new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: "not known yet") : new OffsetResult(ErrorCode.None, 4));
+        _script.Purge = (_, below) =>
+        {
+            purged = below;
+            return Task.CompletedTask;
+        };
+        await broker.Queues.PurgeAsync(Orders, "work");
+        Assert.Equal((2, (long?)4), (lookups, purged));
+    }
+
+    [Fact]
+    public async Task Purge_whose_end_is_refused_purges_nothing()
+    {
+        _script.End = () => Task.FromResult(new OffsetResult(ErrorCode.TopicAuthorizationFailed, -1, Message: "not yours"));
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.Queues.PurgeAsync(Orders, "work").AsTask());
+        Assert.Equal((ErrorCode.TopicAuthorizationFailed, "not yours"), (refused.Code, refused.Message));
+    }
+
     [Fact]
     public async Task Append_is_not_retried_for_its_sender()
     {

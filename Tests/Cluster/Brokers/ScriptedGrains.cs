@@ -25,6 +25,9 @@ public class ScriptedGrains : DispatchProxy
     /// <summary>Answers a deletion of records before an offset.</summary>
     public Func<long, Task<long>> Delete { get; set; } = _ => throw new InvalidOperationException("No deletion was expected.");
 
+    /// <summary>Answers a purge of the queue with that name below an offset.</summary>
+    public Func<string, long?, Task> Purge { get; set; } = (_, _) => throw new InvalidOperationException("No purge was expected.");
+
     /// <summary>Answers calls of the cluster's grain; without it the membership is unknown.</summary>
     public Func<Task>? Controller { get; set; }
 
@@ -46,6 +49,7 @@ public class ScriptedGrains : DispatchProxy
         return targetMethod!.ReturnType == typeof(ITopicGrain) ? new Topic(this, key)
             : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain)
             ? new Partition(this, key)
+            : targetMethod.ReturnType == typeof(IQueueGrain) ? Queues.Create(this)
             : targetMethod.ReturnType == typeof(IClusterGrain) ? Cluster.Create(Controller
                 ?? throw new BrokerException(ErrorCode.LeaderNotAvailable, "the membership is unknown"))
             : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
@@ -64,6 +68,23 @@ public class ScriptedGrains : DispatchProxy
         }
 
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => _answer();
+    }
+
+    /// <summary>The queues of a partition: a purge has the answer of the script.</summary>
+    public class Queues : DispatchProxy
+    {
+        private ScriptedGrains _script = null!;
+
+        public static IQueueGrain Create(ScriptedGrains script)
+        {
+            var grain = Create<IQueueGrain, Queues>();
+            ((Queues)(object)grain)._script = script;
+            return grain;
+        }
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+            targetMethod!.Name == nameof(IQueueGrain.PurgeAsync) ? _script.Purge((string)args![0]!, (long?)args[1])
+            : throw new NotSupportedException($"No script for {targetMethod.Name}.");
     }
 
     private sealed class Topic(ScriptedGrains script, string name) : ITopicGrain

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -6,6 +7,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using OrleansMq.Connections;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Connections;
 
@@ -42,6 +44,42 @@ public sealed class ConnectionServicesTests
         }
     }
 
+    /// <summary>Before the handshake they are bytes of strangers; afterwards <see cref="ClusterTls"/> tells of them.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Bytes_below_TLS_name_no_client_that_is_gone(bool hasTls)
+    {
+        using var files = new TestCertificateFiles();
+        var told = new ToldConnections();
+        using var host = Host.CreateEmptyApplicationBuilder(null).UseSilo(silo =>
+        {
+            silo.AddOrleansMq();
+            silo.Services.AddSingleton<IGatewayConnections>(told);
+            if (hasTls)
+                silo.UseClusterTls(new ClusterTlsOptions
+                {
+                    Certificate = files.Write(files.Authority.IssueMember()),
+                    Authorities = files.AuthorityFile,
+                });
+        }, out var services).Build();
+        var key = KeysOf<IConnectionListenerFactory>(services).First();
+        var factory = host.Services.GetRequiredKeyedService<IConnectionListenerFactory>(key);
+        var endpoints = host.Services.GetRequiredService<IOptions<EndpointOptions>>().Value;
+        endpoints.GatewayListeningEndpoint = new IPEndPoint(IPAddress.Loopback, FreePort.Choose());
+        await using var gateway = await factory.BindAsync(endpoints.GatewayListeningEndpoint);
+        var accepting = gateway.AcceptAsync();
+        using var stranger = new TcpClient();
+        await stranger.ConnectAsync(endpoints.GatewayListeningEndpoint).WaitAsync(Wait.Deadline);
+        await stranger.GetStream().WriteAsync(new byte[] { 1, 2, 3 });
+        var accepted = await accepting.AsTask().WaitAsync(Wait.Deadline);
+        var read = await accepted!.Transport.Input.ReadAtLeastAsync(3).AsTask().WaitAsync(Wait.Deadline);
+        accepted.Transport.Input.AdvanceTo(read.Buffer.End);
+        // It waits for all that the connection does.
+        await accepted.DisposeAsync().AsTask().WaitAsync(Wait.Deadline);
+        Assert.Equal(hasTls ? 0 : 1, told.Count);
+    }
+
     [Fact]
     public void Transport_registered_by_the_host_is_kept()
     {
@@ -58,6 +96,15 @@ public sealed class ConnectionServicesTests
     private static IReadOnlyCollection<object?> KeysOf<T>(IServiceCollection services) =>
         [.. services.Where(static service => service.IsKeyedService && service.ServiceType == typeof(T))
             .Select(static service => service.ServiceKey).Distinct()];
+
+    private sealed class ToldConnections : IGatewayConnections
+    {
+        private int _count;
+
+        public int Count => Volatile.Read(ref _count);
+
+        public void OnConnectionEnded(byte[] beginning) => Interlocked.Increment(ref _count);
+    }
 
     private sealed class OtherTransport : IConnectionFactory
     {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -63,6 +64,46 @@ public sealed class GoneCallerTests : IDisposable
         Assert.Equal([true, false, false, false, false], callers.Select(preamble.Is));
         Assert.Equal([false, true, false, false, false], callers.Select(silo.Is));
         Assert.DoesNotContain(callers, probe.Is);
+    }
+
+    [Fact]
+    public async Task Broker_is_told_of_gone_clients_by_one_call_at_a_time_within_a_bound()
+    {
+        const string Id = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+        var calls = new ConcurrentQueue<byte[]>();
+        var answers = new ConcurrentQueue<TaskCompletionSource>();
+        var notifier = new GoneCallerNotifier(beginnings =>
+        {
+            var answer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            answers.Enqueue(answer);
+            calls.Enqueue(beginnings);
+            return answer.Task;
+        });
+        Assert.True(notifier.TryAdd([1]));
+        Assert.True(notifier.TryAdd(Encoding.UTF8.GetBytes($"sys.client {Id}")));
+        const int Beginnings = GoneCallerNotifier.MaxWaitingBytes >> 10;
+        // The client's beginning waits, too: the bound has no room for as many.
+        Assert.Equal(Beginnings - 1, Enumerable.Range(0, 2 * Beginnings).Count(_ => notifier.TryAdd(new byte[1 << 10])));
+        Assert.Equal([1], Assert.Single(calls));
+        await AnswerAsync(2);
+        Assert.True(GoneCaller.Client(calls.Last()).Is(GrainId.Create("sys.client", Id)));
+        // There is room again.
+        Assert.True(notifier.TryAdd([2]));
+        const int Parts = GoneCallerNotifier.MaxWaitingBytes / GoneCallerNotifier.MaxPartBytes;
+        for (var call = 3; call <= 1 + Parts + 1; call++)
+        {
+            Assert.Equal(call - 1, calls.Count);
+            await AnswerAsync(call);
+        }
+        Assert.All(calls, static call => Assert.InRange(call.Length, 1, GoneCallerNotifier.MaxPartBytes));
+        Assert.Equal(1 + "sys.client ".Length + Id.Length + ((Beginnings - 1) << 10) + 1, calls.Sum(static call => call.Length));
+        Assert.Equal([2], calls.Last());
+
+        Task AnswerAsync(int next)
+        {
+            answers.Last().SetResult();
+            return Wait.UntilAsync(() => calls.Count == next, $"call {next}");
+        }
     }
 
     private static OrleansMqClient ClientOf(IHost host) => new(new GrainBroker(host.Services.GetRequiredService<IClusterClient>()));

@@ -68,6 +68,21 @@ public sealed class SiloAccessTests : IDisposable
     }
 
     [Fact]
+    public async Task Silo_with_tokens_alone_refuses_clients_and_warns_that_no_administrator_is_set()
+    {
+        using var issuer = new TokenIssuer();
+        var keys = Path.Combine(_data.Path, "keys.json");
+        await File.WriteAllTextAsync(keys, issuer.Keys);
+        await using var silo = await TestSilo.StartAsync(Path.Combine(_data.Path, "data"),
+            static builder => builder.AddHttp(static options => options with { Listen = Local }),
+            configure: options => (options with { Log = _log })
+                .WithTokens(new TokenOptions { Keys = keys, Issuer = TokenIssuer.Issuer, Audiences = [TokenIssuer.Audience] }));
+        using var alice = new HttpBroker(AddressOf(silo), new HttpBrokerOptions { Token = () => issuer.Issue("alice") });
+        await AssertRefusedAsync(alice);
+        Assert.StartsWith("RULES ARE ENFORCED WITHOUT AN ADMINISTRATOR", Assert.Single(Warnings()), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Silo_warns_of_gateways_that_let_everyone_in()
     {
         await using var silo = await StartAsync(Everywhere, static options => options);
@@ -111,6 +126,7 @@ public sealed class SiloAccessTests : IDisposable
 
     private IEnumerable<string> Warnings() => _log.At(EngineLogLevel.Warning).Where(static line =>
         line.StartsWith("ANYONE WHO ", StringComparison.Ordinal) || line.StartsWith("WHO AUTHENTICATES ", StringComparison.Ordinal)
+        || line.StartsWith("RULES ARE ENFORCED ", StringComparison.Ordinal)
         || line.StartsWith("Passwords and messages ", StringComparison.Ordinal));
 
     private static async Task AssertRefusedAsync(HttpBroker client) => Assert.Equal(ErrorCode.TopicAuthorizationFailed,

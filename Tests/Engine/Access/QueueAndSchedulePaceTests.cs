@@ -1,3 +1,4 @@
+using System.Reflection;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
@@ -22,6 +23,7 @@ public sealed class QueueAndSchedulePaceTests : IAsyncLifetime
     private readonly List<string> _calls = [];
     private LocalBroker _broker = null!;
     private BrokerQuotas _quotas = null!;
+    private BrokerAccess _access = null!;
     private SessionAccess _session = null!;
 
     public async Task InitializeAsync()
@@ -42,8 +44,8 @@ public sealed class QueueAndSchedulePaceTests : IAsyncLifetime
             [QuotaKey.ProducerByteRate] = Rate,
             [QuotaKey.ConsumerByteRate] = Rate,
         })]);
-        _session = new BrokerAccess(CallRecorder.Of(_broker, _calls), quotas: _quotas)
-            .Open(BrokerSession.InProcess with { Protocol = SessionProtocol.Http, Principal = "User:alice" });
+        _access = new BrokerAccess(CallRecorder.Of(_broker, _calls), quotas: _quotas);
+        _session = Connect();
     }
 
     public async Task DisposeAsync()
@@ -98,6 +100,89 @@ public sealed class QueueAndSchedulePaceTests : IAsyncLifetime
         Assert.Contains("consumer_byte_rate", refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(10)]
+    [InlineData(0)]
+    public async Task Later_receive_over_any_connection_ends_one_that_is_held(int maxRecords)
+    {
+        var consumer = await AttachAsync();
+        await ProduceAsync("x");
+        Owe(QuotaKey.ConsumerByteRate, seconds: 2);
+        var held = _session.Broker.Queues.ReceiveAsync(Orders, consumer, 10, Patience).AsTask();
+        await Wait.UntilAsync(() => CallsOf(nameof(IQueues.SettleAsync)) == 1, Patience);
+        Assert.False(held.IsCompleted);
+        var later = Connect().Broker.Queues.ReceiveAsync(Orders, consumer, maxRecords, Patience).AsTask();
+        // The clock stands still.
+        Assert.Null(await held.WaitAsync(Patience));
+        if (maxRecords == 0)
+            Assert.Null(await later.WaitAsync(Patience));
+        else
+            Assert.Single((await AdvanceUntilAsync(later))!.Records);
+        Assert.Equal(1, CallsOf(nameof(IQueues.ReceiveAsync)));
+    }
+
+    [Fact]
+    public async Task Held_receive_ends_when_it_is_cancelled()
+    {
+        var consumer = await AttachAsync();
+        await ProduceAsync("x");
+        Owe(QuotaKey.ConsumerByteRate, seconds: 2);
+        using var gone = new CancellationTokenSource();
+        var held = _session.Broker.Queues.ReceiveAsync(Orders, consumer, 10, Patience, gone.Token).AsTask();
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => held.WaitAsync(Patience));
+        Assert.Equal(0, CallsOf(nameof(IQueues.ReceiveAsync)));
+    }
+
+    [Fact]
+    public async Task Receive_begins_when_what_another_of_the_user_brings_is_paid()
+    {
+        var consumer = await AttachAsync();
+        await ProduceAsync("x");
+        var account = _session.Quotas!.Of(QuotaKey.ConsumerByteRate)!;
+        Assert.True(account.TryBeginRead(1, out _));
+        var receiving = _session.Broker.Queues.ReceiveAsync(Orders, consumer, 10, Patience).AsTask();
+        await Wait.UntilAsync(() => CallsOf(nameof(IQueues.SettleAsync)) == 1, Patience);
+        account.EndRead(account.Left + 2 * Rate);
+        Assert.Single((await AdvanceUntilAsync(receiving))!.Records);
+        // The leader hears of the consumer while another reads, and in each half second of the debt.
+        Assert.Equal((5, 1), (CallsOf(nameof(IQueues.SettleAsync)), CallsOf(nameof(IQueues.ReceiveAsync))));
+    }
+
+    [Fact]
+    public async Task Receive_does_not_wait_for_another_of_the_user_whose_leader_is_silent_and_whose_delivery_pays_later()
+    {
+        var (silent, answer) = (Guid.NewGuid(), new TaskCompletionSource<QueueDelivery?>());
+        var queues = new SessionQueues(SilentLeader.Of(_broker.Queues, silent, answer.Task), _session);
+        var consumer = await AttachAsync();
+        await ProduceAsync("0123456789");
+        var first = queues.ReceiveAsync(Orders, silent, 10, Patience).AsTask();
+        var second = queues.ReceiveAsync(Orders, consumer, 10, Patience).AsTask();
+        Assert.False(second.IsCompleted);
+        _clock.Advance(TimeSpan.FromMilliseconds(500));
+        var delivery = await second.WaitAsync(Patience);
+        var bytes = RecordBytes.Of(Assert.Single(delivery!.Records));
+        Assert.False(first.IsCompleted);
+        var before = Left(QuotaKey.ConsumerByteRate);
+        answer.SetResult(delivery);
+        Assert.Same(delivery, await first.WaitAsync(Patience));
+        Assert.Equal(before - bytes, Left(QuotaKey.ConsumerByteRate));
+    }
+
+    [Fact]
+    public async Task Receive_that_has_waited_for_records_brings_one_and_the_next_the_rest()
+    {
+        var consumer = await AttachAsync();
+        var receiving = _session.Broker.Queues.ReceiveAsync(Orders, consumer, 10, Patience).AsTask();
+        await Wait.UntilAsync(() => CallsOf(nameof(IQueues.ReceiveAsync)) == 2, Patience);
+        var before = Left(QuotaKey.ConsumerByteRate);
+        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(Orders, TestBatches.Of("a", "b", "c"), Acks.All)).Error);
+        var first = Assert.Single((await receiving.WaitAsync(Patience))!.Records);
+        Assert.Equal(before - RecordBytes.Of(first), Left(QuotaKey.ConsumerByteRate));
+        var rest = await _session.Broker.Queues.ReceiveAsync(Orders, consumer, 10, Patience);
+        Assert.Equal([first.Offset + 1, first.Offset + 2], rest!.Records.Select(static record => record.Offset));
+    }
+
     [Fact]
     public async Task Consumer_that_is_not_attached_is_told_so_and_not_held_back()
     {
@@ -135,6 +220,9 @@ public sealed class QueueAndSchedulePaceTests : IAsyncLifetime
         Value = new byte[bytes],
     };
 
+    private SessionAccess Connect() =>
+        _access.Open(BrokerSession.InProcess with { Protocol = SessionProtocol.Http, Principal = "User:alice" });
+
     private ValueTask<Guid> AttachAsync() => _session.Broker.Queues.AttachAsync(Orders, "mails",
         new QueueAttachOptions { SessionTimeout = TimeSpan.FromMinutes(5) });
 
@@ -160,5 +248,25 @@ public sealed class QueueAndSchedulePaceTests : IAsyncLifetime
             await Task.Delay(1, patience.Token);
         }
         return await answering;
+    }
+
+    // The leader of one consumer's partition answers its receives when the test does.
+    public class SilentLeader : DispatchProxy
+    {
+        private IQueues _queues = null!;
+        private Guid _consumer;
+        private Task<QueueDelivery?> _answer = null!;
+
+        internal static IQueues Of(IQueues queues, Guid consumer, Task<QueueDelivery?> answer)
+        {
+            var proxy = Create<IQueues, SilentLeader>();
+            var leader = (SilentLeader)(object)proxy;
+            (leader._queues, leader._consumer, leader._answer) = (queues, consumer, answer);
+            return proxy;
+        }
+
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+            targetMethod!.Name == nameof(IQueues.ReceiveAsync) && args![1] is Guid consumer && consumer == _consumer
+                ? new ValueTask<QueueDelivery?>(_answer) : targetMethod.Invoke(_queues, args);
     }
 }

@@ -42,7 +42,7 @@ public sealed partial class FolderDependencyTests
         ("Security", ["Access", "Diagnostics", "State"]),
         ("Brokers", ["Access", "Api", "Clusters", "Diagnostics", "Groups", "Partitions", "Producers", "Queues", "Quotas", "Records",
             "Schedules", "Security", "State", "Storage", "Topics", "Transactions", "VirtualHosts"]),
-        ("Hosting", ["Access", "Api", "Clusters", "Partitions", "Security", "VirtualHosts"]),
+        ("Hosting", ["Access", "Api", "Brokers", "Clusters", "Partitions", "Security", "VirtualHosts"]),
     ];
 
     private static readonly string Engine = Path.Combine(ReadmeSection.RepositoryRoot(), "Grains", "OrleansMq.Engine");

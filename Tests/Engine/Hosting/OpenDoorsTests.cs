@@ -76,15 +76,43 @@ public sealed class OpenDoorsTests
         Assert.False(HasNoRules(WarningsOf(mode, Kafka, Http, Amqp)));
     }
 
-    [Fact]
-    public void Tokens_are_credentials()
+    public static TheoryData<bool, SecurityOptions> Administrators => new()
     {
-        var options = Plain with { Security = new SecurityOptions { Tokens = new NoTokens() } };
-        Assert.True(HasNoRules(OpenDoors.WarningsOf([], options)));
-        Assert.False(HasNoRules(OpenDoors.WarningsOf([], options with
+        { true, new SecurityOptions { Tokens = NoTokens.Create } },
+        { true, new SecurityOptions { HasClientCertificates = true } },
+        { false, new SecurityOptions() },
+        { false, new SecurityOptions { Tokens = NoTokens.Create, SuperUsers = ["User:admin"] } },
+        { false, new SecurityOptions { HasClientCertificates = true, AdminPassword = "secret" } },
+        // Everyone may add the first rules.
+        { false, new SecurityOptions { Tokens = NoTokens.Create, AllowEveryoneIfNoAclFound = true } },
+        { false, new SecurityOptions { Tokens = NoTokens.Create, Authorization = AuthorizationMode.Enforce } },
+        { false, new SecurityOptions { Tokens = NoTokens.Create, Authorization = AuthorizationMode.Warn } },
+        { false, new SecurityOptions { HasClientCertificates = true, Authorization = AuthorizationMode.Off } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Administrators))]
+    public void Rules_that_credentials_enforce_are_warned_of_without_an_administrator(bool isWarned, SecurityOptions security)
+    {
+        var warnings = OpenDoors.WarningsOf([], Plain with { Security = security });
+        Assert.Equal(isWarned ? 1 : 0, warnings.Count);
+        foreach (var named in new[] { "RULES ARE ENFORCED WITHOUT AN ADMINISTRATOR", "--super-users", "--admin-password",
+            "BrokerOptions.Security" })
+            Assert.All(warnings, warning => Assert.Contains(named, warning, StringComparison.Ordinal));
+    }
+
+    /// <summary>Tokens name its clients; rules do not replace it.</summary>
+    [Fact]
+    public void Host_with_an_authorizer_of_its_own_and_tokens_is_warned_of_nothing()
+    {
+        var security = new SecurityOptions { Tokens = NoTokens.Create };
+        var authorizer = new AclAuthorizer(new SecurityOptions());
+        foreach (var options in new[]
         {
-            Security = options.Security with { SuperUsers = ["User:admin"] },
-        })));
+            Plain with { Authorizer = authorizer, Security = security },
+            Plain with { Security = security, Authorizer = authorizer },
+        })
+            Assert.Empty(OpenDoors.WarningsOf([Sasl with { IsEncrypted = true }], options));
     }
 
     /// <summary>It decides itself what clients without a name may do, unless rules take its place.</summary>
@@ -128,6 +156,8 @@ public sealed class OpenDoorsTests
 
     private sealed class NoTokens : ITokenVerifier
     {
+        public static NoTokens Create() => new();
+
         public ValueTask<BearerToken?> VerifyAsync(string token, CancellationToken cancellationToken) => new((BearerToken?)null);
 
         public void Dispose() { }

@@ -32,10 +32,10 @@ public sealed class AdminPasswordTests
         var options = new SecurityOptions { AdminPassword = "secret", SuperUsers = ["User:root"] };
         var authorizer = new AclAuthorizer(options);
         Assert.Equal(AclReason.SuperUser, authorizer.Decide("User:admin", "", AccessOperation.Delete, ResourceType.Topic, "orders").Reason);
-        Assert.True(options.IsSuperUser("admin"));
-        Assert.True(options.IsSuperUser("root"));
-        Assert.False(options.IsSuperUser("alice"));
-        Assert.False((options with { AdminPassword = null }).IsSuperUser("admin"));
+        Assert.True(options.IsReservedUserName("admin"));
+        Assert.True(options.IsReservedUserName("root"));
+        Assert.False(options.IsReservedUserName("alice"));
+        Assert.False((options with { AdminPassword = null }).IsReservedUserName("admin"));
     }
 
     [Fact]

@@ -171,6 +171,18 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
+    public void Topic_is_being_created_until_it_is_completed_or_its_deletion_begins()
+    {
+        var creating = Create(new NewTopic("orders")).Next.Catalogue;
+        Assert.True(creating.IsCreating("orders", Id));
+        Assert.False(creating.IsCreating("orders", OtherId));
+        Assert.False(creating.IsCreating("mails", Id));
+        Assert.False(creating.FinishCreate("orders", Id).IsCreating("orders", Id));
+        Assert.False(creating.BeginDelete("orders").Next.IsCreating("orders", Id));
+        Assert.False(creating.Forget("orders", Id).IsCreating("orders", Id));
+    }
+
+    [Fact]
     public void Forgetting_a_topic_spares_its_successor_of_the_same_name()
     {
         var catalogue = TopicCatalogue.Empty.FinishCreate("orders", OtherId);

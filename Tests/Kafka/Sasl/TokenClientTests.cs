@@ -17,22 +17,19 @@ public sealed class TokenClientTests : IAsyncLifetime
 
     private readonly TokenIssuer _issuer = new();
     private readonly string _keys = Path.GetTempFileName();
-    private JwtVerifier _verifier = null!;
     private KafkaServer _server = null!;
 
     public async Task InitializeAsync()
     {
         await File.WriteAllTextAsync(_keys, _issuer.Keys);
-        _verifier = new JwtVerifier(new TokenOptions { Keys = _keys, Issuer = TokenIssuer.Issuer, Audiences = [TokenIssuer.Audience] },
-            TimeProvider.System, new RecordedLog());
+        var tokens = new TokenOptions { Keys = _keys, Issuer = TokenIssuer.Issuer, Audiences = [TokenIssuer.Audience] };
         _server = await SaslServer.StartAsync(static options => options with { FailedAuthenticationDelay = TimeSpan.FromMilliseconds(1) },
-            security => security with { Tokens = _verifier });
+            security => security with { Tokens = () => new JwtVerifier(tokens, TimeProvider.System, new RecordedLog()) });
     }
 
     public async Task DisposeAsync()
     {
         await _server.DisposeAsync();
-        _verifier.Dispose();
         _issuer.Dispose();
         File.Delete(_keys);
     }

@@ -196,12 +196,17 @@ public sealed class TokenTests : IDisposable
         var options = new BrokerOptions { DataDirectory = "/data", TimeProvider = _time, Log = _log,
             Security = new SecurityOptions { SuperUsers = ["User:admin"] } }.WithTokens(Options(_file));
         Assert.Equal("User:admin", Assert.Single(options.Security.SuperUsers));
-        using var tokens = options.Security.Tokens!;
-        Assert.Equal("User:alice", (await tokens.VerifyAsync(_issuer.Issue("alice", Now.AddMinutes(1)), default))!.Principal);
         await using var security = new BrokerSecurity(() => throw new InvalidOperationException(), options.Security,
             new AclAuthorizer(options.Security), _log, _time);
+        var verified = await security.Tokens!.VerifyAsync(_issuer.Issue("alice", Now.AddMinutes(1)), default);
+        Assert.Equal("User:alice", verified!.Principal);
         Assert.Contains("OAUTHBEARER", security.Mechanisms);
     }
+
+    [Fact]
+    public void File_that_cannot_be_used_is_refused_when_the_option_is_set() =>
+        Assert.Contains("missing.json", Assert.Throws<TokenConfigurationException>(() =>
+            new BrokerOptions { DataDirectory = "/data" }.WithTokens(Options("/tmp/missing.json"))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Options_of_tokens_that_are_not_valid_are_refused_by_their_name()

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using OrleansMq.Diagnostics;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Kafka.Codec;
 using OrleansMq.Tests.Shared;
@@ -142,6 +143,42 @@ public sealed class WatchedCertificatesTests : IDisposable
     }
 
     [Fact]
+    public async Task Key_that_cannot_sign_is_refused_at_the_start_and_changes_nothing_later()
+    {
+        var before = _files.Authority.IssueServer();
+        await using var loaded = Load(_files.Write(before));
+        var (certificate, key) = IssueForAgreement();
+        var agreement = new TlsCertificate(_files.Write("agreement.pem", certificate)) { KeyFile = _files.Write("agreement.key", key) };
+        AssertRefused(agreement, "agreement.pem' cannot be used for TLS");
+        AssertRefused(agreement, "RSA or ECDSA");
+        _files.Write("server.pem", certificate);
+        _files.Write("server.key", key);
+        loaded.Check();
+        _time.Advance(WatchedCertificates.CheckInterval);
+        var line = Assert.Single(_log.Lines);
+        Assert.StartsWith("Error: The changed files of the Kafka certificates cannot be used; the old ones stay in use: The certificate in",
+            line, StringComparison.Ordinal);
+        Assert.Contains("RSA or ECDSA", line, StringComparison.Ordinal);
+        Assert.Equal(before.SerialNumber, ServedTo(loaded, null));
+    }
+
+    [Fact]
+    public async Task Fault_of_a_look_by_the_timer_is_logged_and_the_next_look_follows()
+    {
+        var log = new FaultyLog();
+        var options = new TlsOptions { Certificates = [_files.Write(_files.Authority.IssueServer())] };
+        await using var loaded = WatchedCertificates.Load(options, "Kafka", _time, log);
+        _files.Write(_files.Authority.IssueServer());
+        _time.Advance(WatchedCertificates.CheckInterval);
+        Assert.StartsWith("The files of the Kafka certificates could not be looked at", Assert.Single(log.Errors),
+            StringComparison.Ordinal);
+        var next = _files.Authority.IssueServer();
+        _files.Write(next);
+        _time.Advance(WatchedCertificates.CheckInterval);
+        Assert.Equal(next.SerialNumber, ServedTo(loaded, null));
+    }
+
+    [Fact]
     public async Task Certificate_is_warned_of_once_a_day_before_and_after_its_end()
     {
         var end = _time.GetUtcNow() + WatchedCertificates.WarningTime + TimeSpan.FromSeconds(30);
@@ -160,6 +197,17 @@ public sealed class WatchedCertificatesTests : IDisposable
         Assert.True(Assert.Single(loaded.SecondsLeft).Seconds < 0);
     }
 
+    // An elliptic key whose usage is the agreement on keys alone.
+    private static (string Certificate, string Key) IssueForAgreement()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, true));
+        using var certificate = request.Create(request.SubjectName, X509SignatureGenerator.CreateForECDsa(key),
+            DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddYears(1), new byte[] { 1 });
+        return (certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem());
+    }
+
     private static string ServedTo(WatchedCertificates certificates, string? host) =>
         certificates.OptionsFor(host).ServerCertificateContext!.TargetCertificate.SerialNumber;
 
@@ -174,5 +222,18 @@ public sealed class WatchedCertificatesTests : IDisposable
         var refused = Assert.Throws<TlsConfigurationException>(() => Load(options));
         Assert.Contains(reason, refused.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("wrong-one", refused.ToString(), StringComparison.Ordinal);
+    }
+
+    // A fault that nobody expects: it throws when new certificates are loaded.
+    private sealed class FaultyLog : EngineLog
+    {
+        public List<string> Errors { get; } = [];
+
+        public override void Write(EngineLogLevel level, string message, Exception? exception = null)
+        {
+            if (level == EngineLogLevel.Information)
+                throw new InvalidOperationException("unexpected");
+            Errors.Add(message);
+        }
     }
 }

@@ -31,8 +31,8 @@ internal sealed class FaultyStreamQueues(IQueues inner) : IQueues
         ? new(carryOut(name, () => inner.AlterAsync(partition, name, options, cancellationToken).AsTask()))
         : inner.AlterAsync(partition, name, options, cancellationToken);
 
-    public ValueTask PurgeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        inner.PurgeAsync(partition, name, cancellationToken);
+    public ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
+        CancellationToken cancellationToken = default) => inner.PurgeAsync(partition, name, below, cancellationToken);
 
     public ValueTask<IReadOnlyList<QueueRecord>> PeekAsync(TopicPartition partition, string name, int maxRecords,
         CancellationToken cancellationToken = default) => inner.PeekAsync(partition, name, maxRecords, cancellationToken);

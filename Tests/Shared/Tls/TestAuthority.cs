@@ -61,6 +61,9 @@ internal sealed class TestAuthority : IDisposable
     /// <summary>Issues a certificate for both ends of connections, with its key.</summary>
     public X509Certificate2 IssueMember() => Issue(new X500DistinguishedName("CN=member"), [ServerUse, ClientUse], null, null);
 
+    /// <summary>Issues a certificate that names no use, and so is for all, with its key.</summary>
+    public X509Certificate2 IssueForAllUses() => Issue(new X500DistinguishedName("CN=all uses"), [], null, null);
+
     /// <summary>Issues a certificate of a client, with its key.</summary>
     /// <param name="subject">Such as <c>CN=alice,O=Example</c>.</param>
     /// <param name="end">When it ends; null: in a year.</param>
@@ -74,7 +77,8 @@ internal sealed class TestAuthority : IDisposable
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(subject, key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(uses, false));
+        if (uses.Count > 0)
+            request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(uses, false));
         if (alternatives is not null)
             request.CertificateExtensions.Add(alternatives);
         using var issued = request.Create(_certificate, DateTimeOffset.UtcNow.AddDays(-1), end ?? DateTimeOffset.UtcNow.AddYears(1),

@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Tls;
 using OrleansMq.Topics;
@@ -178,6 +179,25 @@ public sealed class SettingsTests
             (tls.ClientAuthentication, tls.ClientAuthorities, tls.PrincipalMappingRules));
         Assert.DoesNotContain("word", settings.ToString(), StringComparison.Ordinal);
         Assert.False(Resolve(flags: new() { ["http"] = "http://8080" }).UsesTls);
+    }
+
+    [Theory]
+    [InlineData("none", AuthorizationMode.Off)]
+    [InlineData("requested", AuthorizationMode.Enforce)]
+    [InlineData("required", AuthorizationMode.Enforce)]
+    public void Certificates_of_clients_enforce_rules_unless_that_is_set(string clients, AuthorizationMode mode)
+    {
+        var flags = new Dictionary<string, string> { ["http"] = "https://1", ["tlsCertificate"] = "a", ["tlsClientAuth"] = clients };
+        if (clients != "none")
+            flags["tlsClientCa"] = "ca.pem";
+        SecurityOptions Security() =>
+            Resolve(flags: flags).ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).Security;
+        Assert.Equal((mode, false), (Security().Authorization, Security().IsAuthorizationSet));
+        foreach (var set in Enum.GetValues<AuthorizationMode>())
+        {
+            flags["authorization"] = set.ToString();
+            Assert.Equal((set, true), (Security().Authorization, Security().IsAuthorizationSet));
+        }
     }
 
     [Theory]

@@ -195,8 +195,8 @@ public sealed class StartTests : IDisposable
     public async Task Credentials_without_rules_are_warned_of(AuthorizationMode? mode, SecurityProtocol protocol, bool isWarned)
     {
         var listener = new KafkaListenerSetting("only", new ListenAddress(IPAddress.Loopback, 0), protocol, null);
-        await using var server = await BrokerServer.StartAsync(Settings(0) with { KafkaListeners = [listener], Authorization = mode },
-            NewLog(), Standalone);
+        var settings = Settings(0) with { Kafka = listener.Listen, KafkaListeners = [listener], Authorization = mode };
+        await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
         Assert.Equal(isWarned, _log.ToString().Contains("WARN  broker: WHO AUTHENTICATES CAN READ, WRITE AND DELETE EVERY TOPIC",
             StringComparison.Ordinal));
     }

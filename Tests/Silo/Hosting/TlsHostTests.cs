@@ -7,6 +7,7 @@ using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Gateways.Kafka;
+using OrleansMq.Security;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
@@ -122,6 +123,7 @@ public sealed class TlsHostTests : IDisposable
                 TlsClientAuth = ClientAuthentication.Requested,
                 TlsClientCa = _files.AuthorityFile,
                 TlsPrincipalMappingRules = "RULE:CN=(a.*)/$1/U",
+                Authorization = AuthorizationMode.Off,
             },
         };
         await broker.InitializeAsync();
@@ -145,6 +147,45 @@ public sealed class TlsHostTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(null)]
+    [InlineData("User:CN=alice")]
+    public async Task Certificates_of_clients_enforce_rules_and_a_missing_administrator_is_warned_of(string? superUser)
+    {
+        var broker = new RunningBroker
+        {
+            Settings = new BrokerSettings
+            {
+                Kafka = null,
+                Http = Secure,
+                TlsCertificates = [_files.Write("both.pem", Pem(_files.Authority.IssueServer()))],
+                TlsClientAuth = ClientAuthentication.Requested,
+                TlsClientCa = _files.AuthorityFile,
+                SuperUsers = superUser is null ? [] : [superUser],
+            },
+        };
+        await broker.InitializeAsync();
+        try
+        {
+            async Task<HttpStatusCode> CreateAsync(string topic, X509Certificate2? certificate)
+            {
+                using var http = Client(certificate);
+                using var body = RunningBroker.Json("{}");
+                using var response = await http.PutAsync(new Uri($"{broker.Server.Address}/api/topics/{topic}"), body);
+                return response.StatusCode;
+            }
+            Assert.Equal(superUser is null ? HttpStatusCode.Forbidden : HttpStatusCode.Created,
+                await CreateAsync("orders", _files.Authority.IssueClient("CN=alice")));
+            Assert.Equal(HttpStatusCode.Unauthorized, await CreateAsync("payments", null));
+            Assert.Equal(superUser is null, broker.Log.Contains("WARN  broker: RULES ARE ENFORCED WITHOUT AN ADMINISTRATOR",
+                StringComparison.Ordinal));
+        }
+        finally
+        {
+            await broker.DisposeAsync();
+        }
+    }
+
     [Fact]
     public async Task Client_library_connects_with_authorities_and_a_certificate_from_files()
     {
@@ -157,6 +198,7 @@ public sealed class TlsHostTests : IDisposable
                 TlsCertificates = [_files.Write("both.pem", Pem(_files.Authority.IssueServer()))],
                 TlsClientAuth = ClientAuthentication.Required,
                 TlsClientCa = _files.AuthorityFile,
+                Authorization = AuthorizationMode.Off,
             },
         };
         await broker.InitializeAsync();

@@ -110,6 +110,8 @@ public sealed class QueueApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("POST", "0/mails/reset", "", "empty")]
     [InlineData("POST", "0/mails/reset", """{"start": null}""", "start")]
     [InlineData("POST", "0/mails/purge?all=true", "", "'all'")]
+    [InlineData("POST", "0/mails/purge?below=-1", "", "'below'")]
+    [InlineData("POST", "0/mails/purge?below=end", "", "'below'")]
     [InlineData("GET", "0/mails/records?max=1001", "", "'max'")]
     [InlineData("GET", "0/mails/records?max=0", "", "'max'")]
     [InlineData("GET", "x/mails", "", "Partition 'x'")]

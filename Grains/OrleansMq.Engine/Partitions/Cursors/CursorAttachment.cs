@@ -23,8 +23,10 @@ internal sealed record AttachOptions
 /// <remarks>The state is changed in turns of <see cref="PartitionCursors"/> only.</remarks>
 internal sealed partial class CursorAttachment
 {
-    // One receive's memory. The records beyond it stay with their lock until the next.
-    private const int MostBytes = 16 << 20;
+    /// <summary>The most bytes of the records that one receive hands out, or one record. Those beyond it stay with their lock until the
+    /// next.</summary>
+    public const int MostBytes = 16 << 20;
+
     // A broker may get the codec, and a damaged batch need not be read all the time.
     private const long UnreadableDelayMs = 10_000;
     // How long a receive that is over waits for what the cursor reads or writes before it hands out what is there.

@@ -28,6 +28,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
 
     private static readonly TimeSpan LongestDecision = TimeSpan.FromSeconds(1);
 
+    // Within the time limit of a client's peek. One that has found few records by then returns them.
+    private static readonly TimeSpan LongestPeek = TimeSpan.FromSeconds(2);
+
     // An answer fits a message between brokers.
     private const int MostPeekBytes = 16 << 20;
 
@@ -144,9 +147,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     }
 
     /// <inheritdoc cref="IQueues.PurgeAsync"/>
-    public async Task PurgeAsync(string name, CancellationToken cancellationToken)
+    public async Task PurgeAsync(string name, long? below, CancellationToken cancellationToken)
     {
-        var end = cursors.Partition.HighWatermark;
+        QueueConfigurations.Check(below is null or >= 0,
+            $"A purge below offset {below} is not possible: below must be an offset from 0, or be left out for the partition's end.");
+        var end = below ?? cursors.Partition.HighWatermark;
         var purged = await AnswerAsync(() => cursors.PurgeAsync(QueueConfigurations.CursorOf(name), end), cancellationToken)
             .ConfigureAwait(false);
         Demand(purged.Outcome, name);
@@ -160,6 +165,7 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var started = cursors.Time.GetTimestamp();
         for (var from = 0L; ;)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             var (end, cursor, text, unsettled) = await AskAsync(term => UnsettledIn(term, name, from), cancellationToken)
                 .ConfigureAwait(false);
             if (end.Error != ErrorCode.None)
@@ -182,11 +188,12 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
                 return records;
             from = Math.Max(read.Rest?.Records[0].Offset ?? from, (read.PassedOver?.Last ?? -1) + 1);
             if ((read.Rest is not null || read.PassedOver is not null || filter is not null)
-                && cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
+                && cursors.Time.GetElapsedTime(started) >= LongestPeek)
                 return records.Count > 0 ? records : throw new BrokerException(ErrorCode.RequestTimedOut, read.PassedOver is not null
                     ? $"Many records below offset {from} cannot be read. Consumers pass over them for good."
                     : filter is null ? "Other reads decompress large batches, one at a time. Retry."
-                    : $"The filter of queue '{name}' matches none of its records below offset {from}. Consumers pass over them for good.");
+                    : $"Within {LongestPeek.TotalSeconds} seconds, the time limit of a peek, the filter of queue '{name}' matched none of "
+                    + $"its records below offset {from}. Consumers pass over them for good.");
             if (read.Rest is null || read.Records.Count > 0 || read.PassedOver is not null)
                 continue;
             // Another batch is decompressed at the moment.

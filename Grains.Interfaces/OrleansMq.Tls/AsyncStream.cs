@@ -1,4 +1,4 @@
-namespace OrleansMq.Connections;
+namespace OrleansMq.Tls;
 
 /// <summary>The base of streams of connections, which are read and written asynchronously.</summary>
 internal abstract class AsyncStream : Stream

@@ -1,12 +1,14 @@
 using Microsoft.Extensions.Hosting;
 
-namespace OrleansMq.Tests.Chaos.Running;
+namespace OrleansMq.Gateways;
 
-/// <summary>Leaves signals to the program: a host that hears SIGTERM itself cancels its own start, before the program knows that it is
-/// stopped.</summary>
+/// <summary>The lifetime of a host inside a program that handles signals itself: SIGTERM neither cancels the host's start nor stops it
+/// before the program does.</summary>
 internal sealed class IgnoredSignals : IHostLifetime
 {
+    /// <inheritdoc/>
     public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
+    /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }
