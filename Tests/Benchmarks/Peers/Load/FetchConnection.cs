@@ -30,7 +30,7 @@ internal sealed class FetchConnection : IDisposable
 
     public FetchConnection(string endpoint, LoadOptions options, IEnumerable<ReadPartition> partitions)
     {
-        _connection = WireConnection.Open(endpoint, BufferBytes);
+        _connection = WireConnection.Open(endpoint, BufferBytes, authorities: options.Authorities);
         _options = options;
         _partitions = partitions.Where(partition => partition.Next > partition.First).ToDictionary(partition => partition.Index);
     }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
@@ -16,6 +18,7 @@ internal sealed record LoadOptions
           --connections 1           over all brokers, at least one to each leader
           --json FILE|-             the figures as JSON; - writes them to standard output instead of the line
           --pid PID,...             the broker's processes, for their processor time per million records
+          --tls-ca FILE             connects with TLS; a PEM file of the authorities of the brokers' certificates
         produce only:
           --record-bytes 100        the size of a record's value
           --batch-bytes 16384       the maximum size of a batch of more than one record
@@ -39,6 +42,10 @@ internal sealed record LoadOptions
     public long WarmRecords { get; init; }
     public int Connections { get; init; } = 1;
     public IReadOnlyList<int> BrokerProcesses { get; init; } = [];
+
+    /// <summary>The trusted authorities of the brokers' certificates; null: connections without TLS.</summary>
+    public X509Certificate2Collection? Authorities { get; init; }
+
     public int RecordBytes { get; init; } = 100;
     public int BatchBytes { get; init; } = 16 << 10;
     public int RequestPartitions { get; init; } = 1;
@@ -72,6 +79,7 @@ internal sealed record LoadOptions
             WarmRecords = arguments.Number("--warm-records", 0),
             Connections = arguments.Number("--connections", defaults.Connections),
             BrokerProcesses = Processes(arguments),
+            Authorities = TrustedBy(arguments),
             RecordBytes = arguments.Number("--record-bytes", defaults.RecordBytes),
             BatchBytes = arguments.Number("--batch-bytes", defaults.BatchBytes),
             RequestPartitions = arguments.Number("--request-partitions", defaults.RequestPartitions),
@@ -96,6 +104,25 @@ internal sealed record LoadOptions
     public static IReadOnlyList<int> Processes(CommandArguments arguments) =>
         [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)
             .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))];
+
+    /// <summary>Returns the authorities of <c>--tls-ca</c>; null without it.</summary>
+    /// <exception cref="LoadFailedException">The file cannot be read, or holds no certificate.</exception>
+    public static X509Certificate2Collection? TrustedBy(CommandArguments arguments)
+    {
+        if (arguments.Text("--tls-ca") is not { } file)
+            return null;
+        var authorities = new X509Certificate2Collection();
+        try
+        {
+            authorities.ImportFromPemFile(file);
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            throw new LoadFailedException($"--tls-ca: '{file}' cannot be read: {unreadable.Message}");
+        }
+        return authorities.Count > 0 ? authorities
+            : throw new LoadFailedException($"--tls-ca: '{file}' holds no certificate: take the PEM file of the authority.");
+    }
 
     /// <summary>Returns the load with a share of its records, counted and warm-up.</summary>
     public LoadOptions Scaled(double share) => this with { Records = (long)(Records * share), WarmRecords = (long)(WarmRecords * share) };

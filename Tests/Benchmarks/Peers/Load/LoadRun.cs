@@ -10,10 +10,11 @@ internal static class LoadRun
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public static LoadResult Run(LoadOptions options, CancellationToken cancellationToken = default)
     {
-        TopicLayout.CheckVersions(options.Bootstrap);
+        TopicLayout.CheckVersions(options.Bootstrap, options.Authorities);
         if (options.IsProduce)
-            TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, options.ReplicationFactor, options.TopicConfig);
-        var layout = TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions);
+            TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, options.ReplicationFactor, options.TopicConfig,
+                options.Authorities);
+        var layout = TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions, options.Authorities);
         return options.IsProduce ? Produce(options, layout, cancellationToken) : Fetch(options, layout, cancellationToken);
     }
 
@@ -29,7 +30,7 @@ internal static class LoadRun
         {
             foreach (var share in shares)
                 connections.Add(new ProduceConnection(share.Endpoint, template, [.. share.Partitions.Select(partition => partition.Index)],
-                    options.InFlight));
+                    options.InFlight, options.Authorities));
             Send(options.WarmRecords, 0, new LatencyHistogram());
             var latencies = new LatencyHistogram();
             var meter = new LoadMeter(options.BrokerProcesses);
@@ -61,7 +62,7 @@ internal static class LoadRun
 
     private static LoadResult Fetch(LoadOptions options, IReadOnlyList<LedPartition> layout, CancellationToken cancellationToken)
     {
-        var offsets = TopicLayout.Offsets(options.Topic, layout);
+        var offsets = TopicLayout.Offsets(options.Topic, layout, options.Authorities);
         if (offsets.Values.All(range => range.First == range.Next))
             throw new LoadFailedException($"{options.Topic} is empty: produce to it first.");
         var connections = new List<FetchConnection>();

@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -20,9 +21,10 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
     private int _sent;
     private int _answered;
 
-    public ProduceConnection(string endpoint, ProduceTemplate template, int[] partitions, int window)
+    public ProduceConnection(string endpoint, ProduceTemplate template, int[] partitions, int window,
+        X509Certificate2Collection? authorities = null)
     {
-        _connection = WireConnection.Open(endpoint);
+        _connection = WireConnection.Open(endpoint, authorities: authorities);
         _template = template.Copy();
         _partitions = partitions;
         _window = window;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Security.Cryptography.X509Certificates;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
@@ -7,7 +8,8 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 /// <param name="Endpoint">HOST:PORT of its leader.</param>
 internal readonly record struct LedPartition(int Index, string Endpoint);
 
-/// <summary>Creates a topic and finds the leaders and the offsets of its partitions.</summary>
+/// <summary>Creates a topic and finds the leaders and the offsets of its partitions. Connections have TLS if authorities of the brokers'
+/// certificates are given.</summary>
 internal static class TopicLayout
 {
     private const short TopicAlreadyExists = 36;
@@ -17,9 +19,9 @@ internal static class TopicLayout
 
     /// <summary>Checks that the broker supports the versions used here.</summary>
     /// <exception cref="LoadFailedException">It does not.</exception>
-    public static void CheckVersions(string bootstrap)
+    public static void CheckVersions(string bootstrap, X509Certificate2Collection? authorities = null)
     {
-        using var connection = WireConnection.Open(bootstrap);
+        using var connection = WireConnection.Open(bootstrap, authorities: authorities);
         connection.Ask(new WireWriter(ApiVersion.ApiVersions).Build());
         if (connection.ReadInt16() is not 0 and var error)
             throw LoadFailedException.Answered(ApiVersion.ApiVersions, bootstrap, error);
@@ -36,9 +38,9 @@ internal static class TopicLayout
 
     /// <summary>Creates the topic if it does not exist.</summary>
     public static void Create(string bootstrap, string topic, int partitions, short replicationFactor,
-        IReadOnlyDictionary<string, string> config)
+        IReadOnlyDictionary<string, string> config, X509Certificate2Collection? authorities = null)
     {
-        using var connection = WireConnection.Open(bootstrap);
+        using var connection = WireConnection.Open(bootstrap, authorities: authorities);
         var request = new WireWriter(ApiVersion.CreateTopics).Int32(1).String(topic).Int32(partitions).Int16(replicationFactor).Int32(0)
             .Int32(config.Count);
         foreach (var (name, value) in config)
@@ -55,16 +57,17 @@ internal static class TopicLayout
 
     /// <summary>Waits until each partition has a leader that has accepted leadership, and all its replicas are in sync.</summary>
     /// <exception cref="LoadFailedException">It takes longer than a minute, or the topic has another partition count.</exception>
-    public static IReadOnlyList<LedPartition> WaitForLeaders(string bootstrap, string topic, int partitions)
+    public static IReadOnlyList<LedPartition> WaitForLeaders(string bootstrap, string topic, int partitions,
+        X509Certificate2Collection? authorities = null)
     {
         var start = Stopwatch.GetTimestamp();
         while (true)
         {
-            var layout = Describe(bootstrap, topic, out var found);
+            var layout = Describe(bootstrap, topic, authorities, out var found);
             if (found > 0 && found != partitions)
                 throw new LoadFailedException($"{topic} has {found} partitions, not {partitions}: take another --topic or those "
                     + "--partitions.");
-            if (layout.Count == partitions && TryOffsets(topic, layout, Latest, out _))
+            if (layout.Count == partitions && TryOffsets(topic, layout, Latest, authorities, out _))
                 return layout;
             if (Stopwatch.GetElapsedTime(start) > Patience)
                 throw new LoadFailedException($"{layout.Count} of {partitions} partitions of {topic} have a leader and all their replicas "
@@ -75,16 +78,18 @@ internal static class TopicLayout
 
     /// <summary>Returns the first and the next offset of each partition.</summary>
     /// <exception cref="LoadFailedException">A leader does not answer.</exception>
-    public static IReadOnlyDictionary<int, (long First, long Next)> Offsets(string topic, IReadOnlyList<LedPartition> layout)
+    public static IReadOnlyDictionary<int, (long First, long Next)> Offsets(string topic, IReadOnlyList<LedPartition> layout,
+        X509Certificate2Collection? authorities = null)
     {
-        if (!TryOffsets(topic, layout, Earliest, out var first) || !TryOffsets(topic, layout, Latest, out var next))
+        if (!TryOffsets(topic, layout, Earliest, authorities, out var first)
+            || !TryOffsets(topic, layout, Latest, authorities, out var next))
             throw new LoadFailedException($"The leaders of {topic} changed during the offset lookup: run it again.");
         return first.ToDictionary(pair => pair.Key, pair => (pair.Value, next[pair.Key]));
     }
 
-    private static List<LedPartition> Describe(string bootstrap, string topic, out int found)
+    private static List<LedPartition> Describe(string bootstrap, string topic, X509Certificate2Collection? authorities, out int found)
     {
-        using var connection = WireConnection.Open(bootstrap, 1 << 20);
+        using var connection = WireConnection.Open(bootstrap, 1 << 20, authorities: authorities);
         connection.Ask(new WireWriter(ApiVersion.Metadata).Int32(1).String(topic).Int8(0).Build());
         connection.ReadInt32(); // throttle time
         var endpoints = new Dictionary<int, string>();
@@ -119,12 +124,13 @@ internal static class TopicLayout
         return layout;
     }
 
-    private static bool TryOffsets(string topic, IReadOnlyList<LedPartition> layout, long time, out Dictionary<int, long> offsets)
+    private static bool TryOffsets(string topic, IReadOnlyList<LedPartition> layout, long time, X509Certificate2Collection? authorities,
+        out Dictionary<int, long> offsets)
     {
         offsets = [];
         foreach (var broker in layout.GroupBy(partition => partition.Endpoint))
         {
-            using var connection = WireConnection.Open(broker.Key, 1 << 20);
+            using var connection = WireConnection.Open(broker.Key, 1 << 20, authorities: authorities);
             var request = new WireWriter(ApiVersion.ListOffsets).Int32(-1).Int8(0).Int32(1).String(topic).Int32(broker.Count());
             foreach (var partition in broker)
                 request.Int32(partition.Index).Int64(time);

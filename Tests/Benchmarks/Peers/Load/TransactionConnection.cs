@@ -43,7 +43,7 @@ internal sealed class TransactionConnection : IDisposable
         _sequences = new int[options.Partitions];
         // Producers begin at different partitions.
         _next = number * options.InTransaction % options.Partitions;
-        _connection = WireConnection.Open(options.Bootstrap);
+        _connection = WireConnection.Open(options.Bootstrap, authorities: options.Authorities);
         Begin();
     }
 

@@ -10,8 +10,8 @@ internal static class TransactionLoad
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public static TransactionResult Run(TransactionOptions options, CancellationToken cancellationToken = default)
     {
-        TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, 1, new Dictionary<string, string>());
-        TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions);
+        TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, 1, new Dictionary<string, string>(), options.Authorities);
+        TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions, options.Authorities);
         var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
         var batch = ProduceTemplate.Batch(options.RecordBytes, options.BatchBytes, CompressionType.None, now, out var recordsInBatch);
         var producers = new List<TransactionConnection>();

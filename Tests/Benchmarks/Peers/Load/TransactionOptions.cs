@@ -1,3 +1,5 @@
+using System.Security.Cryptography.X509Certificates;
+
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>The parameters of a load of transactions.</summary>
@@ -14,6 +16,7 @@ internal sealed record TransactionOptions
           --abort-every 0           every so many transactions one is aborted; 0: none
           --record-bytes 100        the size of a record's value; --batch-bytes 0 the maximum size of a batch of more than one record
           --pid PID,...             the broker's processes, for their processor time
+          --tls-ca FILE             connects with TLS; a PEM file of the authorities of the broker's certificate
         """;
 
     public required string Bootstrap { get; init; }
@@ -28,6 +31,9 @@ internal sealed record TransactionOptions
     public int RecordBytes { get; init; } = 100;
     public int BatchBytes { get; init; }
     public IReadOnlyList<int> BrokerProcesses { get; init; } = [];
+
+    /// <summary>The trusted authorities of the broker's certificate; null: connections without TLS.</summary>
+    public X509Certificate2Collection? Authorities { get; init; }
 
     public static TransactionOptions Parse(CommandArguments arguments)
     {
@@ -47,6 +53,7 @@ internal sealed record TransactionOptions
                 RecordBytes = arguments.Number("--record-bytes", defaults.RecordBytes),
                 BatchBytes = arguments.Number("--batch-bytes", defaults.BatchBytes),
                 BrokerProcesses = LoadOptions.Processes(arguments),
+                Authorities = LoadOptions.TrustedBy(arguments),
             };
     }
 

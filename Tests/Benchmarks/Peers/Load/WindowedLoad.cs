@@ -19,17 +19,18 @@ internal interface IWindowedConnection
 }
 
 /// <summary>Sends at full speed. A few connections have a thread each. Many share one thread, since switching threads with almost every
-/// answer costs more than sending and receiving.</summary>
+/// answer costs more than sending and receiving. With TLS each has a thread: what TLS has received and holds, the socket does not
+/// tell.</summary>
 internal static class WindowedLoad
 {
-    /// <summary>The maximum number of connections with a thread each.</summary>
+    /// <summary>The maximum number of connections without TLS that have a thread each.</summary>
     public const int MostThreads = 16;
 
     /// <summary>Sends all requests of the run and returns when they are answered.</summary>
     /// <exception cref="LoadFailedException">An answer was an error.</exception>
     public static void Run(IReadOnlyList<IWindowedConnection> connections, Pace pace, LatencyHistogram latencies)
     {
-        if (connections.Count > MostThreads)
+        if (connections.Count > MostThreads && !connections.Any(static connection => connection.Connection.HasTls))
             ServeAll(connections, pace, latencies);
         else
             LoadThreads.RunAll(connections.Select<IWindowedConnection, Action>(connection => () => Serve(connection, pace, latencies)),

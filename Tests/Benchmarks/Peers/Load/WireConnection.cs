@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -10,13 +11,15 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 internal sealed class WireConnection : IDisposable
 {
     private readonly Socket _socket;
+    private readonly SecuredSocket? _secured;
     private readonly byte[] _buffer;
     private int _start;
     private int _end;
 
-    private WireConnection(Socket socket, int bufferBytes)
+    private WireConnection(Socket socket, SecuredSocket? secured, int bufferBytes)
     {
         _socket = socket;
+        _secured = secured;
         _buffer = new byte[bufferBytes];
     }
 
@@ -24,8 +27,10 @@ internal sealed class WireConnection : IDisposable
     /// <param name="endpoint">HOST:PORT.</param>
     /// <param name="bufferBytes">The size of the read buffer.</param>
     /// <param name="from">The local address; by default the system's choice.</param>
-    /// <exception cref="LoadFailedException">The connection is refused.</exception>
-    public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10, IPAddress? from = null)
+    /// <param name="authorities">The trusted authorities of the broker's certificate; null: no TLS.</param>
+    /// <exception cref="LoadFailedException">The connection is refused, or TLS fails.</exception>
+    public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10, IPAddress? from = null,
+        X509Certificate2Collection? authorities = null)
     {
         var colon = endpoint.LastIndexOf(':');
         if (colon < 0 || !int.TryParse(endpoint.AsSpan(colon + 1), out var port))
@@ -38,27 +43,37 @@ internal sealed class WireConnection : IDisposable
             if (from is not null)
                 socket.Bind(new IPEndPoint(from, 0));
             socket.Connect(address, port);
-            return new WireConnection(socket, bufferBytes);
         }
         catch (SocketException refused)
         {
             socket.Dispose();
             throw new LoadFailedException($"{endpoint}: {refused.Message}. Is the broker running there?");
         }
+        return new WireConnection(socket,
+            authorities is null ? null
+                : SecuredSocket.Open(socket, endpoint, ip?.ToString() ?? endpoint[..colon], authorities, bufferBytes),
+            bufferBytes);
     }
 
     /// <summary>The socket, to wait for several connections.</summary>
     public Socket Socket => _socket;
 
-    /// <summary>Whether received bytes are still unread.</summary>
+    /// <summary>Whether received bytes are still unread. With TLS more than these may have arrived.</summary>
     public bool HasBuffered => _end > _start;
 
-    public void Dispose() => _socket.Dispose();
+    /// <summary>Whether the connection has TLS.</summary>
+    public bool HasTls => _secured is not null;
+
+    public void Dispose()
+    {
+        _socket.Dispose();
+        _secured?.Dispose();
+    }
 
     public void Send(ReadOnlySpan<byte> request)
     {
         while (request.Length > 0)
-            request = request[_socket.Send(request)..];
+            request = request[(_secured is null ? _socket.Send(request) : _secured.Send(request))..];
     }
 
     /// <summary>Sends a request and advances to the body of its answer.</summary>
@@ -159,7 +174,8 @@ internal sealed class WireConnection : IDisposable
             _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
             (_start, _end) = (0, _end - _start);
         }
-        var received = _socket.Receive(_buffer.AsSpan(_end));
+        var free = _buffer.AsSpan(_end);
+        var received = _secured is null ? _socket.Receive(free) : _secured.Receive(free);
         if (received == 0)
             throw new LoadFailedException("The broker closed the connection: see its log.");
         _end += received;
