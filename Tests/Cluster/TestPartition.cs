@@ -30,11 +30,11 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     /// <summary>Reads the stored state.</summary>
     public async Task<StoredPartitionState> StateAsync() => (await cluster.Get<IPartitionStates>(cluster.Running.First()).ReadAsync(key))!;
 
-    /// <summary>Appends and retries until it is acknowledged. An error that is not retriable fails the test.</summary>
-    public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Of(value), acks);
+    /// <summary>Appends a record once and retries until it is acknowledged. An error that is not retriable fails the test.</summary>
+    public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Once(value), acks);
 
     /// <summary>Appends and retries until it is acknowledged. An error that is not retriable fails the test. If the broker is gone, another
-    /// one is used.</summary>
+    /// one is used. A retry may store the batch again, unless it is an idempotent producer's.</summary>
     public async Task<long> AppendAsync(int from, byte[] batch, Acks acks = Acks.All)
     {
         var began = DateTime.UtcNow;

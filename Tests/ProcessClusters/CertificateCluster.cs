@@ -34,7 +34,7 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
     /// <summary>The address of each silo, for Kafka clients.</summary>
     public IEnumerable<string> KafkaOfEach => _silos.Values.Select(static silo => $"127.0.0.1:{silo.Kafka}");
 
-    private string Servers => string.Join(',', _silos.Values.Select(static silo => silo.Http.GetLeftPart(UriPartial.Authority)));
+    private string Servers => string.Join(',', _silos.Values.Select(AddressOf));
 
     /// <summary>Starts a cluster and waits until all silos serve. Skips the test if the machine has no PostgreSQL.</summary>
     public static async Task<CertificateCluster> UpAsync()
@@ -75,8 +75,8 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
     public Task<Outcome> OmqAsync(params string[] arguments) => OmqAsAsync(Admin, arguments);
 
     /// <summary>Runs a command by that certificate.</summary>
-    public Task<Outcome> OmqAsAsync(string certificate, params string[] arguments) => RunningProgram.OmqAsync(
-        [.. arguments, "--server", Servers, "--ca", Certificates.Trusted, "--client-certificate", certificate]);
+    public Task<Outcome> OmqAsAsync(string certificate, params string[] arguments) =>
+        RunningProgram.OmqAsync([.. arguments, "--server", Servers, .. LoginOf(certificate)]);
 
     /// <summary>Creates a topic of three partitions, and waits until each silo leads one of them.</summary>
     public async Task CreateTopicAsync(string topic)
@@ -86,11 +86,16 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
             partitions.Select(static one => one.GetProperty("leader").GetInt32()).Distinct().Count() == Silos, $"the leaders of {topic}");
     }
 
-    /// <summary>Allows the user alice to write and read topics, and to read by groups, of that prefix.</summary>
+    /// <summary>Allows the user alice to write and read topics, and to read by groups, of that prefix. Returns when every silo has read the
+    /// rules.</summary>
     public async Task AllowAliceAsync(string prefix)
     {
         (await OmqAsync("acl", "add", "User:alice", "read,write", $"topic:{prefix}", "--prefixed")).Expect(0);
         (await OmqAsync("acl", "add", "User:alice", "read", $"group:{prefix}", "--prefixed")).Expect(0);
+        // A silo that has read the last rule has read the other one, too.
+        foreach (var silo in _silos.Values)
+            await RunningCluster.DecidedAsync(isAllowed: true, "User:alice", "read", $"group:{prefix}",
+                ["--server", AddressOf(silo), .. LoginOf(Admin)]);
     }
 
     /// <summary>The number of records that are stored.</summary>
@@ -124,6 +129,10 @@ internal sealed partial class CertificateCluster : IAsyncDisposable
         _directory.Dispose();
         Certificates.Dispose();
     }
+
+    private string[] LoginOf(string certificate) => ["--ca", Certificates.Trusted, "--client-certificate", certificate];
+
+    private static string AddressOf(Silo silo) => silo.Http.GetLeftPart(UriPartial.Authority);
 
     private async Task<JsonElement[]> PartitionsOfAsync(string topic) =>
         [.. JsonSerializer.Deserialize<JsonElement>((await OmqAsync("topic", "describe", topic, "--json")).Expect(0).Text)

@@ -60,7 +60,11 @@ internal sealed class RunningCluster : IAsyncDisposable
     public int PidOf(int broker) => Brokers[broker].GetProperty("pid").GetInt32();
 
     /// <summary>Kills a broker with SIGKILL.</summary>
-    public void Kill(int broker) => ProcessTable.Signal(PidOf(broker), 9);
+    public void Kill(int broker)
+    {
+        _gone.Add(PidOf(broker));
+        ProcessTable.Signal(PidOf(broker), 9);
+    }
 
     /// <summary>Waits until a killed broker serves again, under <c>--restart</c> only.</summary>
     public async Task RestartedAsync(int broker)
@@ -95,6 +99,27 @@ internal sealed class RunningCluster : IAsyncDisposable
         return outcome.ExitCode != 0 && outcome.Error.Contains("(UnknownTopicOrPartition)", StringComparison.Ordinal)
             ? null : JsonSerializer.Deserialize<JsonElement>(outcome.Expect(0).Text);
     }
+
+    /// <summary>Of a secured cluster, waits until the rules of every running broker allow a principal an operation, or refuse it.</summary>
+    public async Task DecidedAsync(bool isAllowed, string principal, string operation, string resource)
+    {
+        foreach (var broker in Brokers.Values.Where(broker => !_gone.Contains(broker.GetProperty("pid").GetInt32())))
+            await DecidedAsync(isAllowed, principal, operation, resource,
+                ["--server", broker.GetProperty("http").GetString()!, .. AsAdmin]);
+    }
+
+    /// <summary>Waits until the rules of one broker allow a principal an operation, or refuse it. A broker that changes rules waits two
+    /// seconds for the others to read them, and not longer.</summary>
+    /// <param name="isAllowed">Whether it is to be allowed.</param>
+    /// <param name="principal">The principal.</param>
+    /// <param name="operation">The operation.</param>
+    /// <param name="resource">The resource, as the command takes it.</param>
+    /// <param name="asAdmin">Options of commands that name the broker, and log in as its administrator.</param>
+    public static Task DecidedAsync(bool isAllowed, string principal, string operation, string resource, string[] asAdmin) =>
+        UntilAsync(async () => JsonSerializer.Deserialize<JsonElement>((await RunningProgram.OmqAsync(
+            ["acl", "explain", principal, operation, resource, "--json", .. asAdmin])).Expect(0).Text),
+            decision => decision.GetProperty("isAllowed").GetBoolean() == isAllowed,
+            $"{operation} of {resource} to be {(isAllowed ? "allowed" : "refused")} to {principal}");
 
     /// <summary>Polls until the answer satisfies the condition, and returns it.</summary>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isWanted, string what)

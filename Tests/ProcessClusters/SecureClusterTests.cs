@@ -22,6 +22,8 @@ public sealed class SecureClusterTests
         (await cluster.OmqAsync(["user", "add", "alice", .. asAdmin], Encoding.UTF8.GetBytes(Password + "\n"))).Expect(0);
         await OmqAsync("acl", "add", "User:alice", "read,write", "topic:orders");
         await OmqAsync("acl", "add", "User:alice", "read", "group:readers");
+        // A broker that has read the last change has read the user and the other rule, too.
+        await cluster.DecidedAsync(isAllowed: true, "User:alice", "read", "group:readers");
 
         // The file keeps the password out of kcat's arguments.
         await using (var list = new RunningProgram(kcat, ["-F", Path.Combine(Path.GetDirectoryName(authority)!, "kcat.conf"), "-b",
@@ -53,6 +55,7 @@ public sealed class SecureClusterTests
 
         // A rule that is taken back holds at every broker.
         await OmqAsync("acl", "remove", "User:alice", "write");
+        await cluster.DecidedAsync(isAllowed: false, "User:alice", "write", "topic:orders");
         using var refused = new ProducerBuilder<Null, string>(new ProducerConfig(ConfigOf(cluster, authority))).Build();
         var error = await Assert.ThrowsAsync<ProduceException<Null, string>>(() =>
             refused.ProduceAsync("orders", new Message<Null, string> { Value = "no" }));

@@ -10,6 +10,9 @@ public static class TestBatches
     /// <summary>2026-01-01 in milliseconds since 1970. Timestamps count up from here, a second for each record.</summary>
     public const long FirstTimestamp = 1_767_225_600_000;
 
+    // Beyond the ids that brokers give.
+    private static long s_lastProducer = 1L << 40;
+
     /// <summary>Builds a batch with one record for each value; the key equals the value.</summary>
     public static byte[] Of(params string[] values) => Build(FirstTimestamp, null, values);
 
@@ -19,6 +22,10 @@ public static class TestBatches
     /// <summary>Builds a batch of an idempotent producer.</summary>
     public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) =>
         Build(FirstTimestamp, (producer, baseSequence), values);
+
+    /// <summary>Builds a batch of one record by a producer of its own, so that an append with an unknown outcome can be repeated: a
+    /// partition stores it once.</summary>
+    public static byte[] Once(string value) => From(new ProducerIdentity(Interlocked.Increment(ref s_lastProducer), 0), 0, value);
 
     /// <summary>Builds a batch of an open transaction.</summary>
     public static byte[] InTransaction(ProducerIdentity producer, int baseSequence, params string[] values) =>

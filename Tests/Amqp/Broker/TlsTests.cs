@@ -38,6 +38,10 @@ public sealed class TlsTests : IDisposable
             await connection.CloseAsync();
         }
         await Assert.ThrowsAnyAsync<Exception>(() => ConnectAsync(broker, null));
+        // The client learns it first.
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!broker.Log.Lines.Any(static line => line.Contains("TLS", StringComparison.Ordinal)))
+            await Task.Delay(10, patience.Token);
         var line = Assert.Single(broker.Log.Lines, static line => line.Contains("TLS", StringComparison.Ordinal));
         Assert.Contains("The AMQP connection from 127.0.0.1", line, StringComparison.Ordinal);
         Assert.Contains("the client has no certificate", line, StringComparison.Ordinal);

@@ -66,10 +66,12 @@ public sealed class UnreadClientTests : SlowLeaderTests
     public async Task Message_that_cannot_be_read_again_now_is_delivered_once_it_can_be()
     {
         await PublishAllAsync(areStreams: false);
-        var refused = 0;
-        Broker.Fetch = (_, forward) => Interlocked.Increment(ref refused) <= 20
+        var (refused, isRefusing) = (0, false);
+        Broker.Fetch = (_, forward) => Volatile.Read(ref isRefusing) && Interlocked.Increment(ref refused) <= 20
             ? new ValueTask<FetchResult>(new FetchResult(ErrorCode.NotLeaderOrFollower, 0, 0, 0, default)) : forward();
         await using var client = await ReceiveAllAsync(areStreams: false);
+        // Not before: while the clock stands still, nothing would take the place of what the socket has taken.
+        Volatile.Write(ref isRefusing, true);
         var reading = ReadAllAsync(client, areStreams: false);
         await Clock.AdvanceUntilAsync(reading, TimeSpan.FromHours(1), TimeSpan.FromMilliseconds(100));
         await reading;

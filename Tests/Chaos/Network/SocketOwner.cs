@@ -6,14 +6,19 @@ namespace OrleansMq.Tests.Chaos.Network;
 /// <summary>Finds the process that owns a connection of this machine, from <c>/proc</c>.</summary>
 internal static class SocketOwner
 {
+    // The kernel's list is read in pieces while it changes, so that an entry may be missed.
+    private const int Reads = 10;
+
     /// <summary>Returns the owning process, or null if none of the candidates owns the connection.</summary>
     /// <param name="local">The process's end.</param>
     /// <param name="remote">The other end.</param>
     /// <param name="processes">The candidates.</param>
     public static int? Find(IPEndPoint local, IPEndPoint remote, IEnumerable<int> processes)
     {
-        var line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ")
-            ?? LineOf("/proc/net/tcp6", $" {MappedPrefix}{Hex(local)} {MappedPrefix}{Hex(remote)} ");
+        string? line = null;
+        for (var read = 0; line is null && read < Reads; read++)
+            line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ")
+                ?? LineOf("/proc/net/tcp6", $" {MappedPrefix}{Hex(local)} {MappedPrefix}{Hex(remote)} ");
         if (line is null)
             return null;
         // sl local remote state queues timer retransmits uid timeout inode
@@ -33,9 +38,9 @@ internal static class SocketOwner
         {
             return new DirectoryInfo($"/proc/{process}/fd").EnumerateFiles().Any(file => file.LinkTarget == socket);
         }
-        catch (IOException)
+        catch (Exception ended) when (ended is IOException or UnauthorizedAccessException)
         {
-            // The process ended, or closed one of its files, meanwhile.
+            // The process ended. Until its parent takes note, its files are the superuser's.
             return false;
         }
     }

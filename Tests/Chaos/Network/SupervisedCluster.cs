@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using OrleansMq.Api;
 using OrleansMq.PostgreSql.Servers;
 using OrleansMq.Tests.Chaos.Load;
@@ -12,28 +11,39 @@ internal abstract class SupervisedCluster(PrivatePostgreSql database, string dat
 {
     private static readonly TimeSpan RestartPause = TimeSpan.FromMilliseconds(250);
 
-    private readonly ConcurrentDictionary<int, StartedProgram> _running = new();
+    // Held while a process starts: one that runs is known, and none starts after the stop.
+    private readonly Lock _starting = new();
+    private readonly Dictionary<int, StartedProgram> _running = [];
     private readonly List<Task> _supervising = [];
     private readonly CancellationTokenSource _stop = new();
 
-    /// <summary>The processes that run, by the broker's number.</summary>
-    protected IReadOnlyDictionary<int, StartedProgram> Processes => _running;
+    /// <summary>The processes as last started, by the broker's number.</summary>
+    protected IReadOnlyDictionary<int, StartedProgram> Processes
+    {
+        get
+        {
+            lock (_starting)
+                return new Dictionary<int, StartedProgram>(_running);
+        }
+    }
 
-    public override string Said() => string.Join('\n', _running.Select(silo => $"broker {silo.Key}:\n{silo.Value.Said()}"));
+    public override string Said() => string.Join('\n', Processes.Select(silo => $"broker {silo.Key}:\n{silo.Value.Said()}"));
 
     public override async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
         BeforeStop();
-        foreach (var silo in _running.Values)
+        var ended = Task.WhenAll(_supervising);
+        foreach (var silo in Processes.Values.Where(static silo => !silo.HasExited))
         {
             Signals.TrySend(silo.Id, Signals.Terminate);
             Signals.TrySend(silo.Id, Signals.Continue);
         }
-        await Task.WhenAny(Task.WhenAll(_running.Values.Select(silo => silo.ExitAsync())), Task.Delay(TimeSpan.FromSeconds(30)));
-        foreach (var silo in _running.Values)
-            await silo.DisposeAsync();
-        await Task.WhenAll(_supervising);
+        await Task.WhenAny(ended, Task.Delay(TimeSpan.FromSeconds(30)));
+        // Their supervisors dispose of them.
+        foreach (var silo in Processes.Values.Where(static silo => !silo.HasExited))
+            Signals.TrySend(silo.Id, Signals.Kill);
+        await ended;
         await AfterStopAsync();
         await base.DisposeAsync();
     }
@@ -85,7 +95,7 @@ internal abstract class SupervisedCluster(PrivatePostgreSql database, string dat
             await Task.Delay(20, CancellationToken.None);
         }
         using var client = new ClusterClient(Addresses, TimeSpan.FromSeconds(4));
-        while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker =>
+        while ((await client.Patient.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker =>
             broker.State == BrokerState.Active) < silos)
             await Task.Delay(100, patience.Token);
     }
@@ -93,13 +103,14 @@ internal abstract class SupervisedCluster(PrivatePostgreSql database, string dat
     private async Task SuperviseAsync(int brokerId, string[] flags, Func<string, int, Silo?> announced,
         IReadOnlyDictionary<string, string>? environment)
     {
-        while (!_stop.IsCancellationRequested)
+        while (true)
         {
             // The first line may come before the process id is known here.
             var process = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-            await using var silo = new StartedProgram(Programs.DotNet, flags, Hear, environment);
+            if (StartUnlessStopped(brokerId, () => new StartedProgram(Programs.DotNet, flags, Hear, environment)) is not { } silo)
+                return;
+            await using var disposed = silo;
             process.SetResult(silo.Id);
-            _running[brokerId] = silo;
             var exitCode = await silo.ExitAsync();
             CountEnd(exitCode);
             Log.Note($"broker {brokerId}, process {silo.Id}, ended with code {exitCode}");
@@ -111,6 +122,18 @@ internal abstract class SupervisedCluster(PrivatePostgreSql database, string dat
                 if (announced(line, process.Task.GetAwaiter().GetResult()) is { } serving)
                     Announce(serving);
             }
+        }
+    }
+
+    private StartedProgram? StartUnlessStopped(int brokerId, Func<StartedProgram> start)
+    {
+        lock (_starting)
+        {
+            if (_stop.IsCancellationRequested)
+                return null;
+            var silo = start();
+            _running[brokerId] = silo;
+            return silo;
         }
     }
 }

@@ -32,7 +32,9 @@ internal sealed class StartedProgram : IAsyncDisposable
             start.Environment[name] = value;
         _process = Process.Start(start)!;
         Id = _process.Id;
-        _reading = Task.WhenAll(ReadAsync(_process.StandardOutput, hear), ReadAsync(_process.StandardError, hear));
+        // Not in the constructor: a listener may wait for what the caller learns from it.
+        _reading = Task.WhenAll(Task.Run(() => ReadAsync(_process.StandardOutput, hear)),
+            Task.Run(() => ReadAsync(_process.StandardError, hear)));
         _exit = EndAsync();
     }
 

@@ -135,8 +135,9 @@ public abstract class TransactionEndToEnd
     {
         var topic = await TopicAsync();
         var id = NewName("id");
+        // The first and the next transaction end within it, also on a machine that pauses.
         await using var producer = Client.CreateTransactionalProducer<string, string>(id,
-            Readable with { TransactionTimeout = TimeSpan.FromSeconds(4) });
+            Readable with { TransactionTimeout = TimeSpan.FromSeconds(15) });
         await using (var first = await producer.BeginTransactionAsync())
         {
             await first.SendAsync(new(topic, "k", "first"));

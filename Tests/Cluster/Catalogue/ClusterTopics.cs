@@ -26,13 +26,14 @@ internal static class ClusterTopics
         Assert.All(partitions, static partition => Assert.Equal(0, partition.HighWatermark));
     }
 
-    /// <summary>Appends with acks=all and retries until it is acknowledged.</summary>
+    /// <summary>Appends a record once, with acks=all, and retries until it is acknowledged.</summary>
     public static async Task<ProduceResult> AppendAsync(this ReplicatedCluster cluster, int broker, TopicPartition partition, string value)
     {
         ProduceResult result = default;
+        var batch = TestBatches.Once(value);
         await Wait.UntilAsync(async () =>
         {
-            result = await cluster.Broker(broker).ProduceAsync(partition, TestBatches.Of(value), Acks.All);
+            result = await cluster.Broker(broker).ProduceAsync(partition, batch, Acks.All);
             return result.Error.Action() != ErrorAction.Retry;
         }, $"an append to {partition}");
         return result;

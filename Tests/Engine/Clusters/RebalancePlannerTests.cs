@@ -52,7 +52,8 @@ public class RebalancePlannerTests
             Check(image, plan);
             var share = plan.Shares.Single(share => share.BrokerId == 2);
             Assert.Equal((0, 0), (share.ReplicasAfter, share.PreferredLeadersAfter));
-            Assert.Contains(plan.Moves, move => move.Reason.Contains("broker 2 is drained", StringComparison.Ordinal));
+            Assert.Equal(share.ReplicasBefore > 0,
+                plan.Moves.Any(move => move.Reason.Contains("broker 2 is drained", StringComparison.Ordinal)));
         }, count: 100);
 
     [Fact]

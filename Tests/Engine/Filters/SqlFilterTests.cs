@@ -185,7 +185,8 @@ public sealed class SqlFilterTests
         var watch = System.Diagnostics.Stopwatch.StartNew();
         Assert.False(filter.Matches(record));
         Assert.False(SqlFilter.Parse($"n LIKE '{string.Concat(Enumerable.Repeat("%a", 500))}b'").Matches(record));
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"took {watch.Elapsed}");
+        // An idle machine takes a small part of it; an exponential search does not end.
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"took {watch.Elapsed}");
     }
 
     [Fact]

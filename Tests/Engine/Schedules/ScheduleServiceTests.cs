@@ -29,7 +29,8 @@ public sealed class ScheduleServiceTests
         Assert.Equal(0, service.State.Timers.InMemory);
         Assert.Empty(service.State.Targets);
         Assert.Equal(Count, service.State.NextSequence(Target));
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"took {watch.Elapsed}");
+        // An idle machine takes a small part of it; an algorithm of the wrong complexity takes minutes.
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"took {watch.Elapsed}");
 
         void Process(ScheduleCommand command, long now)
         {

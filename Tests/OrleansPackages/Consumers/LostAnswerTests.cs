@@ -13,6 +13,7 @@ namespace OrleansMq.Tests.OrleansPackages.Consumers;
 /// it, and what is behind it comes.</summary>
 public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
+    private const int Attempts = 10;
     private static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan s_refresh = TimeSpan.FromMilliseconds(200);
@@ -76,7 +77,7 @@ public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClus
         if (topic != "grain-timers")
             await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 1, 3));
         var silos = new List<string>();
-        for (var attempt = 0; attempt < 3; attempt++)
+        for (var attempt = 0; attempt < Attempts; attempt++)
         {
             var key = $"{topic}-{attempt}";
             var grain = await PlaceAsync(topic, key);
@@ -96,7 +97,10 @@ public sealed class LostAnswerTests(PostgreSqlFixture postgres) : ReplicatedClus
     private async Task<GrainId> PlaceAsync(string topic, string key)
     {
         await Cluster.UntilInSyncAsync(topic);
-        var leader = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader;
+        // There is none while the leader does not answer.
+        var leader = -1;
+        await Wait.UntilAsync(async () => (leader = (await Cluster.Broker(1).DescribeTopicAsync(topic)).Partitions[0].Leader) >= 0,
+            $"a leader of {topic}");
         var other = 1 + (leader % 3);
         var grain = GrainOf(other, key);
         Assert.Equal(Cluster.Get<ILocalSiloDetails>(other).SiloAddress, await grain.PlaceAsync());

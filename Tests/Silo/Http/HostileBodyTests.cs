@@ -34,7 +34,7 @@ public sealed class HostileBodyTests
                 using var content = new ByteArrayContent(TestBatches.OfSize(bytes));
                 content.Headers.ContentType = new MediaTypeHeaderValue(HttpContract.RecordBatchMediaType);
                 using var answer = await broker.Http.PostAsync($"/api/topics/{topic}/partitions/0/batches", content)
-                    .WaitAsync(TimeSpan.FromSeconds(20));
+                    .WaitAsync(RunningBroker.Patience);
                 Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
             }
         }
