@@ -22,8 +22,6 @@ internal sealed class ClusterTls : IDisposable
 {
     // As long as Orleans waits for a connection.
     private static readonly TimeSpan HandshakeTime = TimeSpan.FromSeconds(5);
-    // The most bytes of a connection's beginning that are kept: an Orleans client's id is in them.
-    private const int MostBeginning = 1 << 10;
     // The bound of one port, the same as that of the gateways.
     private const int MaxHandshakes = 1_000;
 
@@ -175,7 +173,7 @@ internal sealed class ClusterTls : IDisposable
     private static async Task<byte[]> PeekAsync(PipeReader input)
     {
         var read = await input.ReadAsync().ConfigureAwait(false);
-        var beginning = read.Buffer.Slice(0, Math.Min(read.Buffer.Length, MostBeginning)).ToArray();
+        var beginning = read.Buffer.Slice(0, Math.Min(read.Buffer.Length, SocketConnection.MostBeginning)).ToArray();
         input.AdvanceTo(read.Buffer.Start);
         return beginning;
     }

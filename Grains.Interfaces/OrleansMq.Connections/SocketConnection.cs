@@ -16,8 +16,9 @@ internal sealed class SocketConnection : DefaultConnectionContext
     // Where less than that is left of a block, the next one is begun.
     private const int LeastReceive = 1 << 10;
 
-    // At least what Orleans says first of the side that connects.
-    private const int MostBeginning = 1 << 10;
+    /// <summary>The most bytes of a connection's beginning that are kept. What Orleans says first of the side that connects is in
+    /// them.</summary>
+    public const int MostBeginning = 1 << 10;
 
     private readonly Socket _socket;
     private readonly Action<byte[]>? _ended;

@@ -37,7 +37,7 @@ internal static class RequestPipeline
 
     // Null: no quota limits the time of the client's requests.
     private static SessionPace? PaceOf(HttpContext http, ApiServices api) =>
-        api.Gate.HasQuotas && api.AccessOf(http).Pace is { } pace && !pace.IsFree(QuotaKey.RequestPercentage) ? pace : null;
+        api.Gate.HasQuotas ? api.AccessOf(http).PaceOf(QuotaKey.RequestPercentage) : null;
 
     // Apart from the others, which must not pay for its closure.
     private static Task RunAsync(SessionPace pace, RequestDelegate next, HttpContext http) =>

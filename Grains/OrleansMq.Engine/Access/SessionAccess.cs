@@ -56,6 +56,9 @@ public sealed class SessionAccess
     /// <summary>Holds the session within its quotas; null where its gateway does so, or nothing does.</summary>
     internal SessionPace? Pace { get; }
 
+    /// <summary>Holds the session within a quota; null where <see cref="Pace"/> is, or the quota limits nothing of it.</summary>
+    internal SessionPace? PaceOf(QuotaKey key) => Pace is { } pace && !pace.IsFree(key) ? pace : null;
+
     /// <summary>The receives from queues that a quota paces on this broker.</summary>
     internal PacedReceives Receives => _access.Receives;
 

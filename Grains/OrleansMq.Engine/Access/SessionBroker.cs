@@ -117,7 +117,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
             return new(ProduceResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Write, partition.Topic)));
         if (BatchProducers.Refuses(session.Session, session.Quotas, batch.Span, out var refusal))
             return new(refusal);
-        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ProducerByteRate)
+        return session.PaceOf(QuotaKey.ProducerByteRate) is { } pace
             ? AppendAtPaceAsync(pace, partition, batch, acks, transaction, appended, cancellationToken)
             : AppendAsync(partition, batch, acks, transaction, cancellationToken);
     }
@@ -150,7 +150,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
         var topic = request.Partition.Topic;
         if (!session.Authorizes(AccessOperation.Read, ResourceType.Topic, topic))
             return new(FetchResult.Failed(ErrorCode.TopicAuthorizationFailed, Message(AccessOperation.Read, topic)));
-        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ConsumerByteRate)
+        return session.PaceOf(QuotaKey.ConsumerByteRate) is { } pace
             ? ReadAtPaceAsync(pace, request, cancellationToken) : ReadAsync(request, cancellationToken);
     }
 
@@ -210,7 +210,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
 
     private async ValueTask DemandDeletionAsync(string topic, CancellationToken cancellationToken)
     {
-        if (session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
+        if (session.PaceOf(QuotaKey.ControllerMutationRate) is { } pace)
             pace.Mutate((await _broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions);
     }
 
@@ -218,7 +218,7 @@ internal sealed class SessionBroker(BrokerAccess access, SessionAccess session) 
         CancellationToken cancellationToken)
     {
         // Another total is refused.
-        if (totalCount <= TopicState.MaxPartitions && session.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate))
+        if (totalCount <= TopicState.MaxPartitions && session.PaceOf(QuotaKey.ControllerMutationRate) is { } pace)
             pace.Mutate(Math.Max(totalCount
                 - (await _broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions, 0));
         return await _broker.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false);

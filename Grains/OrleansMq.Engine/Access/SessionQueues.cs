@@ -141,7 +141,7 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
         await queues.DetachAsync(partition, consumer, cancellationToken).ConfigureAwait(false);
     }
 
-    private SessionPace? ReadPace => session.Pace is { } pace && !pace.IsFree(QuotaKey.ConsumerByteRate) ? pace : null;
+    private SessionPace? ReadPace => session.PaceOf(QuotaKey.ConsumerByteRate);
 
     // A later receive of the consumer ends it, also while it is held back.
     private async Task<QueueDelivery?> ReceiveAtPaceAsync(SessionPace pace, TopicPartition partition, Guid consumer, int maxRecords,

@@ -15,7 +15,7 @@ internal sealed class SessionSchedules(ISchedules schedules, SessionAccess sessi
     {
         ArgumentNullException.ThrowIfNull(schedule);
         session.Demand(AccessOperation.Write, ResourceType.Topic, schedule.Topic);
-        return session.Pace is { } pace && !pace.IsFree(QuotaKey.ProducerByteRate)
+        return session.PaceOf(QuotaKey.ProducerByteRate) is { } pace
             ? await pace.WriteAsync(RecordBytes.Of(schedule), () => schedules.CreateAsync(schedule, cancellationToken))
                 .ConfigureAwait(false)
             : await schedules.CreateAsync(schedule, cancellationToken).ConfigureAwait(false);

@@ -38,18 +38,16 @@ internal static class OpenDoors
         if (door.Passwords == PasswordDemand.Always || (door.Passwords == PasswordDemand.WhereEnforced && isEnforced))
             return door.IsEncrypted ? null : $"Passwords and messages reach {door.EndPoint} unencrypted, since the gateway {door.Gateway} "
                 + "has no TLS. Bind 127.0.0.1, or keep the network to yourself.";
-        // Where rules are enforced, a client without a name may do what they allow everyone.
-        return door.DemandsCertificate || isEnforced || HasOwnAuthorizer(options) ? null
+        // Where rules are enforced, a client without a name may do what they allow everyone. An authorizer of the host's own counts while
+        // rules are off: rules that are switched on, if only to warn, take its place.
+        return door.DemandsCertificate || isEnforced || options.Security is { Authorization: AuthorizationMode.Off, HasOwnAuthorizer: true }
+            ? null
             : $"ANYONE WHO CAN REACH {door.EndPoint} CAN READ, WRITE AND DELETE EVERY TOPIC: the gateway {door.Gateway} demands no "
             + "password or certificate, and no rules are enforced. Bind 127.0.0.1, put a firewall in front, or set --admin-password (in "
             + "code: BrokerOptions.Security.AdminPassword).";
     }
 
     private static bool HasCredentialsWithoutRules(IReadOnlyCollection<GatewayDoor> doors, BrokerOptions options) =>
-        options.Security is { Authorization: AuthorizationMode.Off, IsAuthorizationSet: false } && !HasOwnAuthorizer(options)
+        options.Security is { Authorization: AuthorizationMode.Off, IsAuthorizationSet: false, HasOwnAuthorizer: false }
         && doors.Any(static door => door.NamesPrincipals);
-
-    // Rules that are switched on, if only to warn, take its place.
-    private static bool HasOwnAuthorizer(BrokerOptions options) =>
-        options.Security is { Authorization: AuthorizationMode.Off, HasOwnAuthorizer: true };
 }

@@ -62,7 +62,7 @@ internal sealed class GrainDoor
         var isClaimed = !OutsideCallers.IsOutside(call.SourceId);
         var caller = _strangers;
         return (_tickets is null ? isClaimed : _tickets.IsOfBroker(TargetOf(call), isClaimed, out caller)) ? call.Invoke()
-            : caller.Pace is { } pace && !pace.IsFree(QuotaKey.RequestPercentage) ? InvokeAtPaceAsync(call, caller, pace)
+            : caller.PaceOf(QuotaKey.RequestPercentage) is { } pace ? InvokeAtPaceAsync(call, caller, pace)
             : InvokeForClientAsync(call, caller);
     }
 
@@ -101,7 +101,7 @@ internal sealed class GrainDoor
             DemandCreation(name, client);
         else if (rule is not FilteredListAttribute)
             client.Demand(rule.Operation, rule.Type, name);
-        if (client.Pace is { } pace && !pace.IsFree(QuotaKey.ControllerMutationRate) && rule is { Type: ResourceType.Topic,
+        if (client.PaceOf(QuotaKey.ControllerMutationRate) is { } pace && rule is { Type: ResourceType.Topic,
             Operation: AccessOperation.Create or AccessOperation.Delete or AccessOperation.Alter })
             await MutateAsync(call, rule, name, pace);
         else

@@ -9,9 +9,6 @@ internal sealed partial class PartitionGrain
 {
     private TimeProvider Time => broker.Options.TimeProvider;
 
-    private static SessionPace? PaceOf(SessionAccess caller, QuotaKey key) =>
-        caller.Pace is { } pace && !pace.IsFree(key) ? pace : null;
-
     private Task<ProduceResult> AppendAtPaceAsync(SessionPace pace, Opening opening, BatchInCall batch, Acks acks) =>
         AppendAtPaceAsync(pace, opening, batch.Own(out var owner), owner, acks, CancellationToken.None);
 

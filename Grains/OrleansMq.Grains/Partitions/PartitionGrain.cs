@@ -63,7 +63,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
         var caller = door.CallerOf<IPartitionGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
         var bytes = MemoryMarshal.AsMemory(batch);
-        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace
+        return caller.PaceOf(QuotaKey.ProducerByteRate) is { } pace
             ? await AppendAtPaceAsync(pace, opening, bytes, owner: null, acks, cancellationToken)
             : await Append(opening, bytes, acks, burst: null);
     }
@@ -73,7 +73,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         var caller = door.CallerOf<IPartitionAppendGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
-        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace ? AppendAtPaceAsync(pace, opening, batch, acks)
+        return caller.PaceOf(QuotaKey.ProducerByteRate) is { } pace ? AppendAtPaceAsync(pace, opening, batch, acks)
             : AppendAsync(opening, batch, acks, burst: null);
     }
 
@@ -82,7 +82,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         var caller = door.CallerOf<IPartitionAppendGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
-        return PaceOf(caller, QuotaKey.ProducerByteRate) is { } pace
+        return caller.PaceOf(QuotaKey.ProducerByteRate) is { } pace
             ? AppendManyAtPaceAsync(pace, opening, batches, acks) : AppendManyAsync(opening, batches, acks);
     }
 
@@ -108,7 +108,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         var caller = door.CallerOf<IPartitionAppendGrain>();
         var opening = OpenFor(caller, AccessOperation.Write);
-        var pace = PaceOf(caller, QuotaKey.ProducerByteRate);
+        var pace = caller.PaceOf(QuotaKey.ProducerByteRate);
         var began = Time.GetTimestamp();
         var bytes = batch.Own(out var owner);
         TimeSpan wait;
@@ -149,7 +149,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         var caller = door.CallerOf<IPartitionGrain>();
         var opening = OpenFor(caller, AccessOperation.Read);
-        return PaceOf(caller, QuotaKey.ConsumerByteRate) is { } pace && opening.Partition.IsOpen
+        return caller.PaceOf(QuotaKey.ConsumerByteRate) is { } pace && opening.Partition.IsOpen
             ? ReadAtPaceAsync(pace, opening, read, cancellationToken) : ReadAsync(opening, read, cancellationToken);
     }
 

@@ -154,14 +154,11 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
         {
             var firstEpoch = registry.Hosts.Find(virtualHost)?.Settings.FirstEpoch
                 ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"The virtual host '{virtualHost}' is deleted.");
-            var key = (virtualHost, firstEpoch);
-            if (_hosts.TryGetValue(key, out var before) && before.Value.IsFaulted)
-                _hosts.TryRemove(KeyValuePair.Create(key, before));
-            var opening = _hosts.GetOrAdd(key, _ => new Lazy<Task<DueMessages>>(() => OpenHostAsync(virtualHost, firstEpoch)));
+            var opening = _hosts.GetOrOpen((virtualHost, firstEpoch), () => OpenHostAsync(virtualHost, firstEpoch));
             var host = await opening.Value.ConfigureAwait(false);
             if (!host.HasEnded)
                 return host;
-            _hosts.TryRemove(KeyValuePair.Create(key, opening));
+            _hosts.TryRemove(KeyValuePair.Create((virtualHost, firstEpoch), opening));
         }
     }
 

@@ -202,13 +202,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>Opens a queue.</summary>
     /// <exception cref="BrokerException">It cannot be opened.</exception>
-    public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue)
-    {
-        var key = (virtualHost, queue.Id);
-        if (_entries.TryGetValue(key, out var before) && before.Value.IsFaulted)
-            _entries.TryRemove(new(key, before));
-        return _entries.GetOrAdd(key, _ => new Lazy<Task<QueueEntry>>(() => CreateAsync(virtualHost, queue))).Value;
-    }
+    public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue) =>
+        _entries.GetOrOpen((virtualHost, queue.Id), () => CreateAsync(virtualHost, queue)).Value;
 
     /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
     /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, acts without a
@@ -232,22 +227,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private void OpenLater(UnopenedQueue unopened, TimeSpan pause)
     {
         if (_repeated.TryAdd((unopened.VirtualHost, unopened.Id), 0))
-            _ = Task.Run(() => RepeatOpeningAsync(unopened, pause));
+            _ = Task.Run(async () =>
+            {
+                await RepeatAsync(() => OpenInPlaceAsync(unopened), pause).ConfigureAwait(false);
+                _repeated.TryRemove((unopened.VirtualHost, unopened.Id), out _);
+            });
     }
-
-    private async Task RepeatOpeningAsync(UnopenedQueue unopened, TimeSpan pause)
-    {
-        do
-        {
-            await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            pause = NextPause(pause);
-        }
-        while (!await OpenInPlaceAsync(unopened).ConfigureAwait(false));
-        _repeated.TryRemove((unopened.VirtualHost, unopened.Id), out _);
-    }
-
-    private static TimeSpan NextPause(TimeSpan pause) =>
-        pause < MinPause ? MinPause : pause * 2 < MaxPause ? pause * 2 : MaxPause;
 
     // Whether the queue is open or deleted, or the gateway stops.
     private async Task<bool> OpenInPlaceAsync(UnopenedQueue unopened)
@@ -356,17 +341,19 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         if (await TryTellOwnerAsync(virtualHost, command, consequence).ConfigureAwait(false))
             return true;
-        _ = Task.Run(() => RepeatAsync(virtualHost, command, consequence));
+        _ = Task.Run(() => RepeatAsync(() => TryTellOwnerAsync(virtualHost, command, consequence), MinPause));
         return false;
     }
 
-    private async Task RepeatAsync(string virtualHost, VirtualHostCommand command, string consequence)
+    // Attempts something after a pause, and again after longer ones, until it is done or the gateway stops.
+    private async Task RepeatAsync(Func<Task<bool>> attempt, TimeSpan pause)
     {
-        for (var pause = MinPause; !_closed.IsCancellationRequested; pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
+        while (true)
         {
             await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!_closed.IsCancellationRequested && await TryTellOwnerAsync(virtualHost, command, consequence).ConfigureAwait(false))
+            if (_closed.IsCancellationRequested || await attempt().ConfigureAwait(false))
                 return;
+            pause = pause < MinPause ? MinPause : pause * 2 < MaxPause ? pause * 2 : MaxPause;
         }
     }
 
@@ -656,15 +643,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         var (name, firstEpoch) = (host.Name, host.Settings.FirstEpoch);
         if (_repeatedDelays.TryAdd((name, firstEpoch), 0))
-            _ = Task.Run(() => RepeatDelaysAsync(name, firstEpoch));
-    }
-
-    private async Task RepeatDelaysAsync(string virtualHost, int firstEpoch)
-    {
-        for (var pause = MinPause; !_closed.IsCancellationRequested && Hosts.Find(virtualHost)?.Settings.FirstEpoch == firstEpoch
-            && !await TryOpenDelaysAsync(virtualHost).ConfigureAwait(false); pause = NextPause(pause))
-            await Task.Delay(pause, Time, _closed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _repeatedDelays.TryRemove((virtualHost, firstEpoch), out _);
+            _ = Task.Run(async () =>
+            {
+                await RepeatAsync(async () => Hosts.Find(name)?.Settings.FirstEpoch != firstEpoch
+                    || await TryOpenDelaysAsync(name).ConfigureAwait(false), TimeSpan.Zero).ConfigureAwait(false);
+                _repeatedDelays.TryRemove((name, firstEpoch), out _);
+            });
     }
 
     private async Task<bool> TryOpenDelaysAsync(string virtualHost)

@@ -54,7 +54,7 @@ internal static class QueueConsumerEndpoints
         var access = api.AccessOf(http);
         var queues = access.Broker.Queues;
         // The consumer's quota may hold the call back.
-        var held = access.Pace is { } pace && !pace.IsFree(QuotaKey.ConsumerByteRate) ? pace.Most : TimeSpan.Zero;
+        var held = access.PaceOf(QuotaKey.ConsumerByteRate) is { } pace ? pace.Most : TimeSpan.Zero;
         api.QueueConsumers.Heard(consumer, wait + held);
         // At the wait's end, or that of a broker that drains, nothing was received.
         var delivery = await LongPoll.AskAsync(http, api, ended => queues.ReceiveAsync(partition, consumer, max, wait, ended));
