@@ -65,6 +65,9 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <summary>What has failed in replays of activations.</summary>
     public ReplayFailures ReplayFailures { get; } = new();
 
+    /// <summary>The readings of replays of activations.</summary>
+    public ReplayReadings ReplayReadings { get; } = new();
+
     /// <summary>The activations that may be replayed at once. It needs no disposal: nothing takes its wait handle.</summary>
     public SemaphoreSlim Replays { get; }
 
@@ -414,7 +417,8 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
         var active = KeepActiveAsync(grain, replay);
         consumer.Replay(observer, replay);
         var activation = ExtensionReferences<IStreamConsumer>.Of(_services.GetRequiredService<IGrainFactory>(), grain.GrainId);
-        replay.Begin(new StreamReading(this, _client, _services, stream, place.Partition, _logger, replay), async id =>
+        var reading = new StreamReading(this, _client, _services, stream, place.Partition, _logger, replay);
+        replay.Begin(reading, ReplayReadings, async id =>
         {
             await active.WaitAsync(LongestActivation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             return await activation.ReplayAsync(subscription, id).ConfigureAwait(false);

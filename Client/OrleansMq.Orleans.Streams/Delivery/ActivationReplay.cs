@@ -76,13 +76,15 @@ internal sealed class ActivationReplay(Guid subscription, ClassPlace place, long
 
     /// <summary>Begins to read. The activation has the replay.</summary>
     /// <param name="reading">Reads for it.</param>
+    /// <param name="readings">Has it follow the reading of the replay before.</param>
     /// <param name="turns">Has the activation carry out <see cref="RunAsync"/>; false: another activation was called.</param>
     /// <param name="deactivated">Completes when the activation has ended.</param>
     /// <param name="stopping">The silo stops. The activation takes nothing that the replay has not had, also after that.</param>
-    public void Begin(StreamReading reading, Func<Guid, Task<bool>> turns, Task deactivated, CancellationToken stopping)
+    public void Begin(StreamReading reading, ReplayReadings readings, Func<Guid, Task<bool>> turns, Task deactivated,
+        CancellationToken stopping)
     {
         (_turns, _reading) = (turns, reading);
-        reading.Begin(this, new StreamBegin(place.TopicId, Next));
+        readings.Begin(subscription, reading, this, new StreamBegin(place.TopicId, Next));
         _ = LeaveAsync(Task.WhenAny(reading.Running, deactivated), stopping);
     }
 

@@ -59,7 +59,8 @@ internal sealed partial class StreamReading(OrleansMqStreamProvider provider, Or
     /// <summary>Begins a loop in place of the one before, unless it has ended.</summary>
     /// <param name="observer">Receives the events.</param>
     /// <param name="from">Where it begins; null: where the one before ends.</param>
-    public void Begin(IStreamObserver observer, StreamBegin? from)
+    /// <param name="after">What it waits for besides the loop before; null: nothing.</param>
+    public void Begin(IStreamObserver observer, StreamBegin? from, Task? after = null)
     {
         lock (_gate)
         {
@@ -67,7 +68,7 @@ internal sealed partial class StreamReading(OrleansMqStreamProvider provider, Or
                 return;
             // What waits for it goes on on other threads.
             _ = _ending.CancelAsync();
-            var (before, ending) = (Running, new CancellationTokenSource());
+            var (before, ending) = (after is null ? Running : Task.WhenAll(Running, after), new CancellationTokenSource());
             _ending = ending;
             // Not as a part of the caller's request: calls of the observer would count as of its chain of calls.
             using var apart = ExecutionContext.IsFlowSuppressed() ? default : ExecutionContext.SuppressFlow();

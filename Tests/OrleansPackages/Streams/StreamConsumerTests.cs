@@ -237,6 +237,32 @@ public sealed class StreamConsumerTests
         replay.Leave();
     }
 
+    [Fact]
+    public async Task Replay_begins_to_read_when_the_one_before_it_has_ended()
+    {
+        var (readings, first, second) = (new ReplayReadings(), Reading(), Reading());
+        var (isAsked, answer) = (new TaskCompletionSource(), new TaskCompletionSource<TopicDescription>());
+        _broker.DescribeTopic = () =>
+        {
+            isAsked.TrySetResult();
+            return answer.Task;
+        };
+        readings.Begin(Subscription, first, _observer, new StreamBegin(_place.TopicId, 0));
+        await isAsked.Task.WaitAsync(Wait.Deadline);
+        var hasFirstEnded = new TaskCompletionSource<bool>();
+        _broker.DescribeTopic = () =>
+        {
+            hasFirstEnded.TrySetResult(first.Running.IsCompleted);
+            return answer.Task;
+        };
+        readings.Begin(Subscription, second, _observer, new StreamBegin(_place.TopicId, 0));
+        first.End();
+        answer.SetException(new BrokerException(ErrorCode.LeaderNotAvailable, "away"));
+        Assert.True(await hasFirstEnded.Task.WaitAsync(Wait.Deadline));
+        second.End();
+        await second.Running.WaitAsync(Wait.Deadline);
+    }
+
     private ActivationReplay Replay(long from, Observer? observer = null)
     {
         var replay = new ActivationReplay(Subscription, _place, from, _consumer, _services.GetRequiredService<OrleansMqClient>());
@@ -245,10 +271,11 @@ public sealed class StreamConsumerTests
     }
 
     // The test reads in place of a reading, which finds no topic.
-    private void Begin(ActivationReplay replay, Func<Guid, Task<bool>> turns) => replay.Begin(
-        new StreamReading((OrleansMqStreamProvider)_services.GetRequiredKeyedService<IStreamProvider>("test"),
-            _services.GetRequiredService<OrleansMqClient>(), _services, Stream, _place.Partition, NullLogger.Instance),
-        turns, new TaskCompletionSource().Task, CancellationToken.None);
+    private void Begin(ActivationReplay replay, Func<Guid, Task<bool>> turns) =>
+        replay.Begin(Reading(), new ReplayReadings(), turns, new TaskCompletionSource().Task, CancellationToken.None);
+
+    private StreamReading Reading() => new((OrleansMqStreamProvider)_services.GetRequiredKeyedService<IStreamProvider>("test"),
+        _services.GetRequiredService<OrleansMqClient>(), _services, Stream, _place.Partition, NullLogger.Instance);
 
     private Task<DeliveryAnswer> Hang(long offset, Func<Task<DeliveryAnswer>> call)
     {
@@ -307,11 +334,13 @@ public sealed class StreamConsumerTests
     {
         public QueueDescription Description { get; set; } = null!;
         public long End { get; set; }
+        public Func<Task<TopicDescription>>? DescribeTopic { get; set; }
 
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod?.Name switch
         {
             $"get_{nameof(IBroker.Queues)}" => Queues(),
             nameof(IBroker.FindOffsetAsync) => new ValueTask<OffsetResult>(new OffsetResult(ErrorCode.None, End)),
+            nameof(IBroker.DescribeTopicAsync) when DescribeTopic is { } describe => new ValueTask<TopicDescription>(describe()),
             nameof(IQueues.DescribeAsync) => new ValueTask<QueueDescription>(Description),
             var name => throw new NotSupportedException(name),
         };
