@@ -32,7 +32,7 @@ public sealed record AmqpManagementOptions
     /// about 3 MiB.</summary>
     internal long MaxImportBytes { get; init; } = 64L << 20;
 
-    /// <summary>The clock of the logins.</summary>
+    /// <summary>The clock of the logins, and of the waits for memory.</summary>
     internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>The log.</summary>

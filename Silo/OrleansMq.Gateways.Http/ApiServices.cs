@@ -1,6 +1,7 @@
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Http.Queueing;
 using OrleansMq.Groups;
 using OrleansMq.Records;
@@ -35,6 +36,8 @@ internal sealed record ApiServices
     public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
     /// <summary>The memory of large bodies.</summary>
     public required RequestBodies RequestBodies { get; init; }
+    /// <summary>The memory of the objects of JSON bodies.</summary>
+    public required ParsedBodies ParsedBodies { get; init; }
     /// <summary>The records that reads as lines hold decompressed.</summary>
     public Lines.DecompressedReads DecompressedReads { get; } = new(Lines.DecompressedReads.DefaultBytes);
     /// <summary>The turn of requests for dead letters.</summary>

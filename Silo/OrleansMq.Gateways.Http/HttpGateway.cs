@@ -4,6 +4,7 @@ using System.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Gateways.Http.Metrics;
 using OrleansMq.Hosting;
@@ -34,6 +35,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
         if (options.Tls is { } tls)
             _certificates = WatchedCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
         Bodies = new RequestBodies(options.BodyBytes, options.BodyClock, _log);
+        Parsed = new ParsedBodies("HTTP", ParsedBodies.DefaultBytes, options.BodyClock, _log);
         Metrics = new BrokerMetrics(new MetricSource
         {
             Partitions = () => _hosted?.Local.Held ?? [],
@@ -63,6 +65,9 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
 
     /// <summary>The memory of large bodies.</summary>
     internal RequestBodies Bodies { get; }
+
+    /// <summary>The memory of the objects of JSON bodies.</summary>
+    internal ParsedBodies Parsed { get; }
 
     /// <summary>The routes that are mapped.</summary>
     internal IEnumerable<RouteEndpoint> Routes =>
@@ -173,6 +178,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
             Hosts = HostNames.Of(_options.Hosts, () => _hosted),
             Codecs = _options.Codecs,
             RequestBodies = Bodies,
+            ParsedBodies = Parsed,
             DiskFull = () => FreeBytes() is { } free && free < _options.MinFreeBytes
                 ? $"the data volume has {free >> 20} MiB left, and appends are refused below {_options.MinFreeBytes >> 20} MiB. Free some "
                     + "space" : null,

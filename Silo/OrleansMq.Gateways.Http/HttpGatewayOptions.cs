@@ -49,7 +49,7 @@ public sealed record HttpGatewayOptions
     /// <summary>The bytes that large bodies take together.</summary>
     internal long BodyBytes { get; init; } = RequestBodies.DefaultBytes;
 
-    /// <summary>The clock of the pace at which large bodies arrive.</summary>
+    /// <summary>The clock of the pace at which large bodies arrive, and of their waits for memory.</summary>
     internal TimeProvider BodyClock { get; init; } = TimeProvider.System;
 
     /// <summary>Where log lines go.</summary>

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Client;
+using OrleansMq.Gateways.Connections;
 
 namespace OrleansMq.Gateways.Http;
 
@@ -77,12 +78,14 @@ internal static class JsonBodies
     /// <param name="http">The request.</param>
     /// <param name="type">The contract.</param>
     /// <param name="example">A valid body, for the error message.</param>
-    /// <exception cref="RequestException">The body does not match the contract.</exception>
+    /// <exception cref="RequestException">The body does not match the contract, or other requests have the memory for its
+    /// objects.</exception>
     public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
     {
         using var body = await RequestBody.ReadAsync(http);
         if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
             return null;
+        await TakeObjectsAsync(http, body.Memory.Length);
         try
         {
             return JsonSerializer.Deserialize(body.Memory.Span, type)
@@ -107,6 +110,17 @@ internal static class JsonBodies
         http.Response.StatusCode = status;
         http.Response.ContentType = "application/json";
         return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
+    }
+
+    // The endpoint uses the objects until it has answered.
+    private static async ValueTask TakeObjectsAsync(HttpContext http, int length)
+    {
+        if (length < ParsedBodies.FreeBytes)
+            return;
+        http.Response.RegisterForDispose(await ApiServices.Of(http).ParsedBodies.TryTakeAsync(length, http.RequestAborted)
+            ?? throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
+                $"Other requests with large bodies had all the memory for {ParsedBodies.MostWait.TotalSeconds:0} s. Retry in a moment, or "
+                + "send less at once."));
     }
 
     private static JsonSerializerOptions StrictOptions() => new(JsonSerializerDefaults.Web)

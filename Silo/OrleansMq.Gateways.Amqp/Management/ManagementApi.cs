@@ -8,6 +8,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
@@ -115,8 +116,8 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
     private async Task HandleAsync(HttpContext context)
     {
         var registry = await amqp.OpenQueuesAsync().ConfigureAwait(false);
-        var request = new ManagementRequest(context, registry, await ManagementUser.OfAsync(context.Request, registry)
-            .ConfigureAwait(false));
+        var user = await ManagementUser.OfAsync(context.Request, registry).ConfigureAwait(false);
+        var request = new ManagementRequest(context, registry, user, management.Parsed);
         ConnectionGuard.Accept(context);
         if (PaceOf(request) is { } pace && !pace.IsFree(QuotaKey.RequestPercentage))
             await pace.RunAsync(() => HandleAsync(request), context.RequestAborted).ConfigureAwait(false);
@@ -171,7 +172,8 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
 /// <param name="Context">The request.</param>
 /// <param name="Registry">The open queues.</param>
 /// <param name="User">Its user.</param>
-internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Registry, ManagementUser User)
+/// <param name="Parsed">The memory of the objects of bodies.</param>
+internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Registry, ManagementUser User, ParsedBodies Parsed)
 {
     /// <summary>The most bytes of a body that is no import: 1 MiB. A declaration has far fewer, and messages are published for a look.
     /// </summary>
@@ -210,10 +212,12 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// <summary>Reads the body; an empty one is an empty object.</summary>
     /// <exception cref="JsonException">It is not JSON.</exception>
     /// <exception cref="FormatException">It is no object.</exception>
-    /// <exception cref="ManagementException">It has more than <see cref="MaxBodyBytes"/>.</exception>
+    /// <exception cref="ManagementException">It has more than <see cref="MaxBodyBytes"/>, or other requests have the memory for its
+    /// objects.</exception>
     public async Task<JsonFields> BodyAsync()
     {
         var body = await BytesAsync(MaxBodyBytes, "publish larger messages over AMQP", static _ => { }).ConfigureAwait(false);
+        await TakeObjectsAsync(body.Length).ConfigureAwait(false);
         using var document = JsonDocument.Parse(body.Length == 0 ? "{}"u8.ToArray() : body);
         return new JsonFields(document.RootElement.Clone(), "body");
     }
@@ -222,11 +226,25 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// <param name="most">The most bytes.</param>
     /// <param name="lease">Takes the memory as bytes arrive.</param>
     /// <exception cref="ManagementException">They are larger, or other imports have the memory.</exception>
-    public Task<byte[]> DefinitionsAsync(long most, RequestLease lease) => BytesAsync(most, "import the definitions in parts", read =>
+    public async Task<byte[]> DefinitionsAsync(long most, RequestLease lease)
     {
-        if (!lease.TryTake(read))
-            throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
-    });
+        var definitions = await BytesAsync(most, "import the definitions in parts", read =>
+        {
+            if (!lease.TryTake(read))
+                throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
+        }).ConfigureAwait(false);
+        await TakeObjectsAsync(definitions.Length).ConfigureAwait(false);
+        return definitions;
+    }
+
+    // They are used until the request is answered.
+    private async ValueTask TakeObjectsAsync(int length)
+    {
+        if (length < ParsedBodies.FreeBytes)
+            return;
+        Context.Response.RegisterForDispose(await Parsed.TryTakeAsync(length, Context.RequestAborted).ConfigureAwait(false)
+            ?? throw ManagementException.Unavailable("other requests have all the memory for large bodies: retry"));
+    }
 
     private async Task<byte[]> BytesAsync(long most, string advice, Action<int> take)
     {

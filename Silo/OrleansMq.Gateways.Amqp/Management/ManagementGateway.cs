@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Gateways.Browsers;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Http.Security;
 using OrleansMq.Hosting;
 using OrleansMq.Tls;
@@ -37,6 +38,7 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
         _hosts = HostNames.Of(options.Hosts, () => _broker);
         _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, options.TimeProvider);
         Imports = new RequestBudget(options.MaxImportBytes);
+        Parsed = new ParsedBodies("AMQP management", ParsedBodies.DefaultBytes, options.TimeProvider, options.Log);
         if (options.Tls is { } tls)
             _certificates = WatchedCertificates.Load(tls, "AMQP management", TimeProvider.System, options.Log);
     }
@@ -49,6 +51,9 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
 
     /// <summary>The memory of definitions that are imported.</summary>
     internal RequestBudget Imports { get; }
+
+    /// <summary>The memory of the objects of JSON bodies.</summary>
+    internal ParsedBodies Parsed { get; }
 
     /// <summary>The most bytes of definitions.</summary>
     internal long MaxImportBytes => _options.MaxImportBytes;

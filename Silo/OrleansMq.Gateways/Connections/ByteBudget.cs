@@ -12,6 +12,16 @@ internal sealed class ByteBudget(long max)
     /// <summary>Bytes in use.</summary>
     public long Used => Interlocked.Read(ref _used);
 
+    /// <summary>Callers that wait.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+                return _waiting.Count;
+        }
+    }
+
     /// <summary>Takes bytes, once as many are free.</summary>
     public ValueTask TakeAsync(long bytes, CancellationToken cancellationToken)
     {

@@ -1,5 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
+using OrleansMq.Gateways.Connections;
+using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Amqp.Management;
 
@@ -88,6 +90,33 @@ public sealed class BodyTests : IDisposable
         Assert.StartsWith("HTTP/1.1 204", await ReadUntilAsync(slow, "\r\n\r\n"), StringComparison.Ordinal);
         Assert.Equal(0, server.Management.Imports.Used);
         await server.DoAsync(204, "POST", "definitions", "{}".PadRight(50_000));
+    }
+
+    [Fact]
+    public async Task Large_bodies_wait_for_the_memory_of_their_objects_are_refused_later_and_give_it_back()
+    {
+        var time = new ManualClock();
+        await using var server = await ManagedServer.StartAsync(_directory, options => options with { TimeProvider = time });
+        // More than the budget, which one body may have alone.
+        using (await server.Management.Parsed.TryTakeAsync(MaxImportBytes, default))
+        {
+            await server.DoAsync(201, "PUT", "queues/%2F/small", "{}".PadRight(ParsedBodies.FreeBytes - 1));
+            foreach (var (method, path) in new[] { ("PUT", "queues/%2F/large"), ("POST", "definitions") })
+            {
+                var refused = server.DoAsync(503, method, path, "{}".PadRight(ParsedBodies.FreeBytes));
+                using (var deadline = new CancellationTokenSource(Patience))
+                {
+                    while (server.Management.Parsed.Waiting == 0)
+                        await Task.Delay(1, deadline.Token);
+                }
+                time.Advance(ParsedBodies.MostWait);
+                Assert.Contains("retry", await refused, StringComparison.Ordinal);
+            }
+        }
+        await server.DoAsync(201, "PUT", "queues/%2F/large", "{}".PadRight(ParsedBodies.FreeBytes));
+        using var patience = new CancellationTokenSource(Patience);
+        while (server.Management.Parsed.Used > 0)
+            await Task.Delay(1, patience.Token);
     }
 
     private static async Task<TcpClient> OpenAsync(ManagedServer server, string method, string path, string? login, string headers)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Http;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Client;
@@ -87,6 +88,29 @@ public sealed class LargeBodyTests : IAsyncLifetime
             foreach (var exchange in half)
                 await exchange.DisposeAsync();
         }
+    }
+
+    [Fact]
+    public async Task Large_JSON_waits_for_the_memory_of_its_objects_is_refused_later_and_gives_it_back()
+    {
+        // More than the budget, which one body may have alone.
+        using (await _gateway.Parsed.TryTakeAsync(16 * Mega, default))
+        {
+            using (var small = await CreateTopicAsync("small", RequestBody.FreeBytes - 1))
+                Assert.Equal(HttpStatusCode.Created, small.StatusCode);
+            foreach (var isChunked in (bool[])[false, true])
+            {
+                var waiting = CreateTopicAsync("large", RequestBody.FreeBytes, isChunked);
+                await Wait.UntilAsync(() => _gateway.Parsed.Waiting == 1, "a body that waits");
+                Assert.False(waiting.IsCompleted);
+                _time.Advance(ParsedBodies.MostWait);
+                using var refused = await waiting;
+                await RunningBroker.AssertProblemAsync(refused, 503, ErrorCode.RequestTimedOut, "Retry in a moment");
+            }
+        }
+        using (var large = await CreateTopicAsync("large", RequestBody.FreeBytes))
+            Assert.Equal(HttpStatusCode.Created, large.StatusCode);
+        await Wait.UntilAsync(() => _gateway.Parsed.Used == 0, "the memory of the objects to be returned");
     }
 
     [Fact]
