@@ -42,7 +42,11 @@ internal static class BatchEndpoints
         if (access.Pace?.Refuses(QuotaKey.ProducerByteRate) is { } usedUp)
             throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, usedUp);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
-        var body = await api.RequestBodies.ReceiveAsync(http, length);
+        var receiving = api.RequestBodies.ReceiveAsync(http, length);
+        var isLate = !receiving.IsCompleted;
+        var body = await receiving;
+        if (isLate && access.Pace is { } pace)
+            await pace.BodyArrived();
         var isReturned = false;
         ProduceResult result;
         try

@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Access;
 using OrleansMq.Client;
 using OrleansMq.Gateways.Connections;
 
@@ -82,10 +83,13 @@ internal static class JsonBodies
     /// objects.</exception>
     public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
     {
-        using var body = await RequestBody.ReadAsync(http);
+        var receiving = ReceiveAsync(http);
+        var isLate = !receiving.IsCompleted;
+        using var body = await receiving;
+        if (isLate && http.Features.Get<SessionPace>() is { } pace)
+            await pace.BodyArrived();
         if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
             return null;
-        await TakeObjectsAsync(http, body.Memory.Length);
         try
         {
             return JsonSerializer.Deserialize(body.Memory.Span, type)
@@ -112,16 +116,30 @@ internal static class JsonBodies
         return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
     }
 
-    // The endpoint uses the objects until it has answered.
-    private static async ValueTask TakeObjectsAsync(HttpContext http, int length)
+    // The bytes, once there is memory for the objects.
+    private static async ValueTask<RequestBody> ReceiveAsync(HttpContext http)
     {
-        if (length < ParsedBodies.FreeBytes)
-            return;
+        var body = await RequestBody.ReadAsync(http);
+        if (body.Memory.Length < ParsedBodies.FreeBytes)
+            return body;
+        try
+        {
+            await TakeObjectsAsync(http, body.Memory.Length);
+            return body;
+        }
+        catch
+        {
+            body.Dispose();
+            throw;
+        }
+    }
+
+    // The endpoint uses the objects until it has answered.
+    private static async ValueTask TakeObjectsAsync(HttpContext http, int length) =>
         http.Response.RegisterForDispose(await ApiServices.Of(http).ParsedBodies.TryTakeAsync(length, http.RequestAborted)
             ?? throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
                 $"Other requests with large bodies had all the memory for {ParsedBodies.MostWait.TotalSeconds:0} s. Retry in a moment, or "
                 + "send less at once."));
-    }
 
     private static JsonSerializerOptions StrictOptions() => new(JsonSerializerDefaults.Web)
     {

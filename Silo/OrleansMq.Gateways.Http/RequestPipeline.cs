@@ -40,8 +40,12 @@ internal static class RequestPipeline
         api.Gate.HasQuotas ? api.AccessOf(http).PaceOf(QuotaKey.RequestPercentage) : null;
 
     // Apart from the others, which must not pay for its closure.
-    private static Task RunAsync(SessionPace pace, RequestDelegate next, HttpContext http) =>
-        pace.RunAsync(() => next(http), http.RequestAborted);
+    private static Task RunAsync(SessionPace pace, RequestDelegate next, HttpContext http)
+    {
+        // For what reads the body.
+        http.Features.Set(pace);
+        return pace.RunAsync(() => next(http), http.RequestAborted);
+    }
 
     private static (int Status, string Reason)? RefusalOf(HttpRequest request, HostNames own)
     {

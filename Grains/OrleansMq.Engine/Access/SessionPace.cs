@@ -95,7 +95,7 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
 
     /// <summary>Carries out a request once the client is within its quota of time, or after
     /// <see cref="BrokerQuotas.MostRequestThrottle"/>. The time until the request waits for the first time is the client's, as of requests
-    /// by other protocols.</summary>
+    /// by other protocols. One that waits for its body first awaits <see cref="BodyArrived"/> then.</summary>
     public async Task RunAsync(Func<Task> request, CancellationToken cancellationToken)
     {
         const QuotaKey key = QuotaKey.RequestPercentage;
@@ -112,6 +112,9 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
         }
         await running.ConfigureAwait(false);
     }
+
+    /// <summary>What a request awaits whose body came late: its client pays for what follows, and not for the wait.</summary>
+    public RequestStretch BodyArrived() => new(quotas);
 
     /// <summary>Says that a quota is used up.</summary>
     public static string RefusalOf(QuotaKey key, TimeSpan wait) =>

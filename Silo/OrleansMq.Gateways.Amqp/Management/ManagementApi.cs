@@ -4,6 +4,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
 using OrleansMq.Gateways.Amqp.Queues;
@@ -120,9 +121,15 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         var request = new ManagementRequest(context, registry, user, management.Parsed);
         ConnectionGuard.Accept(context);
         if (PaceOf(request) is { } pace && !pace.IsFree(QuotaKey.RequestPercentage))
+        {
+            // For what reads the body.
+            context.Features.Set(pace);
             await pace.RunAsync(() => HandleAsync(request), context.RequestAborted).ConfigureAwait(false);
+        }
         else
+        {
             await HandleAsync(request).ConfigureAwait(false);
+        }
     }
 
     private async Task HandleAsync(ManagementRequest request)
@@ -216,8 +223,7 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// objects.</exception>
     public async Task<JsonFields> BodyAsync()
     {
-        var body = await BytesAsync(MaxBodyBytes, "publish larger messages over AMQP", static _ => { }).ConfigureAwait(false);
-        await TakeObjectsAsync(body.Length).ConfigureAwait(false);
+        var body = await ReadAsync(MaxBodyBytes, "publish larger messages over AMQP", static _ => { }).ConfigureAwait(false);
         using var document = JsonDocument.Parse(body.Length == 0 ? "{}"u8.ToArray() : body);
         return new JsonFields(document.RootElement.Clone(), "body");
     }
@@ -226,24 +232,30 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// <param name="most">The most bytes.</param>
     /// <param name="lease">Takes the memory as bytes arrive.</param>
     /// <exception cref="ManagementException">They are larger, or other imports have the memory.</exception>
-    public async Task<byte[]> DefinitionsAsync(long most, RequestLease lease)
+    public Task<byte[]> DefinitionsAsync(long most, RequestLease lease) => ReadAsync(most, "import the definitions in parts", read =>
     {
-        var definitions = await BytesAsync(most, "import the definitions in parts", read =>
-        {
-            if (!lease.TryTake(read))
-                throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
-        }).ConfigureAwait(false);
-        await TakeObjectsAsync(definitions.Length).ConfigureAwait(false);
-        return definitions;
+        if (!lease.TryTake(read))
+            throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
+    });
+
+    private async Task<byte[]> ReadAsync(long most, string advice, Action<int> take)
+    {
+        var reading = ParseableAsync(most, advice, take);
+        var isLate = !reading.IsCompleted;
+        var body = await reading.ConfigureAwait(false);
+        if (isLate && Context.Features.Get<SessionPace>() is { } pace)
+            await pace.BodyArrived();
+        return body;
     }
 
-    // They are used until the request is answered.
-    private async ValueTask TakeObjectsAsync(int length)
+    // The bytes, once there is memory for the objects, which are used until the request is answered.
+    private async Task<byte[]> ParseableAsync(long most, string advice, Action<int> take)
     {
-        if (length < ParsedBodies.FreeBytes)
-            return;
-        Context.Response.RegisterForDispose(await Parsed.TryTakeAsync(length, Context.RequestAborted).ConfigureAwait(false)
-            ?? throw ManagementException.Unavailable("other requests have all the memory for large bodies: retry"));
+        var body = await BytesAsync(most, advice, take).ConfigureAwait(false);
+        if (body.Length >= ParsedBodies.FreeBytes)
+            Context.Response.RegisterForDispose(await Parsed.TryTakeAsync(body.Length, Context.RequestAborted).ConfigureAwait(false)
+                ?? throw ManagementException.Unavailable("other requests have all the memory for large bodies: retry"));
+        return body;
     }
 
     private async Task<byte[]> BytesAsync(long most, string advice, Action<int> take)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Brokers;
@@ -58,6 +59,53 @@ public sealed class SessionPaceTests
         Assert.Equal(expected == ErrorCode.None ? 1 : 0, appended);
         if (expected != ErrorCode.None)
             Assert.DoesNotContain(quotas.ListUsage(), static one => one.Used > 0);
+    }
+
+    [Fact]
+    public async Task Request_whose_body_comes_late_pays_for_what_follows_and_not_for_the_wait()
+    {
+        var (time, store) = (new ManualClock(), new MemoryStateStore());
+        await using var quotas = new BrokerQuotas(() => store, EngineLog.Silent, time);
+        await quotas.OpenAsync(follows: false);
+        await quotas.AlterAsync([new QuotaChange(new QuotaEntity("alice"),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.RequestPercentage] = 1_000_000 })]);
+        var pace = new SessionPace(quotas.Of("User:alice", ""));
+        var (body, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var work = TimeSpan.FromMilliseconds(20);
+        var began = Stopwatch.GetTimestamp();
+        var running = pace.RunAsync(RequestAsync, CancellationToken.None);
+        var most = Stopwatch.GetElapsedTime(began);
+        var before = Charged();
+        Assert.InRange(before, 0, most.TotalSeconds);
+        SpinFor(5 * work);
+        Assert.Equal(before, Charged());
+
+        began = Stopwatch.GetTimestamp();
+        body.SetResult();
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (Charged() == before)
+            await Task.Delay(1, patience.Token);
+        most += Stopwatch.GetElapsedTime(began);
+        Assert.InRange(Charged(), before + work.TotalSeconds, most.TotalSeconds);
+        answer.SetResult();
+        await running;
+
+        async Task RequestAsync()
+        {
+            await body.Task;
+            await pace.BodyArrived();
+            SpinFor(work);
+            await answer.Task;
+        }
+
+        // Under a clock that stands still, the rate is a tenth of what was used, in hundredths of a second.
+        double Charged() => quotas.ListUsage().SingleOrDefault()?.Used / 10 ?? 0;
+
+        static void SpinFor(TimeSpan span)
+        {
+            var from = Stopwatch.GetTimestamp();
+            SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(from) >= span);
+        }
     }
 
     private sealed class OnlyOperation(AccessOperation allowed) : IAuthorizer

@@ -1,8 +1,13 @@
+using System.IO.Pipelines;
 using System.Net;
 using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Gateways.Http;
 using OrleansMq.Quotas;
+using OrleansMq.Tests.Client;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Access;
@@ -146,6 +151,23 @@ public sealed class HttpQuotaTests : IAsyncLifetime
         Assert.Equal(before, Throttled());
 
         double Throttled() => quotas.SecondsThrottled("ANONYMOUS", QuotaKey.RequestPercentage);
+    }
+
+    [Fact]
+    public async Task Body_that_comes_late_begins_the_time_that_its_client_pays()
+    {
+        var quotas = _broker.Hosted.Access.Quotas!;
+        await AlterAsync("""{"changes": [{"user": "late", "limits": {"request_percentage": 100}}]}""");
+        var body = new Pipe();
+        var http = new DefaultHttpContext { Request = { Body = body.Reader.AsStream() } };
+        http.Features.Set(new SessionPace(quotas.Of("User:late", "")));
+        var reading = JsonBodies.RequireAsync(http, JsonBodies.CreateTopic, "{}");
+        Assert.False(reading.IsCompleted);
+        Assert.DoesNotContain(quotas.ListUsage(), static one => one.Used > 0);
+        await body.Writer.WriteAsync("""{"partitions": 3}"""u8.ToArray());
+        await body.Writer.CompleteAsync();
+        Assert.Equal(3, (await reading.WaitAsync(RunningBroker.Patience)).Partitions);
+        await Wait.UntilAsync(() => quotas.ListUsage().Any(static one => one.Used > 0), "the time after the body to be charged");
     }
 
     [Fact]
