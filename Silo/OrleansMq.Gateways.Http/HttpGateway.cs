@@ -23,6 +23,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
     private readonly EngineLogAdapter _log;
     private volatile HostedBroker? _hosted;
     private readonly WatchedCertificates? _certificates;
+    private readonly ConnectionGuard _guard;
     private WebApplication? _app;
 
     /// <param name="options">Limits and defaults.</param>
@@ -34,6 +35,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
         _log = new EngineLogAdapter(options.LoggerFactory.CreateLogger("http"));
         if (options.Tls is { } tls)
             _certificates = WatchedCertificates.Load(tls, "HTTP", TimeProvider.System, _log);
+        _guard = new ConnectionGuard("HTTP", options.MaxConnections, loginTime: null, TimeProvider.System, _log);
         Bodies = new RequestBodies(options.BodyBytes, options.BodyClock, _log);
         Parsed = new ParsedBodies("HTTP", ParsedBodies.DefaultBytes, options.BodyClock, _log);
         Metrics = new BrokerMetrics(new MetricSource
@@ -124,6 +126,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
         _hosted = broker;
         Metrics.Add(broker.Access.Meter);
         broker.Access.Quotas?.AddTo(Metrics.Meter);
+        _guard.Open(broker.Access.Quotas);
         _gate.Open(broker.Broker, broker.Access, broker.Security, broker.Tickets);
     }
 
@@ -210,7 +213,7 @@ internal sealed class HttpGateway : IGateway, IGatewayDoors, IMetricsReader
     private void Configure(ListenOptions listen)
     {
         listen.Protocols = HttpProtocols.Http1;
-        new ConnectionGuard(_options.MaxConnections, loginTime: null, TimeProvider.System).Use(listen);
+        _guard.Use(listen);
         if (_certificates is not { } certificates)
             return;
         HttpsPort.Use(listen, certificates, HttpsPort.Handshakes("HTTP", _options.MaxConnections, _log));

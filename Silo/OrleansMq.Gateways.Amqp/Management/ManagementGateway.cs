@@ -36,7 +36,7 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
     {
         (_options, _amqp) = (options, amqp);
         _hosts = HostNames.Of(options.Hosts, () => _broker);
-        _guard = new ConnectionGuard(options.MaxConnections, options.LoginTime, options.TimeProvider);
+        _guard = new ConnectionGuard("AMQP management", options.MaxConnections, options.LoginTime, options.TimeProvider, options.Log);
         Imports = new RequestBudget(options.MaxImportBytes);
         Parsed = new ParsedBodies("AMQP management", ParsedBodies.DefaultBytes, options.TimeProvider, options.Log);
         if (options.Tls is { } tls)
@@ -96,6 +96,7 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
     public void Open(HostedBroker broker)
     {
         _broker = broker;
+        _guard.Open(broker.Access.Quotas);
         _api = new ManagementApi(_amqp(), broker, this, _options.Log);
     }
 

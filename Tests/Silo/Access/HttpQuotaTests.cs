@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using OrleansMq.Access;
@@ -9,6 +10,7 @@ using OrleansMq.Gateways.Http;
 using OrleansMq.Quotas;
 using OrleansMq.Tests.Client;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Tests.Silo.Http;
 
 namespace OrleansMq.Tests.Silo.Access;
 
@@ -168,6 +170,27 @@ public sealed class HttpQuotaTests : IAsyncLifetime
         await body.Writer.CompleteAsync();
         Assert.Equal(3, (await reading.WaitAsync(RunningBroker.Patience)).Partitions);
         await Wait.UntilAsync(() => quotas.ListUsage().Any(static one => one.Used > 0), "the time after the body to be charged");
+    }
+
+    [Fact]
+    public async Task Connections_beyond_the_rate_of_their_address_are_closed()
+    {
+        await AlterAsync("""{"changes": [{"ip": "127.0.0.1", "limits": {"connection_creation_rate": 1}}]}""");
+        // Ten at once, and eleven that wait for up to ten seconds.
+        await using (var first = await RawExchange.SendAsync(_broker,
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+            Assert.StartsWith("HTTP/1.1 200", await first.ReadToEndAsync(), StringComparison.Ordinal);
+        var clients = new List<TcpClient>();
+        var deadline = DateTime.UtcNow + RunningBroker.Patience;
+        while (!_broker.Log.Contains("HTTP connection from 127.0.0.1 was closed: that address has made more", StringComparison.Ordinal))
+        {
+            Assert.True(DateTime.UtcNow < deadline, "No connection was closed.");
+            clients.Add(new TcpClient());
+            await clients[^1].ConnectAsync(IPAddress.Loopback, _broker.Http.BaseAddress!.Port);
+        }
+        // The connection that was made before goes on.
+        Assert.Equal("ok", await _broker.Http.GetStringAsync("/healthz"));
+        clients.ForEach(static client => client.Dispose());
     }
 
     [Fact]
