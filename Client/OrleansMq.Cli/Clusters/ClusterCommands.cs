@@ -24,8 +24,7 @@ internal static class ClusterCommands
             + $"By default {ClusterRoster.DefaultSilos}, or as many as --data already has.", HelpName = "N" };
         var data = new Option<string>("--data") { Description =
             "The directory of the cluster, which a later start can reuse; by default a temporary one.", HelpName = "DIR" };
-        var postgres =
-            Databases.DatabaseCommands.PostgresOption("The database to use; by default a private PostgreSQL server.");
+        var postgres = new Databases.PostgresOption("The database to use; by default a private PostgreSQL server.");
         var racks = new Option<string>("--racks") { Description =
             "Racks for new silos, assigned in turn: replicas are spread over them.", HelpName = "A,B,C" };
         var restart = new Option<bool>("--restart") { Description =
@@ -43,7 +42,7 @@ internal static class ClusterCommands
             """.ReplaceLineEndings(" "),
             "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up --secure",
             "omq cluster up -- --flush sync")
-        { silos, data, postgres, racks, restart, amqp, secure, flags };
+        { silos, data, postgres.Connection, postgres.File, racks, restart, amqp, secure, flags };
         var json = JsonOption.AddTo(command,
             "Write one JSON object per line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
         command.SetAction((parsed, cancellationToken) =>
@@ -53,7 +52,7 @@ internal static class ClusterCommands
             {
                 Silos = Checked(parsed.GetValue(silos)),
                 Directory = parsed.GetValue(data),
-                Postgres = parsed.GetValue(postgres) ?? Databases.DatabaseCommands.FromEnvironment(),
+                Postgres = postgres.Read(parsed),
                 Racks = RackNames(parsed.GetValue(racks)),
                 Restart = parsed.GetValue(restart),
                 Amqp = parsed.GetValue(amqp),

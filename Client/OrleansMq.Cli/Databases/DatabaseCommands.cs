@@ -9,8 +9,6 @@ namespace OrleansMq.Cli.Databases;
 /// <summary><c>omq db ...</c>: the database in which a cluster stores its members and grain state.</summary>
 internal static class DatabaseCommands
 {
-    private const string EnvironmentVariable = "OMQ_POSTGRES";
-
     /// <summary>Creates the command.</summary>
     public static Command Create() => new OmqCommand("db", "Manages a cluster's PostgreSQL database.",
         """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd())
@@ -18,26 +16,16 @@ internal static class DatabaseCommands
         Migrate(),
     };
 
-    /// <summary>Creates the option <c>--postgres</c>, for commands that need a database.</summary>
-    public static Option<string> PostgresOption(string description) => new("--postgres")
-    {
-        Description = $"{description} {EnvironmentVariable} has the same effect, and keeps a password out of the process list.",
-        HelpName = "CONNECTION",
-    };
-
-    /// <summary>Returns the connection string from the environment, or null.</summary>
-    public static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value
-        ? value : null;
-
     private static OmqCommand Migrate()
     {
-        var postgres = PostgresOption("The connection string, in Npgsql's format.");
+        var postgres = new PostgresOption("The connection string, in Npgsql's format.");
         var command = new OmqCommand("migrate", "Migrates the database's schema to this program's version. Does nothing if it is current.",
-            """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd()) { postgres };
+            """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd(),
+            "omq db migrate --postgres-file /run/secrets/omq-postgres") { postgres.Connection, postgres.File };
         var json = JsonOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var result = await MigrateAsync(ConnectionString(parsed.GetValue(postgres)), cancellationToken).ConfigureAwait(false);
+            var result = await MigrateAsync(ConnectionString(postgres.Read(parsed)), cancellationToken).ConfigureAwait(false);
             if (parsed.GetValue(json))
                 Output.WriteJson(result, DatabaseJson.Default.MigrationResult);
             else
@@ -69,13 +57,8 @@ internal static class DatabaseCommands
         }
     }
 
-    private static string ConnectionString(string? given)
-    {
-        var connectionString = given ?? FromEnvironment();
-        return string.IsNullOrWhiteSpace(connectionString)
-            ? throw CommandFailedException.Usage($"No database is given. Set --postgres \"Host=...\" or {EnvironmentVariable}.")
-            : connectionString;
-    }
+    private static string ConnectionString(string? given) => string.IsNullOrWhiteSpace(given)
+        ? throw CommandFailedException.Usage($"No database is given. {PostgresOption.Hint}") : given;
 
     private static string Describe(MigrationResult result) => result.Applied.Count == 0
         ? $"The schema is at version {result.ToVersion} already; nothing was changed ({result.Database})."

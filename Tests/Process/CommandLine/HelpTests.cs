@@ -123,6 +123,7 @@ public sealed class HelpTests
     [InlineData("db migrate")]
     [InlineData("db migrate --postgres nowhere")]
     [InlineData("db migrate --postgres Port=5432")]
+    [InlineData("db migrate --postgres-file /nowhere/omq-postgres")]
     [InlineData("bench")]
     [InlineData("bench produce --records 0")]
     [InlineData("topic list --server ftp://127.0.0.1")]

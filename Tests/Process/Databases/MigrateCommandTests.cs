@@ -51,5 +51,31 @@ public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixt
         Assert.Empty(outcome.Output);
     }
 
+    [Fact]
+    public async Task File_names_the_database_and_two_forms_are_refused()
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            Assert.Contains("its first line is empty", (await MigrateFromAsync(file)).Expect(2).Error, StringComparison.Ordinal);
+            await File.WriteAllTextAsync(file, "Host=127.0.0.1;Port=1;Username=omq;Password=secret\n");
+            var outcome = (await MigrateFromAsync(file)).Expect(3);
+            Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("secret", outcome.Error, StringComparison.Ordinal);
+            var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES_FILE"] = file };
+            outcome = (await RunningProgram.OmqAsync(["db", "migrate"], environment: environment)).Expect(3);
+            Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);
+            outcome = (await MigrateFromAsync(file, "--postgres", "Host=127.0.0.1")).Expect(2);
+            Assert.Contains("--postgres and --postgres-file are two forms of one setting", outcome.Error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static Task<Outcome> MigrateFromAsync(string file, params string[] more) =>
+        RunningProgram.OmqAsync(["db", "migrate", "--postgres-file", file, .. more]);
+
     private static Task<Outcome> MigrateAsync(string database) => RunningProgram.OmqAsync(["db", "migrate", "--postgres", database]);
 }

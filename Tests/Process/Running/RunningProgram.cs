@@ -47,7 +47,7 @@ internal sealed class RunningProgram : IAsyncDisposable
         };
         start.Environment["OMQ_ORLEANS"] = Repository.OrleansSwitch;
         start.Environment["OMQ_KAFKA"] = "off"; // Another broker on this machine may have the default port.
-        foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP", "OMQ_POSTGRES"])
+        foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP", "OMQ_POSTGRES", "OMQ_POSTGRES_FILE"])
             start.Environment.Remove(inherited);
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
             start.Environment[name] = value;
