@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Diagnostics;
+using OrleansMq.Security;
 using OrleansMq.Tls;
 
 namespace OrleansMq.Connections;
@@ -27,10 +28,10 @@ internal sealed class ClusterTls : IDisposable
 
     private readonly WatchedCertificates _certificates;
     private readonly EngineLog _log;
-    private readonly RareLine _refused;
-    // Counted apart, so that clients do not keep silos out.
-    private readonly HandshakePlaces _silos;
-    private readonly HandshakePlaces _clients;
+    // Counted and told of apart, so that clients neither keep silos out nor hide what is refused of them.
+    private readonly Port _silos;
+    private readonly Port _clients;
+    private readonly RareLine _notConnected;
 
     /// <param name="options">Certificate and authorities.</param>
     /// <param name="loggers">Where log lines go.</param>
@@ -39,9 +40,9 @@ internal sealed class ClusterTls : IDisposable
     public ClusterTls(ClusterTlsOptions options, ILoggerFactory loggers, int maxHandshakes = MaxHandshakes)
     {
         _log = new EngineLogAdapter(loggers);
-        _refused = new RareLine(_log, TimeProvider.System);
-        _silos = new HandshakePlaces("silo", maxHandshakes, _log, TimeProvider.System);
-        _clients = new HandshakePlaces("gateway", maxHandshakes, _log, TimeProvider.System);
+        _silos = new Port("silo", maxHandshakes, _log);
+        _clients = new Port("gateway", maxHandshakes, _log);
+        _notConnected = new RareLine(_log, TimeProvider.System);
         _certificates = WatchedCertificates.Load(new TlsOptions
         {
             Certificates = [options.Certificate],
@@ -69,43 +70,37 @@ internal sealed class ClusterTls : IDisposable
     private static void Use(IConnectionBuilder builder, Func<ConnectionDelegate, ConnectionContext, Task> run) =>
         builder.Use(next => context => run(next, context));
 
-    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, HandshakePlaces places, IGatewayConnections? watcher)
+    private async Task AcceptAsync(ConnectionDelegate next, ConnectionContext context, Port port, IGatewayConnections? watcher)
     {
         using var stream = new SslStream(new PipeStream(context.Transport), leaveInnerStreamOpen: true);
-        if (await TryAcceptAsync(context, stream, places).ConfigureAwait(false))
+        if (await TryAcceptAsync(context, stream, port).ConfigureAwait(false))
             await RunAsync(next, context, stream, watcher).ConfigureAwait(false);
     }
 
-    private async Task<bool> TryAcceptAsync(ConnectionContext context, SslStream stream, HandshakePlaces places)
+    private async Task<bool> TryAcceptAsync(ConnectionContext context, SslStream stream, Port port)
     {
-        var address = (context.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.Loopback;
-        if (!places.TryEnter(address))
+        using var place = port.Handshakes.Enter((context.RemoteEndPoint as IPEndPoint)?.Address ?? IPAddress.Loopback);
+        if (place is null)
         {
             context.Abort(new ConnectionAbortedException("Too many TLS handshakes are in progress."));
             return false;
         }
-        try
-        {
-            string? reason = null;
-            return await TryShakeHandsAsync(context, token => stream.AuthenticateAsServerAsync(
-                _certificates.OptionsFor(null, refusal => reason = refusal, isServerToo: places == _silos), token), () => reason)
-                .ConfigureAwait(false);
-        }
-        finally
-        {
-            places.Leave(address);
-        }
+        string? reason = null;
+        return await TryShakeHandsAsync(context, port.Refused, token => stream.AuthenticateAsServerAsync(
+            _certificates.OptionsFor(null, refusal => reason = refusal, isServerToo: port == _silos), token), () => reason)
+            .ConfigureAwait(false);
     }
 
     private async Task ConnectAsync(ConnectionDelegate next, ConnectionContext context)
     {
         using var stream = new SslStream(new PipeStream(context.Transport), leaveInnerStreamOpen: true);
-        if (await TryShakeHandsAsync(context, token => stream.AuthenticateAsClientAsync(_certificates.OptionsOfClient(), token),
-            static () => null).ConfigureAwait(false))
+        if (await TryShakeHandsAsync(context, _notConnected,
+            token => stream.AuthenticateAsClientAsync(_certificates.OptionsOfClient(), token), static () => null).ConfigureAwait(false))
             await RunAsync(next, context, stream, null).ConfigureAwait(false);
     }
 
-    private async Task<bool> TryShakeHandsAsync(ConnectionContext context, Func<CancellationToken, Task> shake, Func<string?> reason)
+    private async Task<bool> TryShakeHandsAsync(ConnectionContext context, RareLine refused, Func<CancellationToken, Task> shake,
+        Func<string?> reason)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.ConnectionClosed);
         deadline.CancelAfter(HandshakeTime);
@@ -121,7 +116,7 @@ internal sealed class ClusterTls : IDisposable
             var why = reason() ?? (fault is OperationCanceledException ? "the handshake took too long" : fault.GetBaseException().Message);
             // A port that is opened and closed is how brokers see whether another lives.
             if (fault is AuthenticationException || reason() is not null)
-                _refused.Write(EngineLogLevel.Warning,
+                refused.Write(EngineLogLevel.Warning,
                     $"The TLS handshake with the silo or Orleans client at {context.RemoteEndPoint} failed: {why}. Both sides need a "
                     + "certificate of the cluster's authority; a silo's is for servers and for clients.");
             else
@@ -176,5 +171,14 @@ internal sealed class ClusterTls : IDisposable
         var beginning = read.Buffer.Slice(0, Math.Min(read.Buffer.Length, SocketConnection.MostBeginning)).ToArray();
         input.AdvanceTo(read.Buffer.Start);
         return beginning;
+    }
+
+    private sealed class Port(string name, int maxHandshakes, EngineLog log)
+    {
+        public UnauthenticatedConnections Handshakes { get; } =
+            new(name, maxHandshakes, log, TimeProvider.System, "completed their TLS handshake");
+
+        // Of the handshakes that failed.
+        public RareLine Refused { get; } = new(log, TimeProvider.System);
     }
 }

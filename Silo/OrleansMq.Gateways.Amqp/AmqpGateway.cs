@@ -9,6 +9,7 @@ using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
+using OrleansMq.Security;
 using OrleansMq.Tls;
 using OrleansMq.VirtualHosts;
 

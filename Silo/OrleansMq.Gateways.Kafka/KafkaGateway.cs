@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Hosting;
 using OrleansMq.Quotas;
+using OrleansMq.Security;
 using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Kafka;

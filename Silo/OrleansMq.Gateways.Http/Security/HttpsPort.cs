@@ -2,7 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Connections;
+using OrleansMq.Security;
 using OrleansMq.Tls;
 
 namespace OrleansMq.Gateways.Http.Security;

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Tls;
+using OrleansMq.Security;
 
 namespace OrleansMq.Gateways.Connections;
 

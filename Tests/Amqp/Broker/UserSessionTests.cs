@@ -2,10 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using OrleansMq.Access;
 using OrleansMq.Api;
-using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
-using OrleansMq.Gateways.Connections;
 using OrleansMq.Quotas;
 using OrleansMq.Security;
 using OrleansMq.Tests.Amqp.DotNet;
@@ -260,24 +258,6 @@ public sealed class UserSessionTests : IDisposable
         }
         foreach (var one in connections)
             await one.DisposeAsync();
-    }
-
-    [Fact]
-    public void One_address_has_a_quarter_of_the_places_and_loopback_all()
-    {
-        var places = new UnauthenticatedConnections("AMQP", 8, EngineLog.Silent, TimeProvider.System);
-        var (one, other) = (IPAddress.Parse("10.0.0.1"), IPAddress.Parse("10.0.0.2"));
-        using var first = places.Enter(one);
-        var second = places.Enter(one)!;
-        Assert.Null(places.Enter(one));
-        Assert.NotNull(places.Enter(other));
-        second.Dispose();
-        second.Dispose();
-        Assert.NotNull(places.Enter(one));
-        for (var count = 0; count < 5; count++)
-            Assert.NotNull(places.Enter(IPAddress.Loopback));
-        Assert.Null(places.Enter(IPAddress.Loopback));
-        Assert.Equal(8, places.Count);
     }
 
     [Theory]

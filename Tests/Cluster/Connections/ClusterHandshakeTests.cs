@@ -52,6 +52,20 @@ public sealed class ClusterHandshakeTests : IDisposable
     }
 
     [Fact]
+    public async Task Each_port_tells_of_its_own_refusals()
+    {
+        using var other = new TestAuthority();
+        using var silo = Load(_files.Authority.IssueMember(), "silo");
+        using var stranger = Load(other.IssueClient("CN=stranger"), "stranger");
+        for (var count = 0; count < 2; count++)
+        {
+            Assert.False(await IsAcceptedAsync(silo.Accept, stranger));
+            Assert.False(await IsAcceptedAsync(silo.AcceptClients, stranger));
+        }
+        Assert.Equal(2, _lines.At(LogLevel.Warning).Count(static line => line.Contains("'CN=stranger'", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public async Task Connection_beyond_the_bound_of_handshakes_is_closed_and_told_of()
     {
         using var silo = Load(_files.Authority.IssueMember(), "silo", maxHandshakes: 0);
@@ -61,7 +75,7 @@ public sealed class ClusterHandshakeTests : IDisposable
             Assert.False(await RunAsync(accept, connection, Task.CompletedTask));
             Assert.True(connection.IsAborted);
         }
-        Assert.Equal(["silo", "gateway"], _lines.At(LogLevel.Warning).Select(static line => line.Split(' ')[4]));
+        Assert.Equal(["silo", "gateway"], _lines.At(LogLevel.Warning).Select(static line => line.Split(' ')[1]));
     }
 
     [Fact]

@@ -1,11 +1,11 @@
 using System.Net;
 using OrleansMq.Diagnostics;
-using OrleansMq.Security;
 
-namespace OrleansMq.Gateways.Connections;
+namespace OrleansMq.Security;
 
-/// <summary>Counts the connections that have not authenticated: they take the place of others, so they are few. Thread safe.</summary>
-/// <param name="protocol">The protocol's name in log lines.</param>
+/// <summary>Counts the connections of a port that have not authenticated, or not completed their TLS handshake: they take the place of
+/// others before they have proved anything, so they are few. Thread safe.</summary>
+/// <param name="protocol">The protocol's or port's name in log lines.</param>
 /// <param name="max">The most of them. A quarter of them may come from one address.</param>
 /// <param name="log">The log.</param>
 /// <param name="timeProvider">The clock.</param>
