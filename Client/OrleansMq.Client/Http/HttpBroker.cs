@@ -141,7 +141,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
         CancellationToken cancellationToken = default)
     {
-        var body = new DeleteRecordsBody(beforeOffset);
+        // The end is found once: a request that is sent again, or carried out late, deletes no record that came after the caller's.
+        var body = new DeleteRecordsBody(beforeOffset == -1
+            ? await EndOfAsync(partition, cancellationToken).ConfigureAwait(false) : beforeOffset);
         var response = await AskAsync(HttpMethod.Post, PartitionPath(partition) + "/delete-records",
             () => JsonContent.Create(body, HttpJson.Default.DeleteRecordsBody), HttpJson.Default.DeleteRecordsResponse,
             cancellationToken).ConfigureAwait(false);

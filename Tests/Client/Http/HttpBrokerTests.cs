@@ -295,6 +295,50 @@ public sealed class HttpBrokerTests : IDisposable
         Assert.Equal(5, end);
     }
 
+    /// <summary>A deletion that is sent again must not delete what came meanwhile.</summary>
+    [Fact]
+    public async Task Deletion_up_to_the_end_names_the_end_of_when_it_was_asked_for_in_each_attempt()
+    {
+        using var broker = new HttpBroker(_http, [new Uri("http://a"), new Uri("http://b")],
+            new HttpBrokerOptions { TimeProvider = _clock });
+        var (end, deletions) = (4L, new List<string>());
+        _handler.Answer = async (request, _) =>
+        {
+            if (request.Method == HttpMethod.Get)
+            {
+                Assert.Equal("/api/topics/a%20b%2Fc/partitions/3/offsets?at=latest", request.RequestUri!.PathAndQuery);
+                return Json($$"""{"offset":{{end++}}}""");
+            }
+            deletions.Add(request.RequestUri!.Host + await request.Content!.ReadAsStringAsync());
+            return deletions.Count == 1
+                ? Problem(HttpStatusCode.ServiceUnavailable, """{"code":"LeaderNotAvailable","errorCode":5}""")
+                : Json("""{"logStartOffset":4}""");
+        };
+
+        Assert.Equal(4, await broker.DeleteRecordsAsync(Partition, -1));
+        await broker.DeleteRecordsAsync(Partition, 2);
+
+        Assert.Equal(["""a{"beforeOffset":4}""", """b{"beforeOffset":4}""", """b{"beforeOffset":2}"""], deletions);
+        Assert.Equal(5, end);
+    }
+
+    [Fact]
+    public async Task Deletion_whose_end_is_refused_deletes_nothing()
+    {
+        var methods = new List<HttpMethod>();
+        _handler.Answer = (request, _) =>
+        {
+            methods.Add(request.Method);
+            return Task.FromResult(Problem(HttpStatusCode.Forbidden,
+                """{"detail":"not yours","code":"TopicAuthorizationFailed","errorCode":29}"""));
+        };
+
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.DeleteRecordsAsync(Partition, -1).AsTask());
+
+        Assert.Equal((ErrorCode.TopicAuthorizationFailed, "not yours"), (refused.Code, refused.Message));
+        Assert.Equal([HttpMethod.Get], methods);
+    }
+
     [Fact]
     public async Task Purge_whose_end_is_refused_purges_nothing()
     {
