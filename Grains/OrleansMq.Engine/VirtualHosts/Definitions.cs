@@ -12,6 +12,9 @@ internal sealed record DefinedUser(string Name, string PasswordHash, string Hash
 /// <summary>Permissions of definitions.</summary>
 internal sealed record DefinedPermissions(string User, SafePattern Configure, SafePattern Write, SafePattern Read);
 
+/// <summary>The limits of a virtual host in definitions; null for no limit.</summary>
+internal sealed record DefinedLimits(int? MaxConnections, int? MaxQueues);
+
 /// <summary>A topic permission of definitions.</summary>
 internal sealed record DefinedTopicPermission(string User, string Exchange, TopicPermission Permission);
 
@@ -24,6 +27,9 @@ internal readonly record struct Defined<T>(string Path, string VirtualHost, T Va
 /// </summary>
 internal sealed record Definitions
 {
+    /// <summary>The component of the parameters that are operator policies.</summary>
+    internal const string OperatorPolicy = "operator_policy";
+
     /// <summary>The users.</summary>
     public ImmutableArray<DefinedUser> Users { get; init; } = [];
 
@@ -41,6 +47,9 @@ internal sealed record Definitions
 
     /// <summary>The operator policies, which RabbitMQ keeps among the parameters.</summary>
     public ImmutableArray<Defined<Policy>> OperatorPolicies { get; init; } = [];
+
+    /// <summary>The limits of virtual hosts, which RabbitMQ keeps among the parameters, too.</summary>
+    public ImmutableArray<Defined<DefinedLimits>> Limits { get; init; } = [];
 
     /// <summary>The exchanges.</summary>
     public ImmutableArray<Defined<ExchangeDeclaration>> Exchanges { get; init; } = [];
@@ -93,6 +102,7 @@ internal sealed record Definitions
         TopicPermissions = [.. TopicPermissions.Where(item => item.VirtualHost == virtualHost)],
         Policies = [.. Policies.Where(item => item.VirtualHost == virtualHost)],
         OperatorPolicies = [.. OperatorPolicies.Where(item => item.VirtualHost == virtualHost)],
+        Limits = [.. Limits.Where(item => item.VirtualHost == virtualHost)],
         Exchanges = [.. Exchanges.Where(item => item.VirtualHost == virtualHost)],
         Queues = [.. Queues.Where(item => item.VirtualHost == virtualHost)],
         Bindings = [.. Bindings.Where(item => item.VirtualHost == virtualHost)],
@@ -101,13 +111,22 @@ internal sealed record Definitions
     private static Definitions Parse(JsonFields root, string? virtualHost)
     {
         var operators = new List<Defined<Policy>>();
+        var limits = new List<Defined<DefinedLimits>>();
         var ignored = new List<string>();
         foreach (var parameter in root.Items("parameters"))
         {
-            if (parameter.Text("component") == "operator_policy")
-                operators.Add(In(parameter, virtualHost, PolicyOf(parameter.Object("value"), parameter.Text("name"))));
-            else
-                ignored.Add($"{parameter.Path}: the component '{parameter.Text("component")}'");
+            switch (parameter.Text("component"))
+            {
+                case OperatorPolicy:
+                    operators.Add(In(parameter, virtualHost, PolicyOf(parameter.Object("value"), parameter.Text("name"))));
+                    break;
+                case VirtualHostLimits.Component:
+                    limits.Add(In(parameter, virtualHost, LimitsOf(parameter.Object("value"))));
+                    break;
+                case var component:
+                    ignored.Add($"{parameter.Path}: the component '{component}'");
+                    break;
+            }
         }
         ignored.AddRange(root.Items("global_parameters").Select(parameter => $"{parameter.Path}: '{parameter.Text("name")}'"));
         return new Definitions
@@ -119,6 +138,7 @@ internal sealed record Definitions
             TopicPermissions = [.. root.Items("topic_permissions").Select(item => In(item, virtualHost, TopicOf(item)))],
             Policies = [.. root.Items("policies").Select(item => In(item, virtualHost, PolicyOf(item, item.Text("name"))))],
             OperatorPolicies = [.. operators],
+            Limits = [.. limits],
             Exchanges = [.. root.Items("exchanges").Select(item => In(item, virtualHost, new ExchangeDeclaration
             {
                 Name = item.Text("name"),
@@ -167,6 +187,10 @@ internal sealed record Definitions
             : QueueArguments.TypeOf(FieldTable.Of((QueueArguments.Type, new TextValue(type))))
                 ?? throw item.Wrong("default_queue_type", $"must be classic, quorum or stream, not '{type}'"),
     };
+
+    private static DefinedLimits LimitsOf(JsonFields item) => new(
+        VirtualHostLimits.Of(item.Integer(VirtualHostLimits.MaxConnections, -1)),
+        VirtualHostLimits.Of(item.Integer(VirtualHostLimits.MaxQueues, -1)));
 
     private static DefinedTopicPermission TopicOf(JsonFields item)
     {

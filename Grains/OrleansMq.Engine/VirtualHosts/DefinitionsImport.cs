@@ -10,8 +10,9 @@ internal sealed record HostImport(VirtualHostSettings Settings, bool IsNew, Topo
 
 /// <summary>
 /// What an import of definitions writes: users first, then the virtual hosts. Nothing is deleted. Users, permissions and policies that
-/// exist are replaced; exchanges, queues, bindings and the other settings of virtual hosts that exist stay as they are. All is decided
-/// before anything is written, so that definitions with an error change nothing; after a crash the import is repeated.
+/// exist are replaced, and both limits of a virtual host where the definitions limit it; exchanges, queues, bindings and the other settings
+/// of virtual hosts that exist stay as they are. All is decided before anything is written, so that definitions with an error change
+/// nothing; after a crash the import is repeated.
 /// </summary>
 internal sealed record DefinitionsImport
 {
@@ -46,8 +47,9 @@ internal sealed record DefinitionsImport
         var names = definitions.VirtualHosts.Select(host => host.Name).Union(
             [.. definitions.Permissions.Select(item => item.VirtualHost), .. definitions.TopicPermissions.Select(item => item.VirtualHost),
                 .. definitions.Policies.Select(item => item.VirtualHost), .. definitions.OperatorPolicies.Select(item => item.VirtualHost),
-                .. definitions.Exchanges.Select(item => item.VirtualHost), .. definitions.Queues.Select(item => item.VirtualHost),
-                .. definitions.Bindings.Select(item => item.VirtualHost)]).Order(StringComparer.Ordinal);
+                .. definitions.Limits.Select(item => item.VirtualHost), .. definitions.Exchanges.Select(item => item.VirtualHost),
+                .. definitions.Queues.Select(item => item.VirtualHost), .. definitions.Bindings.Select(item => item.VirtualHost)])
+            .Order(StringComparer.Ordinal);
         return new DefinitionsImport
         {
             Users = [.. changed],
@@ -74,6 +76,8 @@ internal sealed record DefinitionsImport
             {
                 Topics = permissions.Topics.SetItem(item.Value.Exchange, item.Value.Permission),
             });
+        foreach (var item in definitions.Limits.Where(item => item.VirtualHost == name))
+            settings = settings with { MaxConnections = item.Value.MaxConnections, MaxQueues = item.Value.MaxQueues };
         settings = settings with
         {
             Policies = new PolicySet

@@ -34,13 +34,13 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
                 writer.WriteString("write", item.topic.Value.Write);
                 writer.WriteString("read", item.topic.Value.Read);
             });
-        List("parameters", All(host => host.Settings.Policies.OperatorPolicies.Values), item =>
+        List("parameters", Parameters(), item =>
         {
             writer.WriteString("vhost", item.Host);
-            writer.WriteString("component", "operator_policy");
-            writer.WriteString("name", item.Value.Name);
+            writer.WriteString("component", item.Component);
+            writer.WriteString("name", item.Name);
             writer.WriteStartObject("value");
-            WritePolicy(writer, item.Value);
+            item.WriteValue();
             writer.WriteEndObject();
         });
         List<string>("global_parameters", [], _ => { });
@@ -91,6 +91,17 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
         where users.GetValueOrDefault(permissions.Key)?.Id == permissions.Value.UserId
         select (permissions.Key, host.Settings.Name, permissions.Value);
 
+    private IEnumerable<(string Host, string Component, string Name, Action WriteValue)> Parameters()
+    {
+        foreach (var settings in hosts.Select(static host => host.Settings))
+        {
+            foreach (var policy in settings.Policies.OperatorPolicies.Values)
+                yield return (settings.Name, Definitions.OperatorPolicy, policy.Name, () => WritePolicy(writer, policy));
+            if (settings.IsLimited)
+                yield return (settings.Name, VirtualHostLimits.Component, VirtualHostLimits.Parameter, () => WriteLimits(writer, settings));
+        }
+    }
+
     private IEnumerable<(string Host, T Value)> All<T>(Func<VirtualHostState, IEnumerable<T>> part) =>
         hosts.SelectMany(part, (host, value) => (host.Settings.Name, value));
 
@@ -125,6 +136,15 @@ internal sealed class DefinitionsWriter(Utf8JsonWriter writer, IReadOnlyDictiona
         writer.WritePropertyName("definition");
         FieldJson.WriteTable(writer, policy.Definition, isMarked: false);
         writer.WriteNumber("priority", policy.Priority);
+    }
+
+    /// <summary>Writes the limits that a virtual host has.</summary>
+    internal static void WriteLimits(Utf8JsonWriter writer, VirtualHostSettings settings)
+    {
+        if (settings.MaxConnections is { } connections)
+            writer.WriteNumber(VirtualHostLimits.MaxConnections, connections);
+        if (settings.MaxQueues is { } queues)
+            writer.WriteNumber(VirtualHostLimits.MaxQueues, queues);
     }
 
     /// <summary>Writes arguments.</summary>

@@ -17,6 +17,7 @@ namespace OrleansMq.VirtualHosts;
 [JsonDerivedType(typeof(SetPolicy), "setPolicy")]
 [JsonDerivedType(typeof(ClearPolicy), "clearPolicy")]
 [JsonDerivedType(typeof(SetQueueLimit), "setQueueLimit")]
+[JsonDerivedType(typeof(SetConnectionLimit), "setConnectionLimit")]
 [JsonDerivedType(typeof(ImportDefinitions), "importDefinitions")]
 internal abstract record VirtualHostAdministration
 {
@@ -85,6 +86,11 @@ internal sealed record ClearPolicy(string VirtualHost, string Name, bool IsOpera
 /// <param name="VirtualHost">The virtual host.</param>
 /// <param name="MaxQueues">The most queues; null for no limit.</param>
 internal sealed record SetQueueLimit(string VirtualHost, int? MaxQueues) : VirtualHostAdministration;
+
+/// <summary>Limits the connections to a virtual host, of each broker by itself.</summary>
+/// <param name="VirtualHost">The virtual host.</param>
+/// <param name="MaxConnections">The most connections; null for no limit.</param>
+internal sealed record SetConnectionLimit(string VirtualHost, int? MaxConnections) : VirtualHostAdministration;
 
 /// <summary>Imports definitions, as <see cref="DefinitionsImport"/> says.</summary>
 /// <param name="Json">The file.</param>

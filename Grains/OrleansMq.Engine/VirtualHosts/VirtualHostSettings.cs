@@ -30,6 +30,15 @@ internal sealed record VirtualHostSettings
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? MaxQueues { get; init; }
 
+    /// <summary>The most connections of each broker; null for no limit, 0 for none at all. Those beyond a limit that is set later
+    /// stay.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? MaxConnections { get; init; }
+
+    /// <summary>Whether it has a limit.</summary>
+    [JsonIgnore]
+    public bool IsLimited => MaxQueues is not null || MaxConnections is not null;
+
     /// <summary>The policies.</summary>
     public PolicySet Policies { get; init; } = PolicySet.Empty;
 

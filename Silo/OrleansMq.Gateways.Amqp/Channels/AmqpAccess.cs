@@ -37,7 +37,10 @@ internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies, 
             if (UserAccess.CheckOpen(virtualHost, user, image is not null, image?.Settings.Permissions.GetValueOrDefault(user.Name))
                 is { } refusal)
                 throw refusal.ToException();
-            return new AmqpSession(registry, replies, image!, user, AmqpLogins.TextOf(client.Remote.Address), maxConsumers);
+            var most = image!.Settings.MaxConnections;
+            var id = registry.TryConnect(virtualHost, most) ?? throw new AmqpException(ReplyCode.NotAllowed,
+                $"access to vhost '{virtualHost}' refused for user '{user.Name}': connection limit ({most}) is reached");
+            return new AmqpSession(registry, replies, image!, user, id, AmqpLogins.TextOf(client.Remote.Address), maxConsumers);
         }
         catch (BrokerException fault)
         {
@@ -66,12 +69,13 @@ internal sealed class AmqpSession : IAmqpSession
     /// <param name="replies">The channels that take answers.</param>
     /// <param name="image">The virtual host.</param>
     /// <param name="user">The user that has logged in.</param>
+    /// <param name="id">The connection's id, which the registry has given it.</param>
     /// <param name="host">The client's address.</param>
     /// <param name="maxConsumers">The most consumers of all channels.</param>
-    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string host,
+    public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string id, string host,
         int maxConsumers) =>
         (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id, Deliveries, Kept, Consumers) =
-            (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, registry.NewConnection(),
+            (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, id,
             new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept), new ConsumerPlaces(maxConsumers));
 
     /// <summary>The connection's id, which no other connection ever has.</summary>

@@ -12,7 +12,6 @@ internal sealed partial class ManagementApi
     // Exclusive queues belong to connections; an operator has none.
     private const string NoConnection = "management";
     private const int SaltBytes = 4;
-    private const string QueueLimit = "max-queues";
 
     private async Task<int> ChangeAsync(ManagementRequest request, string method, string[] path)
     {
@@ -158,11 +157,12 @@ internal sealed partial class ManagementApi
     private static async Task<int> ChangeLimitAsync(ManagementRequest request, bool isPut, string host, string name)
     {
         await request.SeeAsync(host).ConfigureAwait(false);
-        if (name != QueueLimit)
-            throw ManagementException.Bad($"the limit of virtual hosts is {QueueLimit}, not '{name}'");
-        // RabbitMQ takes a number below 0 for no limit.
-        var most = isPut ? (await request.BodyAsync().ConfigureAwait(false)).Integer("value", -1) : -1;
-        await request.Hosts.AdministerAsync(new SetQueueLimit(host, most < 0 ? null : most)).ConfigureAwait(false);
+        if (name is not (VirtualHostLimits.MaxConnections or VirtualHostLimits.MaxQueues))
+            throw ManagementException.Bad($"the limits of virtual hosts are {VirtualHostLimits.MaxConnections} and "
+                + $"{VirtualHostLimits.MaxQueues}, not '{name}'");
+        var most = isPut ? VirtualHostLimits.Of((await request.BodyAsync().ConfigureAwait(false)).Integer("value", -1)) : null;
+        await request.Hosts.AdministerAsync(name == VirtualHostLimits.MaxQueues ? new SetQueueLimit(host, most)
+            : new SetConnectionLimit(host, most)).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
     }
 

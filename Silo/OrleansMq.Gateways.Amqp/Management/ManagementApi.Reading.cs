@@ -40,7 +40,7 @@ internal sealed partial class ManagementApi
             case ["vhost-limits"] or ["vhost-limits", _]:
                 ManagementUser.Demand(user.IsMonitoring, "monitor");
                 var limited = path.Length == 1 ? request.Visible : [await request.SeeAsync(path[1]).ConfigureAwait(false)];
-                return writer => List(writer, limited.Where(static one => one.Settings.MaxQueues is not null), WriteLimits, isObject: true);
+                return writer => List(writer, limited.Where(static one => one.Settings.IsLimited), WriteLimits, isObject: true);
             case ["policies" or "operator-policies", ..]:
                 ManagementUser.Demand(user.IsPolicymaker || user.IsMonitoring, "policymaker");
                 return await ReadPoliciesAsync(request, path[0] == "operator-policies", path[1..]).ConfigureAwait(false);
@@ -151,7 +151,7 @@ internal sealed partial class ManagementApi
     {
         writer.WriteString("vhost", host.Name);
         writer.WriteStartObject("value");
-        writer.WriteNumber(QueueLimit, host.Settings.MaxQueues!.Value);
+        DefinitionsWriter.WriteLimits(writer, host.Settings);
         writer.WriteEndObject();
     }
 

@@ -45,8 +45,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
-    // The connections to this gateway. Their ids end alike: a broker may have several gateways.
-    private readonly ConcurrentDictionary<string, byte> _open = new(StringComparer.Ordinal);
+    // The connections to this gateway, with their virtual hosts. Their ids end alike: a broker may have several gateways.
+    private readonly ConcurrentDictionary<string, string> _open = new(StringComparer.Ordinal);
+    private readonly HostConnections _connections = new();
     private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
     // The creation and deletion of one name's topic do not overlap.
     private readonly TopicGates _topics = new();
@@ -124,15 +125,24 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public EngineLog Log { get; }
 
     /// <summary>Returns the id of a new connection to this broker, which is open until <see cref="Closed"/>.</summary>
-    public string NewConnection()
+    /// <param name="virtualHost">Its virtual host.</param>
+    /// <param name="most">The most connections to that; null for no limit.</param>
+    /// <returns>Null: it has as many.</returns>
+    public string? TryConnect(string virtualHost, int? most)
     {
+        if (!_connections.TryAdd(virtualHost, most))
+            return null;
         var id = ConnectionId.New(_host.Incarnation) + _suffix;
-        _open.TryAdd(id, 0);
+        _open.TryAdd(id, virtualHost);
         return id;
     }
 
-    /// <summary>A connection ends: it gets nothing more from now on.</summary>
-    public void Closed(string connection) => _open.TryRemove(connection, out _);
+    /// <summary>A connection ends: it gets nothing more from now on, and its place is free.</summary>
+    public void Closed(string connection)
+    {
+        if (_open.TryRemove(connection, out var virtualHost))
+            _connections.Remove(virtualHost);
+    }
 
     /// <summary>Has the queues opened in the background that act without a client: those that expire, or dead-letter what expires, and what
     /// exchanges delay. Deletes what queues have left that ended when no broker ran.</summary>

@@ -55,6 +55,8 @@ public sealed partial class EndpointAccessTests(AccessServer server) : IClassFix
         new("GET vhost-limits/%2F", Monitors, Reach.Seen),
         new("PUT vhost-limits/%2F/max-queues", Administrators, Reach.Seen) { Body = """{"value":1000}""" },
         new("DELETE vhost-limits/%2F/max-queues", Administrators, Reach.Seen),
+        new("PUT vhost-limits/%2F/max-connections", Administrators, Reach.Seen) { Body = """{"value":1000}""" },
+        new("DELETE vhost-limits/%2F/max-connections", Administrators, Reach.Seen),
 
         new("GET users", Administrators),
         new("GET users/guest", Administrators),

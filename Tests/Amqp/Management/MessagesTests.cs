@@ -250,10 +250,29 @@ public sealed class MessagesTests : IAsyncLifetime
         await _server.DoAsync(201, "PUT", "queues/%2F/two", "{}");
         Assert.Contains("queue limit in vhost '/' (2) is reached", await _server.DoAsync(400, "PUT", "queues/%2F/three", "{}"),
             StringComparison.Ordinal);
-        await _server.DoAsync(400, "PUT", "vhost-limits/%2F/max-connections", """{"value":2}""");
+        Assert.Contains("max-connections and max-queues", await _server.DoAsync(400, "PUT", "vhost-limits/%2F/max-channels",
+            """{"value":2}"""), StringComparison.Ordinal);
         await _server.DoAsync(204, "DELETE", "vhost-limits/%2F/max-queues");
         Assert.Equal("[]", await _server.DoAsync(200, "GET", "vhost-limits/%2F"));
         await _server.DoAsync(201, "PUT", "queues/%2F/three", "{}");
+    }
+
+    [Fact]
+    public async Task Virtual_host_has_a_limit_of_connections_beside_that_of_queues()
+    {
+        await _server.DoAsync(204, "PUT", "vhost-limits/%2F/max-queues", """{"value":2}""");
+        await _server.DoAsync(204, "PUT", "vhost-limits/%2F/max-connections", """{"value":0}""");
+        Assert.Equal("""[{"vhost":"/","value":{"max-connections":0,"max-queues":2}}]""",
+            await _server.DoAsync(200, "GET", "vhost-limits"));
+        Assert.Contains("""{"vhost":"/","component":"vhost-limits","name":"limits","value":{"max-connections":0,"max-queues":2}}""",
+            await _server.DoAsync(200, "GET", "definitions"), StringComparison.Ordinal);
+        await _server.DoAsync(204, "PUT", "vhost-limits/%2F/max-connections", """{"value":-1}""");
+        Assert.Equal("""[{"vhost":"/","value":{"max-queues":2}}]""", await _server.DoAsync(200, "GET", "vhost-limits"));
+        await _server.DoAsync(204, "PUT", "vhost-limits/%2F/max-connections", """{"value":3}""");
+        await _server.DoAsync(204, "DELETE", "vhost-limits/%2F/max-queues");
+        Assert.Equal("""[{"vhost":"/","value":{"max-connections":3}}]""", await _server.DoAsync(200, "GET", "vhost-limits/%2F"));
+        await _server.DoAsync(204, "DELETE", "vhost-limits/%2F/max-connections");
+        Assert.Equal("[]", await _server.DoAsync(200, "GET", "vhost-limits"));
     }
 
     [Fact]

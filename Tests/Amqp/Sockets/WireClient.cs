@@ -27,14 +27,24 @@ internal sealed class WireClient : IAsyncDisposable
     /// <param name="capabilities">What the client says that it can.</param>
     public static async Task<WireClient> OpenAsync(IPEndPoint endPoint, ushort heartbeat = 0, params string[] capabilities)
     {
+        var client = await LogInAsync(endPoint, heartbeat, capabilities);
+        await client.SendAsync(0, new ConnectionOpen("/"));
+        Assert.IsType<ConnectionOpenOk>(await client.ReceiveMethodAsync());
+        return client;
+    }
+
+    /// <summary>Connects, and logs in. It may open a virtual host next.</summary>
+    /// <param name="endPoint">The server.</param>
+    /// <param name="heartbeat">In seconds; 0 for none.</param>
+    /// <param name="capabilities">What the client says that it can.</param>
+    public static async Task<WireClient> LogInAsync(IPEndPoint endPoint, ushort heartbeat = 0, params string[] capabilities)
+    {
         var client = await ConnectAsync(endPoint);
         await client.SendAsync(ProtocolHeader.Amqp091.ToArray());
         Assert.IsType<ConnectionStart>(await client.ReceiveMethodAsync());
         await client.SendAsync(0, new ConnectionStartOk(PropertiesOf(capabilities), "PLAIN", LongString.Of("\0guest\0guest"), "en_US"));
         Assert.IsType<ConnectionTune>(await client.ReceiveMethodAsync());
         await client.SendAsync(0, new ConnectionTuneOk(2047, 131072, heartbeat));
-        await client.SendAsync(0, new ConnectionOpen("/"));
-        Assert.IsType<ConnectionOpenOk>(await client.ReceiveMethodAsync());
         return client;
     }
 

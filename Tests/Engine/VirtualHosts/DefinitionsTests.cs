@@ -98,6 +98,24 @@ public sealed class DefinitionsTests
     }
 
     [Fact]
+    public void Limits_of_virtual_hosts_are_parameters()
+    {
+        var import = Import("""
+            {"vhosts":[{"name":"a"},{"name":"b"},{"name":"c"}],"parameters":[
+             {"value":{"max-connections":50},"vhost":"a","component":"vhost-limits","name":"limits"},
+             {"value":{"max-queues":0,"max-connections":-1},"vhost":"b","component":"vhost-limits","name":"limits"}]}
+            """);
+        Assert.Equal([(50, null), (null, 0), (null, null)],
+            import.Hosts.Select(static host => (host.Settings.MaxConnections, host.Settings.MaxQueues)));
+        var exported = Export(import);
+        using var json = JsonDocument.Parse(exported);
+        Assert.Equal("""[{"vhost":"a","component":"vhost-limits","name":"limits","value":{"max-connections":50}},"""
+            + """{"vhost":"b","component":"vhost-limits","name":"limits","value":{"max-queues":0}}]""",
+            json.RootElement.GetProperty("parameters").GetRawText());
+        Assert.Equal(exported, Export(Import(exported)));
+    }
+
+    [Fact]
     public void Import_again_changes_no_queue_and_keeps_who_users_are()
     {
         var first = Import(Sample);
@@ -152,11 +170,15 @@ public sealed class DefinitionsTests
     [InlineData("""{"policies":[{"name":"p","vhost":"/","pattern":"","definition":{},"priority":"x"}]}""", "policies[0].priority must be")]
     [InlineData("""{"parameters":[{"name":"p","vhost":"/","component":"operator_policy","value":{"pattern":"","definition":{"x":1}}}]}""",
         "parameters[0].value.definition.x is not a setting of policies.")]
+    [InlineData("""{"parameters":[{"name":"limits","vhost":"/","component":"vhost-limits","value":{"max-queues":"many"}}]}""",
+        "parameters[0].value.max-queues must be an integer, not \"many\".")]
     public void Wrong_field_is_named(string json, string said) => Assert.Contains(said,
         Assert.ThrowsAny<FormatException>(() => Definitions.Parse(Encoding.UTF8.GetBytes(json))).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("""{"queues":[{"name":"q","vhost":"x"}]}""", "The virtual host 'x' does not exist.")]
+    [InlineData("""{"parameters":[{"name":"limits","vhost":"x","component":"vhost-limits","value":{}}]}""",
+        "The virtual host 'x' does not exist.")]
     [InlineData("""{"vhosts":[{"name":"x"}],"permissions":[{"user":"a","vhost":"x","configure":"","write":"","read":""}]}""",
         "permissions[0].user: the user 'a' does not exist.")]
     [InlineData("""{"vhosts":[{"name":"x"}],"queues":[{"name":"q","vhost":"x","arguments":{"x-expires":0}}]}""",

@@ -80,6 +80,39 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task Limit_of_connections_is_stored_until_it_is_cleared()
+    {
+        await using (var hosts = await OpenAsync())
+        {
+            Assert.Contains("0 or more", (await Assert.ThrowsAsync<DefinitionsException>(async () =>
+                await hosts.AdministerAsync(new SetConnectionLimit(Host, -2)))).Message, StringComparison.Ordinal);
+            await hosts.AdministerAsync(VirtualHostAdministration.Parse(new SetConnectionLimit(Host, 3).ToBytes()));
+            await hosts.AdministerAsync(new SetQueueLimit(Host, 5));
+            await hosts.AdministerAsync(new PutVirtualHost(Host));
+        }
+        await using (var again = await OpenAsync())
+        {
+            Assert.Equal((3, 5), (again.Find(Host)!.Settings.MaxConnections, again.Find(Host)!.Settings.MaxQueues));
+            await again.AdministerAsync(VirtualHostAdministration.Parse(new SetConnectionLimit(Host, null).ToBytes()));
+        }
+        await using var cleared = await OpenAsync();
+        Assert.Equal(((int?)null, 5), (cleared.Find(Host)!.Settings.MaxConnections, cleared.Find(Host)!.Settings.MaxQueues));
+    }
+
+    [Fact]
+    public async Task Imported_limits_replace_those_of_a_virtual_host()
+    {
+        await using var hosts = await OpenAsync();
+        await hosts.AdministerAsync(new SetQueueLimit(Host, 5));
+        await hosts.AdministerAsync(new ImportDefinitions("""
+            {"parameters":[{"vhost":"/","component":"vhost-limits","name":"limits","value":{"max-connections":3}}]}
+            """u8.ToArray()));
+        Assert.Equal((3, (int?)null), (hosts.Find(Host)!.Settings.MaxConnections, hosts.Find(Host)!.Settings.MaxQueues));
+        await hosts.AdministerAsync(new ImportDefinitions("{}"u8.ToArray()));
+        Assert.Equal(3, hosts.Find(Host)!.Settings.MaxConnections);
+    }
+
+    [Fact]
     public async Task Installation_without_enforced_rules_begins_with_guest_whoever_its_administrator_is()
     {
         await using var hosts = await VirtualHostOwners.OpenAsync(_store, EngineLog.Silent, AmqpUserRules.Of(new SecurityOptions

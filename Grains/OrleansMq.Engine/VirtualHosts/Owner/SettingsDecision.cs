@@ -22,6 +22,10 @@ internal static class SettingsDecision
                 throw new DefinitionsException("value: a limit of queues must be 0 or more.");
             case SetQueueLimit limit:
                 return settings with { MaxQueues = limit.MaxQueues };
+            case SetConnectionLimit { MaxConnections: < 0 }:
+                throw new DefinitionsException("value: a limit of connections must be 0 or more.");
+            case SetConnectionLimit limit:
+                return settings with { MaxConnections = limit.MaxConnections };
             case SetPermissions set:
                 return settings.With(set.User, Current(settings, set.User, users) with
                 {

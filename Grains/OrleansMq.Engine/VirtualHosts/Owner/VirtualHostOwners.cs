@@ -153,6 +153,8 @@ internal sealed class VirtualHostOwners : IVirtualHosts, IAsyncDisposable
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
             case SetQueueLimit { VirtualHost: var host }:
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
+            case SetConnectionLimit { VirtualHost: var host }:
+                return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
             case ClearPolicy { VirtualHost: var host }:
                 return await ChangeSettingsAsync(host, command).ConfigureAwait(false);
             case ImportDefinitions import:
