@@ -222,12 +222,17 @@ internal sealed partial class ManagementApi
         var (image, access) = await request.EnterAsync(host).ConfigureAwait(false);
         Demand(access.CheckDeleteQueue(name));
         var queue = QueueOf(image, name);
-        var described = await DescribeAsync(request, image, queue).ConfigureAwait(false);
-        Demand(image.Topology.DeleteQueue(name, ConnectionOf(request), request.Flag("if-unused"), request.Flag("if-empty"),
-            new QueueFacts(described.Counts.Ready)).Refusal);
+        var (connection, ifUnused, ifEmpty) = (ConnectionOf(request), request.Flag("if-unused"), request.Flag("if-empty"));
+        Demand(image.Topology.DeleteQueue(name, connection, ifUnused, ifEmpty).Refusal);
+        if (ifEmpty)
+        {
+            // Opened, since this broker may not have heard of its topic yet.
+            var entry = await request.Registry.OpenAsync(host, queue).ConfigureAwait(false);
+            Demand(image.Topology.DeleteQueue(name, connection, ifUnused, ifEmpty,
+                new QueueFacts(await entry.Queue.CountAsync().ConfigureAwait(false))).Refusal);
+        }
         Mutate(request, queue.Durable);
-        await request.Hosts.SendAsync(host, new DeleteQueue(name, ConnectionOf(request), queue.Id,
-            request.Flag("if-unused"))).ConfigureAwait(false);
+        await request.Hosts.SendAsync(host, new DeleteQueue(name, connection, queue.Id, ifUnused)).ConfigureAwait(false);
         await request.Registry.EndAsync(host, queue).ConfigureAwait(false);
         return StatusCodes.Status204NoContent;
     }

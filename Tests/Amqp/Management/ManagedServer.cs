@@ -2,6 +2,8 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
+using OrleansMq.Access;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Management;
@@ -30,14 +32,15 @@ internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, Manage
     public Uri Address => new(management.Address);
 
     public static async Task<ManagedServer> StartAsync(string directory,
-        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null)
+        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null, Func<IBroker, IBroker>? engine = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
         var amqp = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log });
         var options = new AmqpManagementOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), MaxConnections = 10, Log = log };
         var management = new ManagementGateway(configure?.Invoke(options) ?? options, () => amqp);
-        var hosted = new HostedBroker(0, broker.ClusterId, broker.Access, broker, broker.Metadata, broker)
+        var access = engine is null ? broker.Access : new BrokerAccess(engine(broker), broker);
+        var hosted = new HostedBroker(0, broker.ClusterId, access, access.Broker, broker.Metadata, broker)
         {
             OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
         };
