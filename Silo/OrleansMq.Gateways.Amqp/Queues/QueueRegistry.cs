@@ -155,7 +155,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     }
 
     // A crash between the deletion of a queue and that of its topic leaves the topic. Queues that are not durable end with the last broker,
-    // and their topics stay. A topic is a queue's by the name of its cursor. Topics of virtual hosts that are not open are kept.
+    // and their topics stay. A topic is a queue's by the name of its cursor. Topics of virtual hosts that are not open are kept. One that
+    // cannot be deleted does not keep the others.
     private async Task DeleteLeftAsync()
     {
         var names = Hosts.Names;
@@ -169,6 +170,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             known.UnionWith(((await Hosts.RefreshAsync(name).ConfigureAwait(false))?.Topology.Queues ?? [])
                 .Select(queue => QueueTopics.NameOf(name, queue.Name, queue.Durable)));
         }
+        BrokerException? first = null;
         foreach (var topic in topics.Where(topic => !known.Contains(topic.Name)))
         {
             try
@@ -181,7 +183,13 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             {
                 // Another broker has deleted it.
             }
+            catch (BrokerException fault)
+            {
+                first ??= new BrokerException(fault.Code, $"Topic '{topic.Name}' of a deleted queue: {fault.Message}", fault);
+            }
         }
+        if (first is not null)
+            throw first;
     }
 
     private void OpenActive(VirtualHostImage host)
