@@ -9,6 +9,11 @@ namespace OrleansMq.VirtualHosts;
 /// A regular expression that an operator gave, for names of exchanges and queues: it matches anywhere in a name, unless it says otherwise.
 /// Matching takes time proportional to the name, also with lookaheads at the beginning, such as <c>^(?!amq\.)</c>. Other patterns that need
 /// backtracking have a time limit, and do not match a name that exceeds it (<see cref="BacktrackingPattern"/>).
+/// <para>
+/// In .NET, as in RabbitMQ, <c>.</c> matches no line feed, and <c>$</c> matches also before one at the end. Names of routing keys may have
+/// them: <c>^a$</c> would match <c>a\n</c>, and <c>^(?!.*secret)</c> would match <c>a\n.secret</c>. So a name with line feeds has to match
+/// twice: as it is, where <c>$</c> is its end alone, and with carriage returns in their place, which are characters as others are.
+/// </para>
 /// </summary>
 [JsonConverter(typeof(SafePatternConverter))]
 internal sealed partial class SafePattern : IEquatable<SafePattern>
@@ -71,12 +76,11 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
     /// <summary>Returns whether it matches a name; null: that takes too long.</summary>
     public bool? TryMatch(string name)
     {
-        if (_linear is { } linear)
-            return linear.Matches(name);
-        var matches = _backtracking!.TryMatch(name);
-        if (matches is null)
-            _hasOverrun = true;
-        return matches;
+        if (!name.Contains('\n', StringComparison.Ordinal))
+            return TryMatchText(name);
+        // Before the last of two line feeds is the end of the name.
+        var matches = TryMatchText(name.EndsWith('\n') ? $"{name}\n" : name);
+        return matches == true ? TryMatchText(name.Replace('\n', '\r')) : matches;
     }
 
     /// <inheritdoc/>
@@ -90,6 +94,16 @@ internal sealed partial class SafePattern : IEquatable<SafePattern>
 
     /// <summary>Returns the pattern as given.</summary>
     public override string ToString() => Text;
+
+    private bool? TryMatchText(string text)
+    {
+        if (_linear is { } linear)
+            return linear.Matches(text);
+        var matches = _backtracking!.TryMatch(text);
+        if (matches is null)
+            _hasOverrun = true;
+        return matches;
+    }
 
     private static SafePattern Create(string text) => LookaheadPattern.TryParse(text, Options) is { } linear
         ? new SafePattern(text, linear, null) : new SafePattern(text, null, BacktrackingPattern.Create(text, Options));

@@ -205,6 +205,34 @@ public sealed class UserTests
             Access("^c").CheckDeclareExchange("\n"));
     }
 
+    [Theory]
+    // As it is, and where the end of a pattern is the end of the key.
+    [InlineData("^mine\\.x$", "mine.x", true)]
+    [InlineData("^mine\\.x$", "mine.x\n", false)]
+    [InlineData("^mine\\.x\\Z", "mine.x\n", false)]
+    [InlineData("^mine\\.x$", "mine.x\r\n", false)]
+    [InlineData("^mine\\.x$", "mine.x\n\n", false)]
+    [InlineData("^[^\\n]*$", "mine\n", false)]
+    [InlineData("^(a+)\\1$", "aa\n", false)]
+    [InlineData("(?m)^mine$", "other\nmine", false)]
+    // What a pattern denies is found behind a line end.
+    [InlineData("^(?!.*secret)", "open", true)]
+    [InlineData("^(?!.*secret)", "a\n.secret", false)]
+    [InlineData("^(?!.*secret).*", "a\r\n.secret", false)]
+    [InlineData("^(?!.*secret$).*", "a\n.secret", false)]
+    // Other keys with line ends are allowed.
+    [InlineData(".*", "a\nb\n", true)]
+    [InlineData("^mine\\.", "mine.a\nb\n", true)]
+    [InlineData("^(?!.*secret)", "a\nb", true)]
+    public void Line_ends_in_a_key_lead_around_no_permission(string pattern, string key, bool isAllowed)
+    {
+        var access = Access(write: ".*", read: ".*", topics: new TopicPermission(pattern, pattern));
+        Assert.Equal(isAllowed, access.CheckPublish("events", Events, key) is null);
+        Assert.Equal(isAllowed, access.CheckBinding(new BindingRequest("events", DestinationKind.Queue, "q", key), Events) is null);
+        // Names of publishes keep their line ends, too.
+        Assert.Equal(isAllowed, Access(write: pattern).CheckPublish(key, null) is null);
+    }
+
     [Fact]
     public void Users_name_that_looks_like_a_variable_stays_a_name()
     {
