@@ -225,7 +225,8 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
             WarnOfGuest(hosts);
             _registry = new QueueRegistry(_broker, hosts, _options.TimeProvider, _options.Log, Memory);
             _looking = _options.TimeProvider.CreateTimer(_ => EndForced(), null, LookPause, LookPause);
-            return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker), _options.MaxConsumersPerConnection);
+            return _access = new AmqpAccess(_registry, _replies = new DirectReplies(_broker), _options.MaxConsumersPerConnection,
+                _options.MaxConsumersPerUser);
         }
         finally
         {

@@ -40,6 +40,11 @@ public sealed record AmqpGatewayOptions
     /// <summary>The most consumers of one connection, on all its channels: 10,000. One more closes the connection.</summary>
     internal int MaxConsumersPerConnection { get; init; } = 10_000;
 
+    /// <summary>The most consumers of one user, on all its connections: 100,000. One more closes its connection. Each has some kilobytes
+    /// in this broker, and the owner of the virtual hosts knows those of all brokers: one user cannot use up the memory with any number of
+    /// connections.</summary>
+    internal int MaxConsumersPerUser { get; init; } = 100_000;
+
     /// <summary>Whether the volume of the data is nearly full, which blocks publishers, too; null: as the broker's partitions
     /// find.</summary>
     internal Func<bool>? IsDiskShort { get; init; }

@@ -13,7 +13,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 /// <param name="registry">The open queues.</param>
 /// <param name="replies">The channels that take answers.</param>
 /// <param name="maxConsumers">The most consumers of one connection.</param>
-internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies, int maxConsumers) : IAmqpAccess
+/// <param name="maxConsumersOfUser">The most consumers of one user.</param>
+internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies, int maxConsumers, int maxConsumersOfUser) : IAmqpAccess
 {
     /// <inheritdoc/>
     public async ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client)
@@ -40,7 +41,8 @@ internal sealed class AmqpAccess(QueueRegistry registry, DirectReplies replies, 
             var most = image!.Settings.MaxConnections;
             var id = registry.TryConnect(virtualHost, most) ?? throw new AmqpException(ReplyCode.NotAllowed,
                 $"access to vhost '{virtualHost}' refused for user '{user.Name}': connection limit ({most}) is reached");
-            return new AmqpSession(registry, replies, image!, user, id, AmqpLogins.TextOf(client.Remote.Address), maxConsumers);
+            return new AmqpSession(registry, replies, image!, user, id, AmqpLogins.TextOf(client.Remote.Address),
+                new ConsumerPlaces(maxConsumers, registry.Consumers, user.Name, maxConsumersOfUser));
         }
         catch (BrokerException fault)
         {
@@ -71,12 +73,12 @@ internal sealed class AmqpSession : IAmqpSession
     /// <param name="user">The user that has logged in.</param>
     /// <param name="id">The connection's id, which the registry has given it.</param>
     /// <param name="host">The client's address.</param>
-    /// <param name="maxConsumers">The most consumers of all channels.</param>
+    /// <param name="consumers">The places for the consumers of all channels.</param>
     public AmqpSession(QueueRegistry registry, DirectReplies replies, VirtualHostImage image, UserState user, string id, string host,
-        int maxConsumers) =>
+        ConsumerPlaces consumers) =>
         (Registry, Replies, _image, _firstEpoch, _user, _userId, _host, Id, Deliveries, Kept, Consumers) =
             (registry, replies, image, image.Settings.FirstEpoch, user.Name, user.Id, host, id,
-            new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept), new ConsumerPlaces(maxConsumers));
+            new UnreadDeliveries(registry.Unread), new ConnectionCopies(registry.Kept), consumers);
 
     /// <summary>The connection's id, which no other connection ever has.</summary>
     public string Id { get; }

@@ -172,11 +172,11 @@ internal sealed partial class AmqpChannel
         consumer.Start();
     }
 
-    // It takes a place of the connection, which is given back when the channel counts it no more.
+    // It takes a place of the connection, and of its user, which is given back when the channel counts it no more.
     private async ValueTask<ChannelConsumer> CreateConsumerAsync(string name, string tag, BasicConsume consume)
     {
-        if (!session.Consumers.TryTake())
-            throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({session.Consumers.Most}) of consumers per connection");
+        if (session.Consumers.TryTake() is { } refusal)
+            throw new AmqpException(ReplyCode.NotAllowed, refusal);
         try
         {
             var entry = await OpenQueueAsync(name).ConfigureAwait(false);

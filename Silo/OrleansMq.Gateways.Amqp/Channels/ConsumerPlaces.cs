@@ -1,24 +1,30 @@
+using OrleansMq.Gateways.Amqp.Queues;
+
 namespace OrleansMq.Gateways.Amqp.Channels;
 
-/// <summary>The places for the consumers of one connection, which its channels share. Thread safe.</summary>
+/// <summary>The places for the consumers of one connection, which its channels share. Each is one of its user's, too. Thread
+/// safe.</summary>
 /// <param name="most">How many there are.</param>
-internal sealed class ConsumerPlaces(int most)
+/// <param name="users">The consumers of each user.</param>
+/// <param name="user">The connection's user.</param>
+/// <param name="mostOfUser">How many its user has, on all connections to this broker.</param>
+internal sealed class ConsumerPlaces(int most, NameCounts users, string user, int mostOfUser)
 {
     private readonly Lock _lock = new();
     private int _taken;
 
-    /// <summary>How many there are.</summary>
-    public int Most => most;
-
-    /// <summary>Takes one. Returns whether one was left.</summary>
-    public bool TryTake()
+    /// <summary>Takes one.</summary>
+    /// <returns>Why none is left; null: one was taken.</returns>
+    public string? TryTake()
     {
         lock (_lock)
         {
             if (_taken >= most)
-                return false;
+                return $"reached maximum ({most}) of consumers per connection";
+            if (!users.TryAdd(user, mostOfUser))
+                return $"reached maximum ({mostOfUser}) of consumers per user";
             _taken++;
-            return true;
+            return null;
         }
     }
 
@@ -27,5 +33,6 @@ internal sealed class ConsumerPlaces(int most)
     {
         lock (_lock)
             _taken -= places;
+        users.Remove(user, places);
     }
 }

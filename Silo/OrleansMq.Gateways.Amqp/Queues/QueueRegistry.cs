@@ -47,7 +47,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
     // The connections to this gateway, with their virtual hosts. Their ids end alike: a broker may have several gateways.
     private readonly ConcurrentDictionary<string, string> _open = new(StringComparer.Ordinal);
-    private readonly HostConnections _connections = new();
+    private readonly NameCounts _connections = new();
     private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
     // The creation and deletion of one name's topic do not overlap.
     private readonly TopicGates _topics = new();
@@ -114,6 +114,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     /// <summary>The memory of messages that clients have not acknowledged, and that become dead letters where they are rejected.</summary>
     public CopyMemory Kept { get; }
+
+    /// <summary>The consumers of each user, on all connections to this gateway.</summary>
+    public NameCounts Consumers { get; } = new();
 
     /// <summary>What channels and dead letters count.</summary>
     public MessageTotals Totals { get; } = new();

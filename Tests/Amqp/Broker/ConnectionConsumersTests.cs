@@ -14,6 +14,7 @@ namespace OrleansMq.Tests.Amqp.Broker;
 public sealed class ConnectionConsumersTests : IAsyncLifetime
 {
     private const int Most = 6;
+    private const int MostOfUser = 10;
 
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-consumers").FullName;
     private TestHosts _hosts = null!;
@@ -25,7 +26,7 @@ public sealed class ConnectionConsumersTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _gateway = await RunningGateway.StartAsync(_directory,
-            configure: static options => options with { MaxConsumersPerConnection = Most },
+            configure: static options => options with { MaxConsumersPerConnection = Most, MaxConsumersPerUser = MostOfUser },
             hosts: inner => _hosts = new TestHosts(inner));
         _client = await OpenAsync();
     }
@@ -48,6 +49,27 @@ public sealed class ConnectionConsumersTests : IAsyncLifetime
         await other.SendAsync(1, Consume);
         Assert.IsType<BasicConsumeOk>(await other.ReceiveMethodAsync());
         await RefusedAsync();
+    }
+
+    [Fact]
+    public async Task User_has_a_limit_of_consumers_on_all_its_connections()
+    {
+        Assert.Equal(100_000, new AmqpGatewayOptions().MaxConsumersPerUser);
+        var taken = await TakeAsync(Most);
+        await using var other = await OpenAsync();
+        for (var i = Most; i < MostOfUser; i++)
+            Assert.IsType<BasicConsumeOk>(await ConsumeAsync(other));
+        Assert.IsType<BasicCancelOk>(await AskAsync(taken[0].Channel, new BasicCancel(taken[0].Tag, false)));
+        Assert.IsType<BasicConsumeOk>(await ConsumeAsync(other));
+        var close = Assert.IsType<ConnectionClose>(await ConsumeAsync(other));
+        Assert.Equal(530, close.ReplyCode);
+        Assert.Equal($"NOT_ALLOWED - reached maximum ({MostOfUser}) of consumers per user", close.ReplyText);
+
+        static async Task<IMethod?> ConsumeAsync(WireClient client)
+        {
+            await client.SendAsync(1, Consume);
+            return await client.ReceiveMethodAsync();
+        }
     }
 
     [Fact]
