@@ -18,7 +18,8 @@ namespace OrleansMq.Gateways.Amqp.Delays;
 /// </code>
 /// <para>Failures: a schedule without an answer is asked for again under its id. A router that ends between the last two states leaves the
 /// message due: it is routed again, and comes twice. A message whose exchange is deleted is dropped when it is due. One for a queue that is
-/// full stays due, and is given to that queue alone again. One whose routing takes too many steps stays due, too.</para>
+/// full, or cannot be reached, stays due, and is given to that queue alone again. One whose routing takes too many steps stays due, too.
+/// None keeps those behind it.</para>
 /// </summary>
 /// <param name="registry">The queues.</param>
 /// <param name="broker">The broker.</param>

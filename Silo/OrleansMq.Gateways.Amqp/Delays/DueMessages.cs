@@ -4,22 +4,30 @@ using OrleansMq.Gateways.Amqp.Queues;
 namespace OrleansMq.Gateways.Amqp.Delays;
 
 /// <summary>Routes the due messages of a virtual host: a loop that receives them, publishes each to the queues that its exchange leads to
-/// now, and settles those that every queue has. The others stay, and are tried again: those whose queue cannot be reached before all that
-/// come later, those whose queue is full, or whose routing takes too many steps, after a wait that grows with each attempt.</summary>
+/// now, and settles those that every queue has. It begins in order, and goes on while a queue does not answer. A message whose queue cannot
+/// be reached, or is full, or whose routing takes too many steps, stays, and is tried again after a wait that grows with each attempt: those
+/// behind it come before it.</summary>
 internal sealed class DueMessages : IAsyncDisposable
 {
-    private const int MaxReceived = 256;
+    // Messages that are received and not settled: each may have a megabyte.
+    private const int MaxRouting = 256;
+    // Those of them that are tried again. The others have the rest, however many cannot be routed.
+    private const int MaxAgain = 64;
+    // Queues that can be reached answer in this time. So long the next messages wait for those before, and one that is tried again for its
+    // place.
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
-    // Its shortest and longest waits where a queue is full.
-    private static readonly TimeSpan MinFullPause = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan MaxFullPause = TimeSpan.FromMinutes(1);
+    // The shortest and longest waits of a message that could not be routed.
+    private static readonly TimeSpan MinAgainPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxAgainPause = TimeSpan.FromMinutes(1);
 
     private readonly CancellationTokenSource _stop = new();
     private readonly QueueRegistry _registry;
     private readonly string _virtualHost;
     private readonly LogQueue _queue;
     private readonly PartialRoutes _partial = new();
+    private readonly SemaphoreSlim _again = new(MaxAgain);
     private readonly Task _running;
 
     public DueMessages(QueueRegistry registry, string virtualHost, LogQueue queue)
@@ -49,8 +57,7 @@ internal sealed class DueMessages : IAsyncDisposable
             try
             {
                 await using var reader = await _queue.AttachAsync(0).ConfigureAwait(false);
-                while (true)
-                    await RouteAsync(reader).ConfigureAwait(false);
+                await RouteAllAsync(reader).ConfigureAwait(false);
             }
             catch (Exception ended) when (ended is OperationCanceledException or QueueGoneException)
             {
@@ -67,27 +74,56 @@ internal sealed class DueMessages : IAsyncDisposable
         }
     }
 
-    // Publishes in order before it waits.
-    private async Task RouteAsync(IQueueReader reader)
+    // The reader is there until all that it has received are settled.
+    private async Task RouteAllAsync(IQueueReader reader)
     {
-        var received = await reader.ReceiveAsync(MaxReceived, MaxWait, _stop.Token).ConfigureAwait(false);
-        var routed = received.Select(PublishAsync).ToArray();
-        var isStuck = false;
-        for (var i = 0; i < received.Count; i++)
+        var routing = new List<Task>();
+        try
         {
-            var outcome = await routed[i].ConfigureAwait(false);
-            isStuck |= outcome == PublishOutcome.Unknown;
-            var hold = received[i].Hold;
-            // The reader logs a failure. A full queue counts as one, so that the wait grows.
-            _ = outcome switch
+            while (true)
             {
-                PublishOutcome.Unknown => reader.SettleAsync(hold, Settlement.Return),
-                PublishOutcome.Refused => reader.SettleAsync(hold, Settlement.Fail, FullPauseOf(hold.Failures)),
-                _ => reader.SettleAsync(hold, Settlement.Accept),
-            };
+                routing.RemoveAll(static one => one.IsCompletedSuccessfully);
+                if (routing.Find(static one => one.IsCompleted) is { } failed)
+                    await failed.ConfigureAwait(false);
+                if (routing.Count >= MaxRouting)
+                {
+                    await Task.WhenAny(routing).WaitAsync(_stop.Token).ConfigureAwait(false);
+                    continue;
+                }
+                var received = await reader.ReceiveAsync(MaxRouting - routing.Count, MaxWait, _stop.Token).ConfigureAwait(false);
+                routing.AddRange(received.Select(held => RouteAsync(reader, held)));
+                await Task.WhenAll(routing).WaitAsync(AnswerTime, _registry.Time, _stop.Token)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
         }
-        if (isStuck)
-            await Task.Delay(Pause, _registry.Time, _stop.Token).ConfigureAwait(false);
+        finally
+        {
+            await Task.WhenAll(routing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task RouteAsync(IQueueReader reader, HeldMessage held)
+    {
+        var outcome = held.Hold.Failures == 0 ? await PublishAsync(held).ConfigureAwait(false)
+            : await PublishAgainAsync(held).ConfigureAwait(false);
+        // The reader logs a failure. What could not be routed counts as one, so that the wait grows.
+        _ = outcome is PublishOutcome.Unknown or PublishOutcome.Refused
+            ? reader.SettleAsync(held.Hold, Settlement.Fail, PauseOf(held.Hold.Failures))
+            : reader.SettleAsync(held.Hold, Settlement.Accept);
+    }
+
+    private async Task<PublishOutcome> PublishAgainAsync(HeldMessage held)
+    {
+        if (!await _again.WaitAsync(AnswerTime).ConfigureAwait(false))
+            return PublishOutcome.Unknown;
+        try
+        {
+            return await PublishAsync(held).ConfigureAwait(false);
+        }
+        finally
+        {
+            _again.Release();
+        }
     }
 
     private async Task<PublishOutcome> PublishAsync(HeldMessage held)
@@ -103,6 +139,6 @@ internal sealed class DueMessages : IAsyncDisposable
         return outcome;
     }
 
-    private static TimeSpan FullPauseOf(int failures) => MinFullPause * (1 << Math.Min(failures, 6)) is var pause && pause < MaxFullPause
-        ? pause : MaxFullPause;
+    private static TimeSpan PauseOf(int failures) => MinAgainPause * (1 << Math.Min(failures, 6)) is var pause && pause < MaxAgainPause
+        ? pause : MaxAgainPause;
 }
