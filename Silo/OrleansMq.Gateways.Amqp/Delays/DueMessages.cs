@@ -4,9 +4,9 @@ using OrleansMq.Gateways.Amqp.Queues;
 namespace OrleansMq.Gateways.Amqp.Delays;
 
 /// <summary>Routes the due messages of a virtual host: a loop that receives them, publishes each to the queues that its exchange leads to
-/// now, and settles those that every queue has. It begins in order, and goes on while a queue does not answer. A message whose queue cannot
-/// be reached, or is full, or whose routing takes too many steps, stays, and is tried again after a wait that grows with each attempt: those
-/// behind it come before it.</summary>
+/// now, and settles those that every queue has. It begins in order, and goes on while a queue does not answer. A message stays whose queue
+/// cannot be reached, or is full, or whose routing takes too many steps. It is tried again after a wait that grows with each attempt, and
+/// those behind it come before it.</summary>
 internal sealed class DueMessages : IAsyncDisposable
 {
     // Messages that are received and not settled: each may have a megabyte.
@@ -106,10 +106,10 @@ internal sealed class DueMessages : IAsyncDisposable
     {
         var outcome = held.Hold.Failures == 0 ? await PublishAsync(held).ConfigureAwait(false)
             : await PublishAgainAsync(held).ConfigureAwait(false);
+        var isRouted = outcome is not (PublishOutcome.Unknown or PublishOutcome.Refused);
         // The reader logs a failure. What could not be routed counts as one, so that the wait grows.
-        _ = outcome is PublishOutcome.Unknown or PublishOutcome.Refused
-            ? reader.SettleAsync(held.Hold, Settlement.Fail, PauseOf(held.Hold.Failures))
-            : reader.SettleAsync(held.Hold, Settlement.Accept);
+        _ = reader.SettleAsync(held.Hold, isRouted ? Settlement.Accept : Settlement.Fail,
+            isRouted ? default : PauseOf(held.Hold.Failures));
     }
 
     private async Task<PublishOutcome> PublishAgainAsync(HeldMessage held)
