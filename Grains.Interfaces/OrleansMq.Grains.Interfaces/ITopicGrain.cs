@@ -33,22 +33,27 @@ public interface ITopicGrain : IGrainWithStringKey
 
     /// <summary>Changes configuration keys, all or none. The change is in force for every partition when this returns.</summary>
     /// <param name="configs">Kafka's names and values; a null value resets the key to its default.</param>
+    /// <param name="topicId">The id that the topic must have: a call that is carried out late does not change the next topic of the name.
+    /// Null for any.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>: abort.
     /// <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Administration)]
     [GrainRule(AccessOperation.AlterConfigs, ResourceType.Topic)]
-    Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken = default);
+    Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, Guid? topicId = null,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Raises the number of partitions. Existing records stay where they are, so keys map to other partitions from then
     /// on.</summary>
     /// <param name="totalCount">The new total, 10,000 at most.</param>
+    /// <param name="topicId">The id that the topic must have: a call that is carried out late does not change the next topic of the name.
+    /// Null for any.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not
     /// more than before, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
     [ResponseTimeout(GrainTimes.Administration)]
     [GrainRule(AccessOperation.Alter, ResourceType.Topic)]
-    Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken = default);
+    Task<TopicDescription> AddPartitionsAsync(int totalCount, Guid? topicId = null, CancellationToken cancellationToken = default);
 }

@@ -164,7 +164,8 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var call = Topic(topic).AlterAsync(new(configs), cancellationToken);
+        var id = await FindIdToChangeAsync(topic, cancellationToken).ConfigureAwait(false);
+        var call = Topic(topic).AlterAsync(new(configs), id, cancellationToken);
         return await AnswerAsync($"Altering topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
     }
 
@@ -172,11 +173,26 @@ internal sealed class GrainBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
     public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
+        var id = await FindIdToChangeAsync(topic, cancellationToken).ConfigureAwait(false);
         await OrderedQueues.DemandNoneAsync(this, topic, cancellationToken).ConfigureAwait(false);
-        var call = Topic(topic).AddPartitionsAsync(totalCount, cancellationToken);
+        var call = Topic(topic).AddPartitionsAsync(totalCount, id, cancellationToken);
         var description = await AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
+    }
+
+    // A change that is carried out late must not change the next topic of its name. Null where the caller may change the topic and not
+    // look it up: its change is for any.
+    private async ValueTask<Guid?> FindIdToChangeAsync(string topic, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await this.GetCurrentTopicAsync(topic, cancellationToken).ConfigureAwait(false)).TopicId;
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.TopicAuthorizationFailed)
+        {
+            return null;
+        }
     }
 
     /// <inheritdoc/>

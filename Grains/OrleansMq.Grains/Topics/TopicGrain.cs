@@ -86,9 +86,9 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
 
     /// <inheritdoc/>
     /// <remarks>The partitions are configured even if nothing changed, so that a retry completes a change that failed half way.</remarks>
-    public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken)
+    public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, Guid? topicId, CancellationToken cancellationToken)
     {
-        var existing = await ExistingAsync();
+        var existing = await ExistingAsync(topicId);
         cancellationToken.ThrowIfCancellationRequested();
         var defaults = _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor);
         // A cluster's brokers are all asked below, whichever this grain is on.
@@ -108,10 +108,10 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
     }
 
     /// <inheritdoc/>
-    public async Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken)
+    public async Task<TopicDescription> AddPartitionsAsync(int totalCount, Guid? topicId, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        var growing = (await ExistingAsync()).BeginAddPartitions(totalCount).Next;
+        var growing = (await ExistingAsync(topicId)).BeginAddPartitions(totalCount).Next;
         await _topic.WriteAsync(growing);
         return await DescribeAsync((await FinishAsync(growing)).Next);
     }
@@ -253,6 +253,12 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain,
         return await _topic.ReadAsync() is { Status: TopicStatus.Active } topic && !_deleting ? topic : null;
     }
 
-    private async ValueTask<TopicState> ExistingAsync() =>
-        await ServedAsync() ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(Name));
+    // Of any id where none is named.
+    private async ValueTask<TopicState> ExistingAsync(Guid? topicId = null)
+    {
+        var served = await ServedAsync()
+            ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(Name));
+        return topicId is not { } id || id == served.TopicId ? served
+            : throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.OtherTopic(Name, id));
+    }
 }

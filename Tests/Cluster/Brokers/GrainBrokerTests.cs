@@ -200,6 +200,45 @@ public sealed class GrainBrokerTests
         Assert.Equal((ErrorCode.TopicAuthorizationFailed, "not yours"), (refused.Code, refused.Message));
     }
 
+    /// <summary>A change that is carried out late must not change the next topic of its name.</summary>
+    [Fact]
+    public async Task Change_of_a_topic_names_the_id_that_it_had_when_it_was_asked_for()
+    {
+        var wanted = new List<Guid?>();
+        _script.Change = id =>
+        {
+            wanted.Add(id);
+            return Task.FromException<TopicDescription>(new BrokerException(ErrorCode.InvalidConfig, "not this"));
+        };
+        // What the broker remembers of the topic is another one.
+        await _broker.GetTopicAsync("orders");
+        _script.Topics["orders"] = new TopicListing("orders", NewId, 1);
+        var configs = new Dictionary<string, string?> { ["retention.ms"] = "1000" };
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.AlterTopicAsync("orders", configs).AsTask());
+        Assert.Equal((ErrorCode.InvalidConfig, "not this"), (refused.Code, refused.Message));
+        Assert.Equal([NewId], wanted);
+        _script.Topics.Remove("orders");
+        refused = await Assert.ThrowsAsync<BrokerException>(() => _broker.AlterTopicAsync("orders", configs).AsTask());
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, refused.Code);
+        Assert.Single(wanted);
+    }
+
+    [Fact]
+    public async Task Change_of_a_topic_that_its_caller_may_not_look_up_names_no_id()
+    {
+        var wanted = new List<Guid?>();
+        _script.Looks = () => Task.FromException(new BrokerException(ErrorCode.TopicAuthorizationFailed, "not yours"));
+        _script.Change = id =>
+        {
+            wanted.Add(id);
+            return Task.FromException<TopicDescription>(new BrokerException(ErrorCode.InvalidConfig, "not this"));
+        };
+        var refused = await Assert.ThrowsAsync<BrokerException>(() =>
+            _broker.AlterTopicAsync("orders", new Dictionary<string, string?>()).AsTask());
+        Assert.Equal(ErrorCode.InvalidConfig, refused.Code);
+        Assert.Equal([null], wanted);
+    }
+
     /// <summary>A first attempt that is carried out late must not purge what came meanwhile.</summary>
     [Fact]
     public async Task Purge_names_the_end_of_when_it_was_asked_for_in_each_attempt()

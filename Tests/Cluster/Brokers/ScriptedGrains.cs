@@ -28,6 +28,9 @@ public class ScriptedGrains : DispatchProxy
     /// <summary>Answers a purge of the queue with that name below an offset.</summary>
     public Func<string, long?, Task> Purge { get; set; } = (_, _) => throw new InvalidOperationException("No purge was expected.");
 
+    /// <summary>Answers a change of a topic that must have an id.</summary>
+    public Func<Guid?, Task<TopicDescription>> Change { get; set; } = _ => throw new InvalidOperationException("No change was expected.");
+
     /// <summary>Answers calls of the cluster's grain; without it the membership is unknown.</summary>
     public Func<Task>? Controller { get; set; }
 
@@ -99,11 +102,11 @@ public class ScriptedGrains : DispatchProxy
 
         public Task<TopicDescription> DescribeAsync(CancellationToken cancellationToken) => throw new NotSupportedException();
 
-        public Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, CancellationToken cancellationToken) =>
-            throw new NotSupportedException();
+        public Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs, Guid? topicId, CancellationToken cancellationToken) =>
+            script.Change(topicId);
 
-        public Task<TopicDescription> AddPartitionsAsync(int totalCount, CancellationToken cancellationToken) =>
-            throw new NotSupportedException();
+        public Task<TopicDescription> AddPartitionsAsync(int totalCount, Guid? topicId, CancellationToken cancellationToken) =>
+            script.Change(topicId);
     }
 
     private sealed class Partition(ScriptedGrains script, string key) : IPartitionGrain, IPartitionAppendGrain
