@@ -17,7 +17,7 @@ internal interface IQueueForwardGrain : IGrainWithStringKey
     /// <summary>See <see cref="IQueueGrain.DeleteAsync"/>.</summary>
     [Alias("Delete")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task DeleteAsync(string name, CancellationToken cancellationToken = default);
+    Task DeleteAsync(string name, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>See <see cref="IQueueGrain.DescribeAsync"/>.</summary>
     [Alias("Describe")]
@@ -42,12 +42,12 @@ internal interface IQueueForwardGrain : IGrainWithStringKey
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
     [Alias("Reset")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken = default);
+    Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>See <see cref="IQueueGrain.AlterAsync"/>.</summary>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken = default);
+    Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
     [Alias("Purge")]

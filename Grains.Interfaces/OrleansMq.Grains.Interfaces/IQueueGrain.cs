@@ -25,9 +25,13 @@ public interface IQueueGrain : IGrainWithStringKey
     Task<QueueDescription> CreateAsync(NewQueue queue, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes a queue; its consumers are detached. Repeated, it throws <see cref="ErrorCode.GroupIdNotFound"/>.</summary>
+    /// <param name="name">The queue.</param>
+    /// <param name="id">The id that the queue must have: a call that is carried out late does nothing to the next queue of the name. Null,
+    /// as from a caller of an earlier version, for any.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be deleted nevertheless.</param>
     [Alias("Delete")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task DeleteAsync(string name, CancellationToken cancellationToken = default);
+    Task DeleteAsync(string name, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>Describes a queue.</summary>
     [Alias("Describe")]
@@ -46,19 +50,24 @@ public interface IQueueGrain : IGrainWithStringKey
 
     /// <summary>Begins a queue anew at another offset. Not idempotent.</summary>
     /// <param name="name">The queue.</param>
-    /// <param name="start">The first record: earliest, latest, the first at or after a time, or an offset.</param>
+    /// <param name="start">The first record: earliest, latest, the first at or after a time, or an offset. The latest is the end when the
+    /// call is carried out, which may be late.</param>
+    /// <param name="id">The id that the queue must have: a call that is carried out late does nothing to the next queue of the name. Null,
+    /// as from a caller of an earlier version, for any.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be reset nevertheless.</param>
     [Alias("Reset")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken = default);
+    Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>Changes how a queue delivers.</summary>
     /// <param name="name">The queue.</param>
     /// <param name="options">All options; those that are fixed at creation must be the same.</param>
+    /// <param name="id">The id that the queue must have: a call that is carried out late does nothing to the next queue of the name. Null,
+    /// as from a caller of an earlier version, for any.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be changed nevertheless.</param>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Data)]
-    Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken = default);
+    Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>
     /// <param name="name">The queue.</param>

@@ -37,6 +37,10 @@ internal readonly struct QueryValues
             : throw Bad(name, text, $"a whole number from {least} to {most}");
     }
 
+    /// <summary>Parses an id; null if it is absent or empty.</summary>
+    public Guid? Id(string name) => Text(name) is not { } text ? null
+        : Guid.TryParseExact(text, "D", out var id) ? id : throw Bad(name, text, "an id such as 0190f5b2-7c41-7d11-9f35-1d2a6f2b8c90");
+
     /// <summary>Parses <c>acks</c>: 0, 1 or all, the default.</summary>
     public Acks Acks() => HttpContract.TryParseAcks(Text("acks"), out var acks) ? acks
         : throw Bad("acks", Text("acks"), "0, 1, replicated or all");

@@ -235,6 +235,29 @@ public abstract class QueueConformance
     }
 
     [SkippableFact]
+    public async Task Change_for_a_queue_that_was_deleted_leaves_the_next_one_of_its_name_alone()
+    {
+        var (queues, partition) = await StartAsync("one");
+        var first = await queues.DescribeAsync(partition, Name);
+        await queues.DeleteAsync(partition, Name, first.Id);
+        var next = await queues.CreateAsync(partition, new NewQueue(Name));
+        Assert.NotEqual(first.Id, next.Id);
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.AlterAsync(partition, Name,
+            next.Options with { MaxFailures = 7 }, first.Id)));
+        Assert.Equal(ErrorCode.GroupIdNotFound, await ErrorOf(() => queues.ResetAsync(partition, Name, OffsetSpec.Latest, first.Id)));
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await queues.DeleteAsync(partition, Name, first.Id));
+        Assert.Equal(ErrorCode.GroupIdNotFound, refused.Code);
+        Assert.Contains($"{first.Id}", refused.Message, StringComparison.Ordinal);
+        var described = await queues.DescribeAsync(partition, Name);
+        Assert.Equal((next.Id, next.Options.MaxFailures, next.Floor), (described.Id, described.Options.MaxFailures, described.Floor));
+        Assert.Equal(7, (await queues.AlterAsync(partition, Name, next.Options with { MaxFailures = 7 }, next.Id)).Options.MaxFailures);
+        var reset = await queues.ResetAsync(partition, Name, OffsetSpec.Latest, next.Id);
+        Assert.Empty(await queues.PeekAsync(partition, Name, 10));
+        await queues.DeleteAsync(partition, Name, reset.Id);
+        Assert.Empty(await queues.ListAsync(partition));
+    }
+
+    [SkippableFact]
     public async Task Purge_below_an_offset_leaves_what_came_after_it()
     {
         var (queues, partition) = await StartAsync("one", "two");

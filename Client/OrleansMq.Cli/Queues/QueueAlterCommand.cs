@@ -18,7 +18,7 @@ internal static class QueueAlterCommand
         {
             var partition = QueueSelection.PartitionOf(queue);
             return QueueDocument.Of(partition, await broker.Queues.AlterAsync(partition, queue.Name,
-                delivery.Apply(parsed, queue.Options.ToOptions()), cancellationToken).ConfigureAwait(false));
+                delivery.Apply(parsed, queue.Options.ToOptions()), queue.Id, cancellationToken).ConfigureAwait(false));
         });
         return command;
     }

@@ -95,7 +95,8 @@ internal static class QueueCommands
             "omq queue delete orders mails");
         Change(command, new QueueSelection(command), "Deleted", static _ => async (broker, queue, cancellationToken) =>
         {
-            await broker.Queues.DeleteAsync(QueueSelection.PartitionOf(queue), queue.Name, cancellationToken).ConfigureAwait(false);
+            await broker.Queues.DeleteAsync(QueueSelection.PartitionOf(queue), queue.Name, queue.Id, cancellationToken)
+                .ConfigureAwait(false);
             return queue;
         });
         return command;

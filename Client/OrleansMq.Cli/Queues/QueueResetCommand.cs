@@ -35,8 +35,8 @@ internal static class QueueResetCommand
             return async (broker, queue, cancellationToken) =>
             {
                 var partition = QueueSelection.PartitionOf(queue);
-                return QueueDocument.Of(partition,
-                    await broker.Queues.ResetAsync(partition, queue.Name, start, cancellationToken).ConfigureAwait(false));
+                return QueueDocument.Of(partition, await broker.Queues.ResetAsync(partition, queue.Name, start, queue.Id, cancellationToken)
+                    .ConfigureAwait(false));
             };
         });
         command.Validators.Add(result =>

@@ -31,8 +31,13 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
     }
 
     /// <inheritdoc/>
-    public ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        broker.TellAsync(HttpMethod.Delete, PathOf(partition, name), null, cancellationToken);
+    public async ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null,
+        CancellationToken cancellationToken = default)
+    {
+        // The id is found once: a request that is sent again does not delete the next queue of the name.
+        var queue = id ?? (await broker.DescribeQueueAsync(partition, name, cancellationToken).ConfigureAwait(false)).Id;
+        await broker.TellAsync(HttpMethod.Delete, PathOf(partition, name) + QueryOf(queue), null, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
@@ -53,22 +58,25 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
             .ConfigureAwait(false)).Select(static handler => handler.ToHandler())];
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
         CancellationToken cancellationToken = default)
     {
-        var body = new ResetQueueBody(HttpContract.FormatQueueStart(start));
-        return (await broker.AskAsync(HttpMethod.Post, PathOf(partition, name) + "/reset",
+        // The end is found once: a request that is sent again passes over no record that came after the caller's.
+        var first = start.IsAt(OffsetSpec.Latest)
+            ? OffsetSpec.AtOffset(await broker.EndOfAsync(partition, cancellationToken).ConfigureAwait(false)) : start;
+        var body = new ResetQueueBody(HttpContract.FormatQueueStart(first));
+        return (await broker.AskAsync(HttpMethod.Post, $"{PathOf(partition, name)}/reset{QueryOf(id)}",
             () => JsonContent.Create(body, Json.ResetQueueBody), Json.QueueDocument, cancellationToken).ConfigureAwait(false))
             .ToDescription();
     }
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         var body = QueueOptionsBody.Of(options);
-        return (await broker.AskAsync(HttpMethod.Put, PathOf(partition, name) + "/options",
+        return (await broker.AskAsync(HttpMethod.Put, $"{PathOf(partition, name)}/options{QueryOf(id)}",
             () => JsonContent.Create(body, Json.QueueOptionsBody), Json.QueueDocument, cancellationToken).ConfigureAwait(false))
             .ToDescription();
     }
@@ -132,6 +140,8 @@ internal sealed class HttpQueues(HttpBroker broker) : IQueues
     /// <inheritdoc/>
     public ValueTask DetachAsync(TopicPartition partition, Guid consumer, CancellationToken cancellationToken = default) =>
         broker.TellAsync(HttpMethod.Delete, PathOf(partition, consumer), null, cancellationToken);
+
+    private static string QueryOf(Guid? id) => id is { } known ? $"?id={known:D}" : "";
 
     private static string PathOf(TopicPartition partition, Guid consumer) => $"{PathOf("queue-consumers", partition)}/{consumer:D}";
 

@@ -115,8 +115,8 @@ internal class CursorTopics(OrleansMqClient client, DeliveryOptions delivery)
         {
             try
             {
-                await Client.Broker.Queues.AlterAsync(new TopicPartition(topic, number), queue, options, cancellationToken)
-                    .ConfigureAwait(false);
+                await Client.Broker.Queues.AlterAsync(new TopicPartition(topic, number), queue, options,
+                    cancellationToken: cancellationToken).ConfigureAwait(false);
             }
             catch (BrokerException none) when (none.Code == ErrorCode.GroupIdNotFound)
             {

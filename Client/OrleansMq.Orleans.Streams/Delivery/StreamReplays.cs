@@ -371,7 +371,7 @@ internal sealed partial class StreamReplays(OrleansMqStreamProvider provider, Or
     {
         try
         {
-            await client.Broker.Queues.DeleteAsync(partition, queue, CancellationToken.None).ConfigureAwait(false);
+            await client.Broker.Queues.DeleteAsync(partition, queue, cancellationToken: CancellationToken.None).ConfigureAwait(false);
         }
         catch (BrokerException gone) when (gone.Code is ErrorCode.GroupIdNotFound or ErrorCode.UnknownTopicOrPartition)
         {

@@ -105,11 +105,11 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         {
             var described = await Client.Broker.Queues.DescribeAsync(partition, ExplicitQueue, cancellationToken).ConfigureAwait(false);
             return described.Id != queue && (await Client.Broker.Queues.AlterAsync(partition, ExplicitQueue, described.Options,
-                cancellationToken).ConfigureAwait(false)).Id != queue;
+                described.Id, cancellationToken).ConfigureAwait(false)).Id != queue;
         }
         catch (BrokerException deleted) when (deleted.Code == ErrorCode.GroupIdNotFound)
         {
-            // The silos create it again.
+            // The silos create it again, or the next look finds another id.
             return false;
         }
     }
@@ -134,7 +134,8 @@ internal sealed class StreamTopics(OrleansMqClient client, string provider, Orle
         Forget(partition.Topic);
         var options = await ReplayOptionsAsync(partition.Topic, key, cancellationToken).ConfigureAwait(false);
         id = (await Client.Broker.GetTopicAsync(letters, cancellationToken).ConfigureAwait(false)).TopicId;
-        await Client.Broker.Queues.AlterAsync(partition, QueueOf(replay), options, cancellationToken).ConfigureAwait(false);
+        await Client.Broker.Queues.AlterAsync(partition, QueueOf(replay), options, cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
         return id;
     }
 

@@ -29,9 +29,13 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             calls => calls.CreateAsync(queue, cancellationToken), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        await RepeatAsync(partition, () => Done(_here.DeleteAsync(partition, name, cancellationToken).AsTask()),
-            calls => Done(calls.DeleteAsync(name, cancellationToken)), cancellationToken).ConfigureAwait(false);
+    public async ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null,
+        CancellationToken cancellationToken = default)
+    {
+        var queue = id ?? await IdOfAsync(partition, name, cancellationToken).ConfigureAwait(false);
+        await RepeatAsync(partition, () => Done(_here.DeleteAsync(partition, name, queue, cancellationToken).AsTask()),
+            calls => Done(calls.DeleteAsync(name, queue, cancellationToken)), cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
@@ -58,16 +62,25 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             calls => Listed(calls.ListHandlersAsync(name, maxRecords, cancellationToken)), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
-        CancellationToken cancellationToken = default) =>
-        await RepeatAsync(partition, () => _here.ResetAsync(partition, name, start, cancellationToken).AsTask(),
-            calls => calls.ResetAsync(name, start, cancellationToken), cancellationToken).ConfigureAwait(false);
+    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
+        CancellationToken cancellationToken = default)
+    {
+        var queue = id ?? await IdOfAsync(partition, name, cancellationToken).ConfigureAwait(false);
+        // The end is found once: a call that is carried out late, or again, passes over no record that came after the caller's.
+        var first = start.IsAt(OffsetSpec.Latest)
+            ? OffsetSpec.AtOffset(await EndOfAsync(partition, cancellationToken).ConfigureAwait(false)) : start;
+        return await RepeatAsync(partition, () => _here.ResetAsync(partition, name, first, queue, cancellationToken).AsTask(),
+            calls => calls.ResetAsync(name, first, queue, cancellationToken), cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
-        CancellationToken cancellationToken = default) =>
-        await RepeatAsync(partition, () => _here.AlterAsync(partition, name, options, cancellationToken).AsTask(),
-            calls => calls.AlterAsync(name, options, cancellationToken), cancellationToken).ConfigureAwait(false);
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
+        CancellationToken cancellationToken = default)
+    {
+        var queue = id ?? await IdOfAsync(partition, name, cancellationToken).ConfigureAwait(false);
+        return await RepeatAsync(partition, () => _here.AlterAsync(partition, name, options, queue, cancellationToken).AsTask(),
+            calls => calls.AlterAsync(name, options, queue, cancellationToken), cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
@@ -164,6 +177,10 @@ internal sealed class GrainQueues(GrainBroker broker, ILocalPartitions? local, G
             // The leadership moved, or the consumer is gone: either has given the records back.
         }
     }
+
+    // A call that is carried out late must do nothing to the next queue of the name.
+    private async ValueTask<Guid> IdOfAsync(TopicPartition partition, string name, CancellationToken cancellationToken) =>
+        (await DescribeAsync(partition, name, cancellationToken).ConfigureAwait(false)).Id;
 
     // A new leader knows the end as soon as its replicas have answered.
     private async ValueTask<long> EndOfAsync(TopicPartition partition, CancellationToken cancellationToken)

@@ -9,7 +9,7 @@ internal abstract class QueueCalls
     public abstract Task<QueueDescription> CreateAsync(NewQueue queue, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.DeleteAsync"/>.</summary>
-    public abstract Task DeleteAsync(string name, CancellationToken cancellationToken);
+    public abstract Task DeleteAsync(string name, Guid? id, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.DescribeAsync"/>.</summary>
     public abstract Task<QueueDescription> DescribeAsync(string name, CancellationToken cancellationToken);
@@ -24,10 +24,10 @@ internal abstract class QueueCalls
     public abstract Task<QueueHandler[]> ListHandlersAsync(string name, int maxRecords, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.ResetAsync"/>.</summary>
-    public abstract Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken);
+    public abstract Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.AlterAsync"/>.</summary>
-    public abstract Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken);
+    public abstract Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id, CancellationToken cancellationToken);
 
     /// <summary>See <see cref="IQueueGrain.PurgeAsync"/>.</summary>
     public abstract Task PurgeAsync(string name, long? below, CancellationToken cancellationToken);
@@ -57,7 +57,8 @@ internal sealed class ClientQueueCalls(IQueueGrain grain) : QueueCalls
         grain.CreateAsync(queue, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task DeleteAsync(string name, CancellationToken cancellationToken) => grain.DeleteAsync(name, cancellationToken);
+    public override Task DeleteAsync(string name, Guid? id, CancellationToken cancellationToken) =>
+        grain.DeleteAsync(name, id, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueDescription> DescribeAsync(string name, CancellationToken cancellationToken) =>
@@ -75,12 +76,12 @@ internal sealed class ClientQueueCalls(IQueueGrain grain) : QueueCalls
         grain.ListHandlersAsync(name, maxRecords, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
-        grain.ResetAsync(name, start, cancellationToken);
+    public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken) =>
+        grain.ResetAsync(name, start, id, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
-        grain.AlterAsync(name, options, cancellationToken);
+    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id, CancellationToken cancellationToken) =>
+        grain.AlterAsync(name, options, id, cancellationToken);
 
     /// <inheritdoc/>
     public override Task PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
@@ -116,7 +117,8 @@ internal sealed class ForwardedQueueCalls(IQueueForwardGrain grain) : QueueCalls
         grain.CreateAsync(queue, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task DeleteAsync(string name, CancellationToken cancellationToken) => grain.DeleteAsync(name, cancellationToken);
+    public override Task DeleteAsync(string name, Guid? id, CancellationToken cancellationToken) =>
+        grain.DeleteAsync(name, id, cancellationToken);
 
     /// <inheritdoc/>
     public override Task<QueueDescription> DescribeAsync(string name, CancellationToken cancellationToken) =>
@@ -134,12 +136,12 @@ internal sealed class ForwardedQueueCalls(IQueueForwardGrain grain) : QueueCalls
         grain.ListHandlersAsync(name, maxRecords, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
-        grain.ResetAsync(name, start, cancellationToken);
+    public override Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken) =>
+        grain.ResetAsync(name, start, id, cancellationToken);
 
     /// <inheritdoc/>
-    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
-        grain.AlterAsync(name, options, cancellationToken);
+    public override Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id, CancellationToken cancellationToken) =>
+        grain.AlterAsync(name, options, id, cancellationToken);
 
     /// <inheritdoc/>
     public override Task PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>

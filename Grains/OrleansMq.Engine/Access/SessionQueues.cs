@@ -26,10 +26,11 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
     }
 
     /// <inheritdoc/>
-    public async ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default)
+    public async ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null,
+        CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Alter, partition);
-        await queues.DeleteAsync(partition, name, cancellationToken).ConfigureAwait(false);
+        await queues.DeleteAsync(partition, name, id, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -66,20 +67,20 @@ internal sealed class SessionQueues(IQueues queues, SessionAccess session) : IQu
     }
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Alter, partition);
-        return await queues.ResetAsync(partition, name, start, cancellationToken).ConfigureAwait(false);
+        return await queues.ResetAsync(partition, name, start, id, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default)
     {
         Demand(AccessOperation.Alter, partition);
         DemandLetters(options);
-        return await queues.AlterAsync(partition, name, options, cancellationToken).ConfigureAwait(false);
+        return await queues.AlterAsync(partition, name, options, id, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

@@ -20,7 +20,13 @@ public interface IQueues
     ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes a queue; its consumers are detached. The topic's records stay.</summary>
-    ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
+    /// <param name="partition">Topic and number.</param>
+    /// <param name="name">The queue.</param>
+    /// <param name="id">The id that the queue must have, as described: a request that is carried out late does nothing to the next queue of
+    /// the name. Null: the id that it has when this is asked for.</param>
+    /// <param name="cancellationToken">Ends the wait; the queue may be deleted nevertheless.</param>
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.GroupIdNotFound"/>: the queue has another id.</exception>
+    ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null, CancellationToken cancellationToken = default);
 
     /// <summary>Describes a queue.</summary>
     ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default);
@@ -48,9 +54,12 @@ public interface IQueues
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
     /// <param name="start">The first record: earliest, latest, the first at or after a time, or <see cref="OffsetSpec.AtOffset"/>: then the
-    /// partition has it, or will have it next.</param>
+    /// partition has it, or will have it next. The latest is the partition's end when this is asked for.</param>
+    /// <param name="id">The id that the queue must have, as described: a request that is carried out late does nothing to the next queue of
+    /// the name. Null: the id that it has when this is asked for.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be reset nevertheless.</param>
-    ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+    /// <exception cref="BrokerException">Also <see cref="ErrorCode.GroupIdNotFound"/>: the queue has another id.</exception>
+    ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
         CancellationToken cancellationToken = default);
 
     /// <summary>Changes how a queue delivers. Completes when it is stored. Records that consumers hold, and delays that have begun, stay as
@@ -58,10 +67,13 @@ public interface IQueues
     /// <param name="partition">Topic and number.</param>
     /// <param name="name">The queue.</param>
     /// <param name="options">All options. Those that are fixed at creation must be the same.</param>
+    /// <param name="id">The id that the queue must have, as described: a request that is carried out late does nothing to the next queue of
+    /// the name. Null: the id that it has when this is asked for.</param>
     /// <param name="cancellationToken">Ends the wait; the queue may be changed nevertheless.</param>
     /// <exception cref="BrokerException">Also <see cref="ErrorCode.InvalidRequest"/>: an option is out of range, or another fixed one;
-    /// <see cref="ErrorCode.InvalidConfig"/>: the topic lacks what an option needs.</exception>
-    ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    /// <see cref="ErrorCode.InvalidConfig"/>: the topic lacks what an option needs; <see cref="ErrorCode.GroupIdNotFound"/>: the queue has
+    /// another id.</exception>
+    ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default);
 
     /// <summary>Settles every record that is in the queue now, except those that consumers hold.</summary>

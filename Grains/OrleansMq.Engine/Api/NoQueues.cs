@@ -13,7 +13,8 @@ internal sealed class NoQueues : IQueues
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) => throw Refusal();
+    public ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null,
+        CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
     public ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
@@ -24,11 +25,11 @@ internal sealed class NoQueues : IQueues
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+    public ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>
-    public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default) => throw Refusal();
 
     /// <inheritdoc/>

@@ -13,7 +13,7 @@ public sealed record NewQueue(string Name)
 
 /// <summary>A queue of a partition.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Id">Its id. A reset gives it another.</param>
+/// <param name="Id">Its id, which no other queue ever has. A reset gives it another.</param>
 /// <param name="Options">How it delivers.</param>
 public sealed record QueueDescription(string Name, Guid Id, QueueOptions Options)
 {

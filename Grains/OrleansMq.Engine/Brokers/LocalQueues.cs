@@ -14,8 +14,9 @@ internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueue
         await Of(partition).CreateAsync(queue, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        await Of(partition).DeleteAsync(name, cancellationToken).ConfigureAwait(false);
+    public async ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null,
+        CancellationToken cancellationToken = default) =>
+        await Of(partition).DeleteAsync(name, id, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
@@ -38,14 +39,14 @@ internal sealed class LocalQueues(Func<TopicPartition, Partition> find) : IQueue
         await Of(partition).ListHandlersAsync(name, maxRecords, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
+    public async ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
         CancellationToken cancellationToken = default) =>
-        await Of(partition).ResetAsync(name, start, cancellationToken).ConfigureAwait(false);
+        await Of(partition).ResetAsync(name, start, id, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    public async ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default) =>
-        await Of(partition).AlterAsync(name, options, cancellationToken).ConfigureAwait(false);
+        await Of(partition).AlterAsync(name, options, id, cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,

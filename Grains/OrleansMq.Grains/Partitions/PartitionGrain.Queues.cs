@@ -33,8 +33,8 @@ internal sealed partial class PartitionGrain
         QueuesOfClients.CreateAsync(Name, queue, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task IQueueGrain.DeleteAsync(string name, CancellationToken cancellationToken) =>
-        QueuesOfClients.DeleteAsync(Name, name, cancellationToken).AsTask();
+    Task IQueueGrain.DeleteAsync(string name, Guid? id, CancellationToken cancellationToken) =>
+        QueuesOfClients.DeleteAsync(Name, name, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     Task<QueueDescription> IQueueGrain.DescribeAsync(string name, CancellationToken cancellationToken) =>
@@ -49,12 +49,12 @@ internal sealed partial class PartitionGrain
         [.. await QueuesOfClients.ListHandlersAsync(Name, name, maxRecords, cancellationToken)];
 
     /// <inheritdoc/>
-    Task<QueueDescription> IQueueGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
-        QueuesOfClients.ResetAsync(Name, name, start, cancellationToken).AsTask();
+    Task<QueueDescription> IQueueGrain.ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken) =>
+        QueuesOfClients.ResetAsync(Name, name, start, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task<QueueDescription> IQueueGrain.AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
-        QueuesOfClients.AlterAsync(Name, name, options, cancellationToken).AsTask();
+    Task<QueueDescription> IQueueGrain.AlterAsync(string name, QueueOptions options, Guid? id, CancellationToken cancellationToken) =>
+        QueuesOfClients.AlterAsync(Name, name, options, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     Task IQueueGrain.PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>
@@ -95,8 +95,8 @@ internal sealed partial class PartitionGrain
         QueuesOfBrokers.CreateAsync(Name, queue, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task IQueueForwardGrain.DeleteAsync(string name, CancellationToken cancellationToken) =>
-        QueuesOfBrokers.DeleteAsync(Name, name, cancellationToken).AsTask();
+    Task IQueueForwardGrain.DeleteAsync(string name, Guid? id, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.DeleteAsync(Name, name, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     Task<QueueDescription> IQueueForwardGrain.DescribeAsync(string name, CancellationToken cancellationToken) =>
@@ -115,12 +115,13 @@ internal sealed partial class PartitionGrain
         [.. await QueuesOfBrokers.ListHandlersAsync(Name, name, maxRecords, cancellationToken)];
 
     /// <inheritdoc/>
-    Task<QueueDescription> IQueueForwardGrain.ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken) =>
-        QueuesOfBrokers.ResetAsync(Name, name, start, cancellationToken).AsTask();
+    Task<QueueDescription> IQueueForwardGrain.ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken) =>
+        QueuesOfBrokers.ResetAsync(Name, name, start, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    Task<QueueDescription> IQueueForwardGrain.AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken) =>
-        QueuesOfBrokers.AlterAsync(Name, name, options, cancellationToken).AsTask();
+    Task<QueueDescription> IQueueForwardGrain.AlterAsync(string name, QueueOptions options, Guid? id,
+        CancellationToken cancellationToken) =>
+        QueuesOfBrokers.AlterAsync(Name, name, options, id, cancellationToken).AsTask();
 
     /// <inheritdoc/>
     Task IQueueForwardGrain.PurgeAsync(string name, long? below, CancellationToken cancellationToken) =>

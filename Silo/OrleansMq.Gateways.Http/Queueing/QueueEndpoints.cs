@@ -80,27 +80,27 @@ internal static class QueueEndpoints
 
     private static async Task AlterAsync(HttpContext http, IQueues queues)
     {
-        _ = new QueryValues(http);
+        var id = new QueryValues(http, "id").Id("id");
         var partition = RouteValues.Partition(http);
         var body = await JsonBodies.RequireAsync(http, JsonBodies.Queues.QueueOptionsBody, OptionsExample);
         await WriteAsync(http, partition,
-            await queues.AlterAsync(partition, RouteValues.Queue(http), body.ToOptions(), http.RequestAborted));
+            await queues.AlterAsync(partition, RouteValues.Queue(http), body.ToOptions(), id, http.RequestAborted));
     }
 
     private static async Task DeleteAsync(HttpContext http, IQueues queues)
     {
-        _ = new QueryValues(http);
-        await queues.DeleteAsync(RouteValues.Partition(http), RouteValues.Queue(http), http.RequestAborted);
+        var id = new QueryValues(http, "id").Id("id");
+        await queues.DeleteAsync(RouteValues.Partition(http), RouteValues.Queue(http), id, http.RequestAborted);
         http.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
     private static async Task ResetAsync(HttpContext http, IQueues queues)
     {
-        _ = new QueryValues(http);
+        var id = new QueryValues(http, "id").Id("id");
         var partition = RouteValues.Partition(http);
         var body = await JsonBodies.RequireAsync(http, JsonBodies.Queues.ResetQueueBody, ResetExample);
         await WriteAsync(http, partition,
-            await queues.ResetAsync(partition, RouteValues.Queue(http), StartOf(body.Start), http.RequestAborted));
+            await queues.ResetAsync(partition, RouteValues.Queue(http), StartOf(body.Start), id, http.RequestAborted));
     }
 
     private static async Task PurgeAsync(HttpContext http, IQueues queues)

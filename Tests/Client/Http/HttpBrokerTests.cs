@@ -339,6 +339,37 @@ public sealed class HttpBrokerTests : IDisposable
         Assert.Equal([HttpMethod.Get], methods);
     }
 
+    /// <summary>A request that is sent again must not delete the next queue of the name.</summary>
+    [Fact]
+    public async Task Deletion_of_a_queue_names_the_id_of_when_it_was_asked_for_in_each_attempt()
+    {
+        using var broker = new HttpBroker(_http, [new Uri("http://a"), new Uri("http://b")],
+            new HttpBrokerOptions { TimeProvider = _clock });
+        var (id, deletions) = (Guid.Parse("0190f5b2-7c41-7d11-9f35-1d2a6f2b8c90"), new List<string>());
+        _handler.Answer = (request, _) =>
+        {
+            if (request.Method == HttpMethod.Get)
+            {
+                return Task.FromResult(Json($$"""
+                    {"topic":"a b/c","partition":3,"name":"work","id":"{{id}}","options":{},"floor":0,"unsettled":0,"held":0,
+                    "consumers":0,"accepted":0,"rejected":0,"purged":0}
+                    """));
+            }
+            deletions.Add(request.RequestUri!.AbsoluteUri);
+            return Task.FromResult(deletions.Count == 1
+                ? Problem(HttpStatusCode.ServiceUnavailable, """{"code":"LeaderNotAvailable","errorCode":5}""")
+                : new HttpResponseMessage(HttpStatusCode.NoContent));
+        };
+
+        await broker.Queues.DeleteAsync(Partition, "work");
+
+        Assert.Equal(
+        [
+            $"http://a/api/queues/a%20b%2Fc/3/work?id={id}",
+            $"http://b/api/queues/a%20b%2Fc/3/work?id={id}",
+        ], deletions);
+    }
+
     [Fact]
     public async Task Purge_whose_end_is_refused_purges_nothing()
     {

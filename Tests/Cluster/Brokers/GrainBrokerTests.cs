@@ -259,6 +259,57 @@ public sealed class GrainBrokerTests
         Assert.Equal(5, end);
     }
 
+    /// <summary>A first attempt that is carried out late must not pass over what came meanwhile.</summary>
+    [Fact]
+    public async Task Reset_to_the_latest_names_the_end_of_when_it_was_asked_for_in_each_attempt()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var (end, described, wanted) = (4L, Describe(), new List<(OffsetSpec, Guid?)>());
+        _script.End = () => Task.FromResult(new OffsetResult(ErrorCode.None, end++));
+        _script.Queue = (method, arguments) =>
+        {
+            if (method == nameof(IQueueGrain.DescribeAsync))
+                return Task.FromResult(described);
+            Assert.Equal(nameof(IQueueGrain.ResetAsync), method);
+            wanted.Add(((OffsetSpec)arguments[1]!, (Guid?)arguments[2]));
+            return wanted.Count == 1
+                ? Task.FromException<QueueDescription>(new BrokerException(ErrorCode.NotLeaderOrFollower, "moved"))
+                : Task.FromResult(Describe());
+        };
+        await broker.Queues.ResetAsync(Orders, "work", OffsetSpec.Latest);
+        var once = (OffsetSpec.AtOffset(4), (Guid?)described.Id);
+        Assert.Equal(new[] { once, once }, wanted);
+        await broker.Queues.ResetAsync(Orders, "work", OffsetSpec.Earliest, OldId);
+        Assert.Equal((OffsetSpec.Earliest, (Guid?)OldId), wanted[^1]);
+        Assert.Equal(5, end);
+    }
+
+    /// <summary>A call that is carried out late must do nothing to the next queue of the name.</summary>
+    [Fact]
+    public async Task Change_of_a_queue_names_the_id_that_it_had_when_it_was_asked_for_in_each_attempt()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var (ids, wanted) = (new List<Guid>(), new List<(string, Guid?)>());
+        _script.Queue = (method, arguments) =>
+        {
+            var described = Describe();
+            if (method == nameof(IQueueGrain.DescribeAsync))
+            {
+                ids.Add(described.Id);
+                return Task.FromResult(described);
+            }
+            wanted.Add((method, (Guid?)arguments[^2]));
+            return wanted.Count % 2 == 1
+                ? Task.FromException<QueueDescription>(new BrokerException(ErrorCode.NotLeaderOrFollower, "moved"))
+                : Task.FromResult(described);
+        };
+        await broker.Queues.DeleteAsync(Orders, "work");
+        await broker.Queues.AlterAsync(Orders, "work", new QueueOptions());
+        Assert.Equal(2, ids.Count);
+        var (deleted, altered) = ((nameof(IQueueGrain.DeleteAsync), (Guid?)ids[0]), (nameof(IQueueGrain.AlterAsync), (Guid?)ids[1]));
+        Assert.Equal(new[] { deleted, deleted, altered, altered }, wanted);
+    }
+
     [Fact]
     public async Task Purge_waits_until_a_new_leader_knows_the_end()
     {
@@ -403,6 +454,8 @@ public sealed class GrainBrokerTests
         if (isKey)
             Assert.Equal(key, GrainKeys.Partition(topicId, partition));
     }
+
+    private static QueueDescription Describe() => new("work", Guid.NewGuid(), new QueueOptions());
 
     private static FetchResult Empty() => new(ErrorCode.None, 5, 5, 0, default);
 

@@ -28,6 +28,9 @@ public class ScriptedGrains : DispatchProxy
     /// <summary>Answers a purge of the queue with that name below an offset.</summary>
     public Func<string, long?, Task> Purge { get; set; } = (_, _) => throw new InvalidOperationException("No purge was expected.");
 
+    /// <summary>Answers the other calls of queues, by the method's name and its arguments.</summary>
+    public Func<string, object?[], Task> Queue { get; set; } = (method, _) => throw new NotSupportedException($"No script for {method}.");
+
     /// <summary>Answers a change of a topic that must have an id.</summary>
     public Func<Guid?, Task<TopicDescription>> Change { get; set; } = _ => throw new InvalidOperationException("No change was expected.");
 
@@ -73,7 +76,7 @@ public class ScriptedGrains : DispatchProxy
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => _answer();
     }
 
-    /// <summary>The queues of a partition: a purge has the answer of the script.</summary>
+    /// <summary>The queues of a partition: each call has the answer of the script.</summary>
     public class Queues : DispatchProxy
     {
         private ScriptedGrains _script = null!;
@@ -87,7 +90,7 @@ public class ScriptedGrains : DispatchProxy
 
         protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
             targetMethod!.Name == nameof(IQueueGrain.PurgeAsync) ? _script.Purge((string)args![0]!, (long?)args[1])
-            : throw new NotSupportedException($"No script for {targetMethod.Name}.");
+            : _script.Queue(targetMethod.Name, args!);
     }
 
     private sealed class Topic(ScriptedGrains script, string name) : ITopicGrain

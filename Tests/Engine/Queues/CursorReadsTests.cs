@@ -214,7 +214,7 @@ public sealed class CursorReadsTests
         await queues.CreateAsync(new NewQueue("b"), default);
         var refused = await Assert.ThrowsAsync<BrokerException>(() => queues.CreateAsync(new NewQueue("d"), default));
         Assert.Equal(ErrorCode.PolicyViolation, refused.Code);
-        await queues.DeleteAsync("a", default);
+        await queues.DeleteAsync("a", id: null, default);
         await queues.CreateAsync(new NewQueue("d"), default);
     }
 

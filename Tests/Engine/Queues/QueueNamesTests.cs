@@ -17,7 +17,7 @@ public sealed class QueueNamesTests
         Assert.Equal("share/g", created.Name);
         Assert.NotEqual(created.Id, rig.StateOf("share/g").Incarnation);
         Assert.Equal(["share/g"], (await queues.ListAsync(default)).Select(queue => queue.Name));
-        await queues.DeleteAsync("share/g", default);
+        await queues.DeleteAsync("share/g", id: null, default);
         Assert.Empty(await queues.ListAsync(default));
         var gone = await Assert.ThrowsAsync<BrokerException>(() => queues.AttachAsync("share/g", new QueueAttachOptions(), default));
         Assert.Equal(ErrorCode.GroupIdNotFound, gone.Code);

@@ -115,7 +115,7 @@ public sealed class UnreadableDeliveriesTests
         var queues = rig.Partition.Cursors.Queues;
         var consumer = await queues.AttachAsync("q", Patient, default);
         await Assert.ThrowsAsync<BrokerException>(() => ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
-        await queues.ResetAsync("q", OffsetSpec.AtOffset(behind), default).WaitAsync(PartitionCursorsActions.Patience);
+        await queues.ResetAsync("q", OffsetSpec.AtOffset(behind), id: null, default).WaitAsync(PartitionCursorsActions.Patience);
         Assert.Equal(["after"], await ReceiveAndSettleAsync(rig, consumer, TimeSpan.FromHours(1)));
     }
 

@@ -14,8 +14,8 @@ internal sealed class FaultyStreamQueues(IQueues inner) : IQueues
     public ValueTask<QueueDescription> CreateAsync(TopicPartition partition, NewQueue queue,
         CancellationToken cancellationToken = default) => inner.CreateAsync(partition, queue, cancellationToken);
 
-    public ValueTask DeleteAsync(TopicPartition partition, string name, CancellationToken cancellationToken = default) =>
-        inner.DeleteAsync(partition, name, cancellationToken);
+    public ValueTask DeleteAsync(TopicPartition partition, string name, Guid? id = null, CancellationToken cancellationToken = default) =>
+        inner.DeleteAsync(partition, name, id, cancellationToken);
 
     public ValueTask<QueueDescription> DescribeAsync(TopicPartition partition, string name,
         CancellationToken cancellationToken = default) => inner.DescribeAsync(partition, name, cancellationToken);
@@ -23,13 +23,13 @@ internal sealed class FaultyStreamQueues(IQueues inner) : IQueues
     public ValueTask<IReadOnlyList<QueueDescription>> ListAsync(TopicPartition partition,
         CancellationToken cancellationToken = default) => inner.ListAsync(partition, cancellationToken);
 
-    public ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start,
-        CancellationToken cancellationToken = default) => inner.ResetAsync(partition, name, start, cancellationToken);
+    public ValueTask<QueueDescription> ResetAsync(TopicPartition partition, string name, OffsetSpec start, Guid? id = null,
+        CancellationToken cancellationToken = default) => inner.ResetAsync(partition, name, start, id, cancellationToken);
 
-    public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options,
+    public ValueTask<QueueDescription> AlterAsync(TopicPartition partition, string name, QueueOptions options, Guid? id = null,
         CancellationToken cancellationToken = default) => OnAlter is { } carryOut
-        ? new(carryOut(name, () => inner.AlterAsync(partition, name, options, cancellationToken).AsTask()))
-        : inner.AlterAsync(partition, name, options, cancellationToken);
+        ? new(carryOut(name, () => inner.AlterAsync(partition, name, options, id, cancellationToken).AsTask()))
+        : inner.AlterAsync(partition, name, options, id, cancellationToken);
 
     public ValueTask PurgeAsync(TopicPartition partition, string name, long? below = null,
         CancellationToken cancellationToken = default) => inner.PurgeAsync(partition, name, below, cancellationToken);

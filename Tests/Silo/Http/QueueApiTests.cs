@@ -112,6 +112,8 @@ public sealed class QueueApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("POST", "0/mails/purge?all=true", "", "'all'")]
     [InlineData("POST", "0/mails/purge?below=-1", "", "'below'")]
     [InlineData("POST", "0/mails/purge?below=end", "", "'below'")]
+    [InlineData("DELETE", "0/mails?id=1", "", "'id'")]
+    [InlineData("PUT", "0/mails/options?id=mails", """{}""", "'id'")]
     [InlineData("GET", "0/mails/records?max=1001", "", "'max'")]
     [InlineData("GET", "0/mails/records?max=0", "", "'max'")]
     [InlineData("GET", "x/mails", "", "Partition 'x'")]

@@ -83,8 +83,12 @@ internal sealed partial class PartitionCursors : PartitionTurns
         SendAsync(term => term.Find(name), id => new Remove(id, incarnation));
 
     /// <summary>Changes a cursor's configuration.</summary>
-    public Task<Answer> ConfigureAsync(CursorConfiguration configuration) =>
-        SendAsync(term => term.Find(configuration.Name), id => new Configure(id, configuration));
+    /// <param name="configuration">The configuration, with the cursor's name.</param>
+    /// <param name="incarnation">The id that the cursor must have; null for any.</param>
+    public Task<Answer> ConfigureAsync(CursorConfiguration configuration, Guid? incarnation = null) => SendAsync(
+        term => term.Find(configuration.Name) is { } cursor
+            && (incarnation is null || cursor.Cursor.State?.Incarnation == incarnation) ? cursor : null,
+        id => new Configure(id, configuration));
 
     /// <summary>Settles a cursor's records below an offset that are not held.</summary>
     public Task<Answer> PurgeAsync(string name, long below) => SendAsync(term => term.Find(name), id => new Purge(id, below));

@@ -69,9 +69,10 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     }
 
     /// <inheritdoc cref="IQueues.DeleteAsync"/>
-    public async Task DeleteAsync(string name, CancellationToken cancellationToken)
+    public async Task DeleteAsync(string name, Guid? id, CancellationToken cancellationToken)
     {
         var queue = await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+        DemandId(name, queue.Id, id);
         var removed = await AnswerAsync(() => cursors.RemoveAsync(QueueConfigurations.CursorOf(name), queue.Id), cancellationToken)
             .ConfigureAwait(false);
         if (removed.Outcome == CursorOutcome.NotReady
@@ -123,10 +124,11 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
             ? QueueConfigurations.DescribeShare(cursor, groupId) : null, cancellationToken);
 
     /// <inheritdoc cref="IQueues.ResetAsync"/>
-    public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, CancellationToken cancellationToken)
+    public async Task<QueueDescription> ResetAsync(string name, OffsetSpec start, Guid? id, CancellationToken cancellationToken)
     {
         var replaced = await AskAsync(term => FindIn(term, name)?.Cursor.State?.Incarnation, cancellationToken).ConfigureAwait(false)
             ?? throw NoQueue(name);
+        DemandId(name, replaced, id);
         var begun = await AnswerAsync(() => cursors.ResetAsync(QueueConfigurations.CursorOf(name), Guid.NewGuid(), FloorOf(start),
             replaced), cancellationToken).ConfigureAwait(false);
         Demand(begun.Outcome, name);
@@ -134,14 +136,18 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     }
 
     /// <inheritdoc cref="IQueues.AlterAsync"/>
-    public async Task<QueueDescription> AlterAsync(string name, QueueOptions options, CancellationToken cancellationToken)
+    public async Task<QueueDescription> AlterAsync(string name, QueueOptions options, Guid? id, CancellationToken cancellationToken)
     {
-        var configuration = await AskAsync(term => FindIn(term, name)?.Cursor.State?.Configuration, cancellationToken)
-            .ConfigureAwait(false) ?? throw NoQueue(name);
+        var (configuration, current) = await AskAsync<(CursorConfiguration? Configuration, Guid Id)>(
+            term => FindIn(term, name)?.Cursor.State is { } state ? (state.Configuration, state.Incarnation) : default,
+            cancellationToken).ConfigureAwait(false);
+        if (configuration is null)
+            throw NoQueue(name);
+        DemandId(name, current, id);
         var target = await TargetAsync(options, configuration, cancellationToken).ConfigureAwait(false);
         configuration = QueueConfigurations.Alter(configuration, options, target);
         DemandLogTime(configuration);
-        var altered = await AnswerAsync(() => cursors.ConfigureAsync(configuration), cancellationToken).ConfigureAwait(false);
+        var altered = await AnswerAsync(() => cursors.ConfigureAsync(configuration, id), cancellationToken).ConfigureAwait(false);
         Demand(altered.Outcome, name);
         return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
     }
@@ -424,6 +430,13 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var target = state.Intents.Values.First().Target;
         var topic = state.Configuration.DeadLetterTarget?.TopicId == target.TopicId ? state.Configuration.DeadLetterTopic : null;
         return $"{count} dead letters wait for partition {target.Partition} of topic '{topic ?? target.TopicId.ToString()}'";
+    }
+
+    private void DemandId(string name, Guid current, Guid? demanded)
+    {
+        if (demanded is { } id && id != current)
+            throw new BrokerException(ErrorCode.GroupIdNotFound, $"Queue '{name}' of {cursors.Partition.TopicPartition} does not have the "
+                + $"id {id}: it was deleted and created again, or reset. Describe it again.");
     }
 
     private BrokerException NoQueue(string name) => new(ErrorCode.GroupIdNotFound,
