@@ -34,6 +34,9 @@ public sealed class RecordedTransactions : ITransactionCoordinator
     /// <summary>The answer to additions and verifications.</summary>
     public AddToTransactionResult Adds { get; set; } = Added;
 
+    /// <summary>The ids that are listed.</summary>
+    public IReadOnlyList<TransactionListing> Lists { get; set; } = Listed;
+
     /// <summary>Runs before each answer; may throw.</summary>
     public Action? Before { get; set; }
 
@@ -51,7 +54,7 @@ public sealed class RecordedTransactions : ITransactionCoordinator
         AnswerAsync("find " + transactionalId, static () => 2);
 
     public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken) =>
-        AnswerAsync("list", static () => Listed);
+        AnswerAsync("list", () => Lists);
 
     private async ValueTask<T> AnswerAsync<T>(object request, Func<T> answer)
     {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Client;
 
@@ -20,12 +21,17 @@ internal static class TransactionCommands
     private static OmqCommand List()
     {
         var open = new Option<bool>("--open") { Description = "Leaves out ids without a transaction that is open or being ended." };
+        var max = new Option<int?>("--max") { Description = "The most ids; by default all.", HelpName = "N" }.AtLeast(1);
+        var after = new Option<string?>("--after") { Description = "Only ids behind this one, in ordinal order.", HelpName = "ID" };
         var command = new OmqCommand("list", "Lists the transactional ids with the phases of their last transactions.",
-            "omq transaction list", "omq transaction list --open --json | jq -r '.[].transactionalId'") { open };
+            "omq transaction list", "omq transaction list --open --json | jq -r '.[].transactionalId'") { open, max, after };
         BrokerCall.Show(command, async (broker, parsed, cancellationToken) =>
         {
+            var (onlyOpen, behind) = (parsed.GetValue(open), parsed.GetValue(after));
             var listed = await broker.Transactions.ListTransactionsAsync(cancellationToken).ConfigureAwait(false);
-            return parsed.GetValue(open) ? [.. listed.Where(static one => one.StartedAt is not null)] : listed;
+            IReadOnlyList<TransactionListing> shown = [.. listed.Where(one => string.CompareOrdinal(one.TransactionalId, behind) > 0
+                && (!onlyOpen || one.StartedAt is not null)).Take(parsed.GetValue(max) ?? int.MaxValue)];
+            return shown;
         }, TransactionJson.Default.IReadOnlyListTransactionListing, TransactionTables.List);
         return command;
     }

@@ -35,8 +35,11 @@ internal static class TransactionEndpoints
 
     private static async Task ListAsync(HttpContext http, ITransactionCoordinator transactions)
     {
-        _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await transactions.ListTransactionsAsync(http.RequestAborted),
+        var query = new QueryValues(http, "max", "after");
+        var (max, after) = ((int)query.Number("max", HttpTransactions.MostPage, 1, HttpTransactions.MostPage), query.Text("after"));
+        var listed = await transactions.ListTransactionsAsync(http.RequestAborted);
+        await JsonBodies.WriteAsync(http,
+            [.. listed.SkipWhile(one => string.CompareOrdinal(one.TransactionalId, after) <= 0).Take(max)],
             JsonBodies.TransactionAnswers.IReadOnlyListTransactionListing);
     }
 

@@ -31,6 +31,10 @@ public sealed class TransactionTests(StandaloneBroker standalone) : IClassFixtur
         Assert.Equal(["open"], (await JsonAsync("transaction list --open --json")).EnumerateArray()
             .Select(static one => one.GetProperty("transactionalId").GetString()));
 
+        Assert.Equal(["done"], (await JsonAsync("transaction list --after don --max 1 --json")).EnumerateArray()
+            .Select(static one => one.GetProperty("transactionalId").GetString()));
+        Assert.DoesNotMatch("done", (await OmqAsync("transaction list --after done")).Text);
+
         var ended = (await OmqAsync("transaction describe done")).Text;
         Assert.Contains("done  CompleteCommit  producer ", ended, StringComparison.Ordinal);
         Assert.Matches(@"Last end: +client 'billing' at /127\.0\.0\.1 committed transaction \d+ at 20\d\d-", ended);

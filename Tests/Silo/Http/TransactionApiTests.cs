@@ -32,6 +32,32 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
     }
 
     [Fact]
+    public async Task Ids_are_listed_page_by_page_behind_an_id()
+    {
+        _transactions.Lists = [.. Enumerable.Range(0, 2_000)
+            .Select(static number => new TransactionListing($"t/{number:D4}", number, TransactionPhase.Empty, null))];
+        Assert.Equal(["t/0000", "t/0001"], await IdsAsync("?max=2"));
+        Assert.Equal(["t/0002", "t/0003"], await IdsAsync("?max=2&after=t%2F0001"));
+        Assert.Equal(["t/1999"], await IdsAsync("?after=t%2F1998x"));
+        Assert.Empty(await IdsAsync("?after=t%2F1999"));
+        Assert.Equal(1_000, (await IdsAsync("")).Count);
+        _transactions.Asked.Clear();
+        Same(_transactions.Lists, await _client.Transactions.ListTransactionsAsync());
+        Assert.Equal(3, _transactions.Asked.Count);
+        foreach (var wrong in new[] { "0", "1001", "all" })
+        {
+            using var refused = await _broker.Http.GetAsync("/api/transactions?max=" + wrong);
+            await RunningBroker.AssertProblemAsync(refused, 400, ErrorCode.InvalidRequest, "'max'");
+        }
+
+        async Task<List<string?>> IdsAsync(string query)
+        {
+            using var listed = JsonDocument.Parse(await _broker.Http.GetStringAsync("/api/transactions" + query));
+            return [.. listed.RootElement.EnumerateArray().Select(static one => one.GetProperty("transactionalId").GetString())];
+        }
+    }
+
+    [Fact]
     public async Task Every_request_arrives_with_the_broker_as_judge_of_its_caller_and_every_answer_returns()
     {
         var topic = await _broker.CreateTopicAsync(partitions: 2);
