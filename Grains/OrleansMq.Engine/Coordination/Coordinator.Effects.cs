@@ -47,7 +47,7 @@ internal sealed partial class Coordinator
         }
         // The moment before the clock: where the clock advances in between, the wake is early, which is no harm.
         var since = _time.GetTimestamp();
-        _timer.Set(due - _time.GetUtcNow(), since);
+        _timer.Set(due - _now.Read(), since);
     }
 
     /// <summary>Starts an operation that ends with a command, on another thread, since it may run for a while before it first waits.

@@ -24,6 +24,7 @@ internal sealed partial class Coordinator : ICoordinator
     private readonly string _id;
     private readonly DocumentStore _store;
     private readonly TimeProvider _time;
+    private readonly SteadyClock _now;
     private readonly EngineLog _log;
     private readonly WakeTimer _timer;
     // Carries out the effects of one kind of coordinator; null: it has none of its own.
@@ -39,6 +40,7 @@ internal sealed partial class Coordinator : ICoordinator
         Func<CoordinatorEffect, CancellationToken, Task<CoordinatorCommand?>>? perform)
     {
         (_kind, _id, _core, _store, _time, _log, _perform) = (kind, id, core, store, time, log, perform);
+        _now = new SteadyClock(time);
         _timer = new WakeTimer(time, () => Post(new Wake()));
     }
 
@@ -197,7 +199,7 @@ internal sealed partial class Coordinator : ICoordinator
                 Vacated?.Invoke();
             return false;
         }
-        _core.Execute(command, _time.GetUtcNow());
+        _core.Execute(command, _now.Read());
         return true;
     }
 

@@ -363,7 +363,7 @@ internal sealed class TransactionCore : CoordinatorCore
 
     /// <inheritdoc/>
     protected override void AdoptState(StoredDocuments stored) =>
-        (_state, _told, _storeAt) = (((StoredTransaction)stored).Transaction?.ToState(), default, null);
+        (_state, _told, _storeAt) = (((StoredTransaction)stored).Transaction?.ToState().NotAfter(Now), default, null);
 
     /// <inheritdoc/>
     protected override void ForgetState() => (_state, _storeAt) = (null, null);

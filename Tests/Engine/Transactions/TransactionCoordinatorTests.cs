@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Transactions;
 
 namespace OrleansMq.Tests.Engine.Transactions;
@@ -173,6 +174,17 @@ public sealed class TransactionCoordinatorTests
         Assert.Contains("committed", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Transaction_times_out_after_its_time_although_the_clock_was_set_back()
+    {
+        var clock = new ManualClock { Ahead = TimeSpan.FromDays(1) };
+        await using var coordinator = await OpenAsync(time: clock);
+        await AddAsync(coordinator, (await InitAsync(coordinator)).Producer);
+        clock.Ahead = TimeSpan.Zero;
+        clock.Advance(TimeSpan.FromMinutes(1));
+        await Wait.UntilAsync(async () => (await DescribeAsync(coordinator)).Phase == TransactionPhase.CompleteAbort, Patience);
+    }
+
     private static async Task CommitAsync(TransactionCoordinator coordinator)
     {
         var producer = (await InitAsync(coordinator)).Producer;
@@ -207,9 +219,9 @@ public sealed class TransactionCoordinatorTests
     private static async Task<TransactionDescription> DescribeAsync(TransactionCoordinator coordinator) =>
         (TransactionDescription)await coordinator.AskAsync(new DescribeTransaction(Id));
 
-    private Task<TransactionCoordinator> OpenAsync(IStateStore? store = null) => TransactionCoordinator.OpenAsync(Id, 1, store ?? _store,
+    private Task<TransactionCoordinator> OpenAsync(IStateStore? store = null, TimeProvider? time = null) => TransactionCoordinator.OpenAsync(Id, 1, store ?? _store,
         _participants, new TransactionProducers(store ?? _store, _ => new(_take()), EngineLog.Silent), new TransactionOptions(),
-        TimeProvider.System, EngineLog.Silent);
+        time ?? TimeProvider.System, EngineLog.Silent);
 
     private sealed class ScriptedParticipants : ITransactionParticipants
     {

@@ -89,6 +89,21 @@ public sealed class TransactionCoreTests
     }
 
     [Fact]
+    public void Transaction_of_a_coordinator_whose_clock_was_ahead_times_out_by_the_clock_of_the_next()
+    {
+        Add(Init(), connection: 5);
+        _now -= TimeSpan.FromDays(1);
+        _core = Open();
+        Assert.Equal((_now, _now), (_core.State!.StartedAt, _core.State.UpdatedAt));
+        _now += Options.MaxTimeout - TimeSpan.FromMilliseconds(1);
+        Give(new Wake());
+        Assert.Equal(TransactionPhase.Ongoing, _core.State!.Phase);
+        _now += TimeSpan.FromMilliseconds(1);
+        Give(new Wake());
+        Assert.Equal(TransactionPhase.CompleteAbort, _core.State!.Phase);
+    }
+
+    [Fact]
     public void Verification_does_not_wait_for_the_next_transaction()
     {
         var producer = Init();
