@@ -59,6 +59,8 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
     {
         if (topic.Name is not null && topic.TopicId != Guid.Empty)
             return (ErrorCode.InvalidRequest, "A topic is named by its name or by its id, not by both.");
+        if (topic.Name is null && topic.TopicId == Guid.Empty)
+            return (ErrorCode.InvalidRequest, "A topic is named by its name or by its id: neither was given.");
         if (name is null)
             return (ErrorCode.UnknownTopicId, $"No topic has the id {topic.TopicId}.");
         if (context.Access.Allows(AccessOperation.Delete, ResourceType.Topic, name)

@@ -66,6 +66,14 @@ public sealed class GroupTopicsTests
         Assert.True(GroupTopics.Of(First).IsReplaced("t", Guid.NewGuid()));
     }
 
+    [Fact]
+    public void Commit_with_an_empty_id_and_no_name_is_for_an_unknown_id()
+    {
+        var commit = new OffsetCommit { GroupId = "g", Offsets = [new PartitionOffset(null, 0, new CommittedOffset(34))] };
+        var outcome = OffsetDecision.Commit(GroupOffsets.Empty, commit, GroupTopics.Of(First), new GroupOptions(), Start);
+        Assert.Equal(ErrorCode.UnknownTopicId, Assert.Single(outcome.Reply.Partitions).Error);
+    }
+
     // A coordinator with an old image knows only the deleted topic; its offsets already belong to the successor.
     [Theory]
     [InlineData(false)]

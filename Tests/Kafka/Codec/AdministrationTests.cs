@@ -68,9 +68,11 @@ public sealed class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Topic_is_deleted_by_name_or_id_but_not_both()
+    public async Task Topic_is_deleted_by_name_or_id_but_not_both_and_not_neither()
     {
         Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)),
+            StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", null), ("TopicId", Guid.Empty)),
             StringComparison.Ordinal);
         Assert.Contains("ErrorCode: 100\n", await AskAsync(DeleteTopics, 6, ("TopicId", Guid.NewGuid())), StringComparison.Ordinal);
         Assert.Contains("Name: \"orders\"\n", await AskAsync(DeleteTopics, 6, ("TopicId", _harness.Orders)), StringComparison.Ordinal);

@@ -74,7 +74,7 @@ internal static class OffsetDecision
             return ErrorCode.CoordinatorLoadInProgress;
         var found = wanted.TopicId != default ? topics.Find(wanted.TopicId) : wanted.Topic is not null ? topics.Find(wanted.Topic) : null;
         if (found is null)
-            return wanted.TopicId != default ? ErrorCode.UnknownTopicId : ErrorCode.UnknownTopicOrPartition;
+            return wanted.TopicId != default || wanted.Topic is null ? ErrorCode.UnknownTopicId : ErrorCode.UnknownTopicOrPartition;
         if (wanted.Topic is not null && wanted.Topic != found.Value.Name)
             return ErrorCode.InconsistentTopicId;
         topic = found.Value;
