@@ -47,7 +47,7 @@ internal sealed class LocalBroker : IBroker, ITopicAppends, ITopicDeletion, ITop
         Security = security;
         var sights = Security.SightsOver(options.Authorizer);
         _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log,
-            sights is null ? null : () => sights.Current);
+            sights is null ? null : () => sights.Current, () => Transactions);
         _transactions = new TransactionCoordinators(options.BrokerId.Value, state,
             new LocalParticipants((TopicPartition partition, out ErrorCode error) => Find(partition, out error, out _), () => Groups),
             async cancellationToken => (await InitProducerIdAsync(cancellationToken).ConfigureAwait(false)).ProducerId,

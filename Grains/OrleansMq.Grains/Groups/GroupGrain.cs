@@ -22,7 +22,7 @@ namespace OrleansMq.Grains.Groups;
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [CoordinatorPlacement, GrainDirectory(BrokerDirectories.Coordinators)]
 internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordinators active, IClusterMetadata topics,
-    CoordinatorDocuments documents, SiloSecurity security, IServiceProvider services)
+    CoordinatorDocuments documents, SiloSecurity security, GrainBroker grains, IServiceProvider services)
     : CoordinatorGrain(GroupDocuments.Kind.Noun, broker, active, services), IGroupGrain, IIncomingGrainCallFilter
 {
     /// <summary>The grain's type: the first half of its id.</summary>
@@ -43,7 +43,7 @@ internal sealed class GroupGrain(SiloBroker broker, GrainDoor door, ActiveCoordi
     /// <inheritdoc/>
     protected override async Task<ICoordinator> OpenAsync() => await GroupCoordinator.OpenAsync(Id, Broker.Options.BrokerId.Value,
         documents.Of(GroupDocuments.Kind, this.GetGrainId().Type).For(Id), topics, Broker.Options.Groups, Broker.Options.TimeProvider,
-        Broker.Options.Log, security.Sights is { } sights ? () => sights.Current : null);
+        Broker.Options.Log, security.Sights is { } sights ? () => sights.Current : null, () => grains.Transactions);
 
     /// <inheritdoc/>
     public Task Invoke(IIncomingGrainCallContext context)

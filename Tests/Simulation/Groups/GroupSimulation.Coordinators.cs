@@ -158,6 +158,9 @@ internal sealed partial class GroupSimulation
             case WakeAt wake:
                 WakeUp(coordinator, wake);
                 break;
+            case AskOfTransaction:
+                // Nothing answers: a transaction is ended by its producer.
+                break;
             case Deposed:
                 Stop(coordinator);
                 break;

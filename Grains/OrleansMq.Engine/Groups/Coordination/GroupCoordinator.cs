@@ -12,11 +12,15 @@ internal sealed class GroupCoordinator : ICoordinator
 {
     private readonly Lock _gate = new();
     private readonly Func<ITopicSight>? _sight;
+    private readonly Func<ITransactionCoordinator>? _transactions;
+    private readonly EngineLog _log;
     private Coordinator _shell = null!; // Set by OpenAsync.
     private GroupTopics _topics;
 
-    private GroupCoordinator(string groupId, IClusterMetadata topics, Func<ITopicSight>? sight) =>
-        (GroupId, _sight, _topics) = (groupId, sight, GroupTopics.Of(topics.Image, sight?.Invoke()));
+    private GroupCoordinator(string groupId, IClusterMetadata topics, Func<ITopicSight>? sight,
+        Func<ITransactionCoordinator>? transactions, EngineLog log) =>
+        (GroupId, _sight, _topics, _transactions, _log) =
+            (groupId, sight, GroupTopics.Of(topics.Image, sight?.Invoke()), transactions, log);
 
     /// <summary>The group.</summary>
     public string GroupId { get; }
@@ -44,18 +48,20 @@ internal sealed class GroupCoordinator : ICoordinator
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
     /// <param name="sight">Returns which topics members may describe now; null: every member all of them.</param>
+    /// <param name="transactions">The coordinators of transactions, which are asked for those that are in the way for long; null: none
+    /// is.</param>
     /// <param name="cancellationToken">Cancels the read.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
     public static async Task<GroupCoordinator> OpenAsync(string groupId, int brokerId, IStateStore store, IClusterMetadata topics,
         GroupOptions options, TimeProvider time, EngineLog log, Func<ITopicSight>? sight = null,
-        CancellationToken cancellationToken = default)
+        Func<ITransactionCoordinator>? transactions = null, CancellationToken cancellationToken = default)
     {
-        var group = new GroupCoordinator(groupId, topics, sight);
+        var group = new GroupCoordinator(groupId, topics, sight, transactions, log);
         group._shell = await Coordinator.OpenAsync(GroupDocuments.Kind, groupId, store,
             // The topics of after the read: what is stored may name topics that came during it.
             stored => new GroupCore(groupId, brokerId, options, group._topics = GroupTopics.Of(topics.Image, sight?.Invoke()),
                 Guid.NewGuid(), (StoredGroup)stored, time.GetUtcNow()),
-            time, log, cancellationToken: cancellationToken).ConfigureAwait(false);
+            time, log, group.PerformAsync, cancellationToken).ConfigureAwait(false);
         group._shell.Ended += () => topics.Changed -= group.OnTopicsChanged;
         topics.Changed += group.OnTopicsChanged;
         group.OnTopicsChanged(topics.Image);
@@ -78,6 +84,30 @@ internal sealed class GroupCoordinator : ICoordinator
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _shell.DisposeAsync();
+
+    private Task<CoordinatorCommand?> PerformAsync(CoordinatorEffect effect, CancellationToken closing) => effect is AskOfTransaction ask
+        ? AskAsync(ask, closing) : throw new InvalidOperationException($"No effect of a group's coordinator: {effect}.");
+
+    private async Task<CoordinatorCommand?> AskAsync(AskOfTransaction ask, CancellationToken closing)
+    {
+        if (_transactions is null)
+            return null;
+        try
+        {
+            return new TransactionTold(ask.ProducerId, ask.Number,
+                await _transactions().SendAsync(new DescribeTransaction(ask.TransactionalId), closing).ConfigureAwait(false));
+        }
+        catch (BrokerException unknown) when (unknown.Code == ErrorCode.TransactionalIdNotFound)
+        {
+            return new TransactionTold(ask.ProducerId, ask.Number, Known: null);
+        }
+        catch (Exception failure) when (!closing.IsCancellationRequested) // Whatever it is: another request asks again.
+        {
+            _log.Write(EngineLogLevel.Debug, $"Group '{GroupId}': the coordinator of transactional id '{ask.TransactionalId}' did not "
+                + "answer; it is asked again.", failure);
+            return null;
+        }
+    }
 
     private void OnTopicsChanged(ClusterImage image)
     {

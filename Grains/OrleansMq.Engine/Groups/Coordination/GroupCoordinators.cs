@@ -25,13 +25,15 @@ internal sealed class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
     /// <param name="time">The clock.</param>
     /// <param name="log">The log.</param>
     /// <param name="sight">Returns which topics members may describe now; null: every member all of them.</param>
+    /// <param name="transactions">See <see cref="GroupCoordinator.OpenAsync"/>.</param>
     public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
-        EngineLog log, Func<ITopicSight>? sight = null)
+        EngineLog log, Func<ITopicSight>? sight = null, Func<ITransactionCoordinator>? transactions = null)
     {
         store = GroupDocuments.Bound(store, options);
         (_brokerId, _store, _log, _time) = (brokerId, store, log, time);
         _open = new OpenCoordinators(GroupDocuments.Kind, async groupId =>
-            await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log, sight).ConfigureAwait(false), log);
+            await GroupCoordinator.OpenAsync(groupId, brokerId, store, topics, options, time, log, sight, transactions)
+                .ConfigureAwait(false), log);
     }
 
     /// <summary>The number of open groups.</summary>

@@ -1,5 +1,6 @@
 using OrleansMq.Api;
 using OrleansMq.Coordination;
+using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -27,6 +28,9 @@ internal sealed partial class GroupCore
         }
         Touch(commit.MemberId);
         var result = _offsets.Commit(commit, _topics, Now, _membership.PartitionCheckOf(commit, _topics));
+        if (result.Partitions.Any(static partition => partition.Error is ErrorCode.ConcurrentTransactions
+            or ErrorCode.CoordinatorLoadInProgress))
+            LookAtTransactions();
         // A coordinator that was replaced does not learn of the older transaction's end: its caller would retry here for ever.
         if (result.Partitions.Any(static partition => partition.Error == ErrorCode.ConcurrentTransactions))
             HoldConfirmed(request, result);
@@ -45,11 +49,33 @@ internal sealed partial class GroupCore
     {
         var refusal = _membership.CheckFetch(fetch);
         if (refusal.Error != ErrorCode.None)
+        {
             HoldRefusal(request, refusal);
-        else if (fetch.AllowStale)
-            Hold(request, _offsets.Fetch(fetch, _topics));
+            return;
+        }
+        var result = _offsets.Fetch(fetch, _topics);
+        if (result.Partitions.Any(static partition => partition.Error == ErrorCode.UnstableOffsetCommit))
+            LookAtTransactions();
+        if (fetch.AllowStale)
+            Hold(request, result);
         else
-            HoldConfirmed(request, _offsets.Fetch(fetch, _topics));
+            HoldConfirmed(request, result);
+    }
+
+    // Open transactions are in the way of a request.
+    private void LookAtTransactions()
+    {
+        foreach (var question in _inTheWay.Look(_offsets.Pending, Now))
+            Emit(question);
+    }
+
+    private void EndIfItHangs(TransactionTold told)
+    {
+        if (IsDeposed || IsRecovering || _inTheWay.FindWhyItHangs(_groupId, told, Now) is not { } reason)
+            return;
+        if (_offsets.Discard(_groupId, told.ProducerId, told.Number, Now))
+            Log(EngineLogLevel.Error, $"the offsets of a hanging transaction, {told.Number} of producer {told.ProducerId}, are discarded: "
+                + $"{reason}.");
     }
 
     private void DeleteOffsets(CoordinatorRequest request, OffsetDelete delete)

@@ -15,6 +15,7 @@ namespace OrleansMq.Groups.Coordination;
 /// <item><see cref="WorkingOffsets"/>: the committed offsets, those of open transactions, and which have ended; stored as a
 /// document</item>
 /// <item><see cref="MemberSessions"/>: when each member times out; in memory only</item>
+/// <item><see cref="TransactionsInTheWay"/>: since when open transactions are in the way of requests; in memory only</item>
 /// <item><see cref="JoinsAndSyncs"/> and <see cref="LongPolls"/>: requests that wait for other members; in memory only</item>
 /// </list>
 /// </summary>
@@ -35,6 +36,7 @@ internal sealed partial class GroupCore : CoordinatorCore
     private readonly MemberSessions _sessions;
     private readonly JoinsAndSyncs _joinsAndSyncs;
     private readonly LongPolls _polls;
+    private readonly TransactionsInTheWay _inTheWay = new();
     private GroupTopics _topics;
     private DateTimeOffset _nextExpiry;
 
@@ -151,10 +153,18 @@ internal sealed partial class GroupCore : CoordinatorCore
     /// <inheritdoc/>
     protected override void OnCommand(CoordinatorCommand command)
     {
-        if (command is TopicsChanged changed)
-            OnTopics(changed.Topics);
-        else
-            base.OnCommand(command);
+        switch (command)
+        {
+            case TopicsChanged changed:
+                OnTopics(changed.Topics);
+                break;
+            case TransactionTold told:
+                EndIfItHangs(told);
+                break;
+            default:
+                base.OnCommand(command);
+                break;
+        }
     }
 
     // --- Members ---

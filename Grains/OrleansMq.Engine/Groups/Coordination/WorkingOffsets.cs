@@ -56,6 +56,30 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
     /// <summary>Ends a transaction.</summary>
     public GroupReply End(EndTransactionOffsets request, DateTimeOffset now) => Apply(rules.End(_offsets, request, now));
 
+    /// <summary>The offsets of open transactions.</summary>
+    public PendingOffsets Pending => _offsets.Pending;
+
+    /// <summary>Discards the offsets of a transaction that its coordinator does not end any more, and refuses later ones of it.</summary>
+    /// <param name="groupId">The group.</param>
+    /// <param name="producerId">The producer.</param>
+    /// <param name="number">The transaction's number.</param>
+    /// <param name="now">The current time.</param>
+    /// <returns>Whether there were any.</returns>
+    public bool Discard(string groupId, long producerId, long number, DateTimeOffset now)
+    {
+        if (_offsets.Pending.Find(producerId) is not { } pending || pending.Number != number)
+            return false;
+        End(new EndTransactionOffsets
+        {
+            GroupId = groupId,
+            Producer = new ProducerIdentity(producerId, pending.Epoch),
+            Number = number,
+            CoordinatorEpoch = _offsets.Fences.GetValueOrDefault(producerId).CoordinatorEpoch,
+            IsCommit = false,
+        }, now);
+        return true;
+    }
+
     /// <summary>Fetches committed offsets.</summary>
     public OffsetFetchResult Fetch(OffsetFetch request, GroupTopics topics) => rules.Fetch(_offsets, request, topics);
 

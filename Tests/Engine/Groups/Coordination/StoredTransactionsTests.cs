@@ -20,6 +20,7 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
     private LocalBroker _broker = null!;
     private FaultyStore _store = null!;
     private GroupCoordinators _groups = null!;
+    private readonly ScriptedTransactions _transactions = new();
 
     public async Task InitializeAsync()
     {
@@ -36,7 +37,8 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
     }
 
     private GroupCoordinators Open(int maxGroups = 100) =>
-        new(1, _store, _broker.Metadata, new GroupOptions { MaxGroups = maxGroups }, _clock, EngineLog.Silent);
+        new(1, _store, _broker.Metadata, new GroupOptions { MaxGroups = maxGroups }, _clock, EngineLog.Silent,
+            transactions: () => _transactions);
 
     private async Task ReopenAsync(int maxGroups = 100)
     {
@@ -93,6 +95,80 @@ public sealed class StoredTransactionsTests : IAsyncLifetime
         Assert.Equal(ErrorCode.None, await EndAsync(1, isCommit: false));
         Assert.Equal(ErrorCode.TransactionAbortable, await CommitAsync(1, 8));
         Assert.Equal([(5, ErrorCode.None), (7, ErrorCode.None)], await FetchAsync());
+    }
+
+    /// <summary>So does one whose fence was forgotten, among too many.</summary>
+    [Fact]
+    public async Task Offsets_that_arrive_when_the_end_of_their_transaction_is_forgotten_do_not_stay_in_the_way()
+    {
+        _transactions.Known = Describe(TransactionPhase.CompleteCommit, 5);
+        Assert.Equal(ErrorCode.None, await CommitAsync(5, 37));
+        Assert.Equal(((long?)null, ErrorCode.UnstableOffsetCommit), (await FetchAsync())[0]);
+        Assert.Equal(0, _transactions.Asked);
+        _clock.Advance(TransactionsInTheWay.AskAfter);
+        await Wait.UntilAsync(async () => (await FetchAsync())[0].Item2 == ErrorCode.None, Deadline);
+        Assert.Equal(((long?)null, ErrorCode.None), (await FetchAsync())[0]);
+        // As a repetition that arrives even later.
+        Assert.Equal(ErrorCode.TransactionAbortable, await CommitAsync(5, 37));
+        Assert.Equal(ErrorCode.None, await CommitAsync(6, 38));
+    }
+
+    [Theory]
+    [InlineData(TransactionPhase.Ongoing, 5, "g", true)]
+    [InlineData(TransactionPhase.PrepareCommit, 5, "g", true)]
+    [InlineData(TransactionPhase.Ongoing, 6, "g", false)]
+    [InlineData(TransactionPhase.Ongoing, 5, "other", false)]
+    public async Task Offsets_stay_while_their_coordinator_has_their_transaction_open(TransactionPhase phase, long number, string group,
+        bool stay)
+    {
+        _transactions.Known = Describe(phase, number, group);
+        Assert.Equal(ErrorCode.None, await CommitAsync(5, 37));
+        await FetchAsync();
+        _clock.Advance(TransactionsInTheWay.AskAfter);
+        await FetchAsync();
+        await Wait.UntilAsync(() => _transactions.Asked > 0, Deadline);
+        if (stay)
+        {
+            Assert.Equal(ErrorCode.None, await CommitAsync(5, 39));
+            Assert.Equal(ErrorCode.None, await EndAsync(5));
+            Assert.Equal(((long?)39, ErrorCode.None), (await FetchAsync())[0]);
+        }
+        else
+        {
+            await Wait.UntilAsync(async () => (await FetchAsync())[0].Item2 == ErrorCode.None, Deadline);
+            Assert.Equal(((long?)null, ErrorCode.None), (await FetchAsync())[0]);
+        }
+    }
+
+    private static TransactionDescription Describe(TransactionPhase phase, long number, string group = "g") => new()
+    {
+        TransactionalId = "x",
+        Coordinator = 1,
+        Phase = phase,
+        Producer = new ProducerIdentity(7, 0),
+        Timeout = TimeSpan.FromMinutes(1),
+        Number = number,
+        Partitions = [],
+        Groups = [group],
+    };
+
+    // Describes one transactional id.
+    private sealed class ScriptedTransactions : ITransactionCoordinator
+    {
+        private int _asked;
+
+        public TransactionDescription? Known { get; set; }
+        public int Asked => Volatile.Read(ref _asked);
+
+        public ValueTask<TResult> SendAsync<TResult>(ITransactionRequest<TResult> request, CancellationToken cancellationToken)
+        {
+            Interlocked.Increment(ref _asked);
+            return new(request.Answer(Known ?? throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "not now")));
+        }
+
+        public ValueTask<int> FindCoordinatorAsync(string transactionalId, CancellationToken cancellationToken) => new(1);
+
+        public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken) => new([]);
     }
 
     [Fact]
