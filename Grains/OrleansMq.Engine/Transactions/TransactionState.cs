@@ -116,8 +116,8 @@ internal sealed record TransactionState
     /// <summary>The producer after the transaction that is being ended.</summary>
     public ProducerIdentity NextProducer => NextProducerId >= 0 ? new(NextProducerId, 0) : Producer;
 
-    /// <summary>The state with no time after now. A coordinator whose clock was ahead wrote those that are: by them a transaction would stay
-    /// open, and its id known, for longer than its time.</summary>
+    /// <summary>Returns the state with no time after now. A coordinator whose clock was ahead wrote those that are: by them a transaction
+    /// would stay open, and its id known, for longer than its time.</summary>
     /// <param name="now">The time of the coordinator that reads it.</param>
     public TransactionState NotAfter(DateTimeOffset now) => StartedAt > now || UpdatedAt > now
         ? this with { StartedAt = StartedAt > now ? now : StartedAt, UpdatedAt = UpdatedAt > now ? now : UpdatedAt }

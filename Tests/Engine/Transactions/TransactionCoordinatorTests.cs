@@ -219,9 +219,10 @@ public sealed class TransactionCoordinatorTests
     private static async Task<TransactionDescription> DescribeAsync(TransactionCoordinator coordinator) =>
         (TransactionDescription)await coordinator.AskAsync(new DescribeTransaction(Id));
 
-    private Task<TransactionCoordinator> OpenAsync(IStateStore? store = null, TimeProvider? time = null) => TransactionCoordinator.OpenAsync(Id, 1, store ?? _store,
-        _participants, new TransactionProducers(store ?? _store, _ => new(_take()), EngineLog.Silent), new TransactionOptions(),
-        time ?? TimeProvider.System, EngineLog.Silent);
+    private Task<TransactionCoordinator> OpenAsync(IStateStore? store = null, TimeProvider? time = null) =>
+        TransactionCoordinator.OpenAsync(Id, 1, store ?? _store, _participants,
+            new TransactionProducers(store ?? _store, _ => new(_take()), EngineLog.Silent), new TransactionOptions(),
+            time ?? TimeProvider.System, EngineLog.Silent);
 
     private sealed class ScriptedParticipants : ITransactionParticipants
     {
