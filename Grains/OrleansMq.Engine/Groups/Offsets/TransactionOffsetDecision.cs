@@ -27,8 +27,8 @@ internal static class TransactionOffsetDecision
     internal static readonly TimeSpan FenceRetention = TimeSpan.FromHours(1);
 
     /// <summary>The most fences of a group. Each is some 100 bytes of the document that every commit writes. Where more producers end
-    /// transactions in one group within an hour, the oldest fences go first. A commit that arrives later is pending until it is in the way of a
-    /// request for long: then the transaction's coordinator is asked, and its offsets are discarded.</summary>
+    /// transactions in one group within an hour, the oldest fences go first. A commit that arrives later is pending until it is in the way
+    /// of a request for long: then the transaction's coordinator is asked, and its offsets are discarded.</summary>
     internal const int MaxFences = 5_000;
 
     /// <summary>The commit as one outside of transactions, for checks that are the same.</summary>
