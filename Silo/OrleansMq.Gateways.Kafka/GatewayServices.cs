@@ -1,7 +1,6 @@
 using OrleansMq.Access;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
-using OrleansMq.Gateways.Connections;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Shares;
 using OrleansMq.Hosting;
