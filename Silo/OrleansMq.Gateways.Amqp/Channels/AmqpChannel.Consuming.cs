@@ -13,9 +13,6 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel
 {
     private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
-    // More than a program has queues to consume. Each has a reader, and the owner of the virtual hosts has them all in memory. A connection
-    // has a limit, too.
-    private const int MaxConsumers = 1000;
 
     // How many queues basic.get reads before the readers that hold nothing are closed.
     internal const int MaxGetters = 64;
@@ -137,9 +134,6 @@ internal sealed partial class AmqpChannel
         {
             if (_consumers.ContainsKey(tag) || _replyConsumer == tag)
                 throw new AmqpException(ReplyCode.NotAllowed, $"attempt to reuse consumer tag '{tag}'");
-            // One that is cancelled and holds messages is there until they are settled.
-            if (_consumers.Count + _cancelled.Count >= MaxConsumers)
-                throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({MaxConsumers}) of consumers per channel");
         }
         Check(Publication.ToEngine(consume.Arguments).FaultOf($"consumer '{tag}'"));
         if (consume.Queue == DirectReplies.Name)
