@@ -108,9 +108,14 @@ internal static class JsonBodies
         entries.All(static entry => entry is not null) ? entries
             : throw new RequestException($"An entry of '{field}' is null; leave it out.");
 
-    /// <summary>Answers with JSON.</summary>
+    /// <summary>Returns the memory of the body's objects: what the request needs from now on is bounded otherwise, or small. Called before
+    /// what may take long, such as a wait for other members of a group.</summary>
+    public static void Release(HttpContext http) => http.Features.Get<ParsedBodies.Place>()?.Dispose();
+
+    /// <summary>Answers with JSON. The body's objects are not needed any more: a client may take as long as it likes to read.</summary>
     public static Task WriteAsync<T>(HttpContext http, T value, JsonTypeInfo<T> type, int status = StatusCodes.Status200OK)
     {
+        Release(http);
         http.Response.StatusCode = status;
         http.Response.ContentType = "application/json";
         return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
@@ -134,12 +139,16 @@ internal static class JsonBodies
         }
     }
 
-    // The endpoint uses the objects until it has answered.
-    private static async ValueTask TakeObjectsAsync(HttpContext http, int length) =>
-        http.Response.RegisterForDispose(await ApiServices.Of(http).ParsedBodies.TryTakeAsync(length, http.RequestAborted)
+    // The endpoint uses the objects until it answers, or waits.
+    private static async ValueTask TakeObjectsAsync(HttpContext http, int length)
+    {
+        var place = await ApiServices.Of(http).ParsedBodies.TryTakeAsync(length, http.RequestAborted)
             ?? throw new RequestException(StatusCodes.Status503ServiceUnavailable, ErrorCode.RequestTimedOut,
                 $"Other requests with large bodies had all the memory for {ParsedBodies.MostWait.TotalSeconds:0} s. Retry in a moment, or "
-                + "send less at once."));
+                + "send less at once.");
+        http.Features.Set(place);
+        http.Response.RegisterForDispose(place);
+    }
 
     private static JsonSerializerOptions StrictOptions() => new(JsonSerializerDefaults.Web)
     {

@@ -24,10 +24,11 @@ internal static class LongPoll
         }
     }
 
-    /// <summary>Runs a request that may take long; null if the broker drains first.</summary>
+    /// <summary>Runs a request that may take long, without the memory of the body's objects; null if the broker drains first.</summary>
     public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask)
         where T : class?
     {
+        JsonBodies.Release(http);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, api.Gate.Draining);
         try
         {

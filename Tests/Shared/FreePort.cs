@@ -28,7 +28,7 @@ internal static class FreePort
         for (var tries = 0; tries < 10 * (end - lowest); tries++)
         {
             var port = Random.Shared.Next(lowest, end);
-            if (distances.Prepend(0).All(distance => s_chosen.TryAdd(port + distance, true) && IsFree(port + distance)))
+            if (distances.Prepend(0).Distinct().All(distance => s_chosen.TryAdd(port + distance, true) && IsFree(port + distance)))
                 return port;
         }
         throw new InvalidOperationException($"No port from {lowest} to {end - 1} is free, or this process has chosen all of them.");

@@ -20,8 +20,8 @@ internal sealed record ClusterLine(string ClusterId, string Data, int Pid)
 /// <summary>The database.</summary>
 /// <param name="Pid">The private server's process id; null for a given database.</param>
 /// <param name="Port">The private server's port on 127.0.0.1; null for a given database.</param>
-/// <param name="ConnectionString">The connection string, with the password.</param>
-internal sealed record PostgresLine(int? Pid, int? Port, string ConnectionString);
+/// <param name="ConnectionString">The private server's connection string, with its password; null for a given database.</param>
+internal sealed record PostgresLine(int? Pid, int? Port, string? ConnectionString);
 
 /// <summary>A silo that is ready.</summary>
 /// <param name="BrokerId">Its broker id.</param>

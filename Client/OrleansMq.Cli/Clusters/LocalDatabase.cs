@@ -41,7 +41,8 @@ internal sealed class LocalDatabase : IAsyncDisposable
     {
         if (_server is null)
         {
-            events.DatabaseReady(new PostgresLine(null, null, ConnectionString));
+            // Whoever gave it has it; the lines may go to a log.
+            events.DatabaseReady(new PostgresLine(null, null, null));
             return;
         }
         for (var failedStarts = 0; ;)

@@ -42,10 +42,11 @@ internal static class DatabaseCommands
         {
             return await SchemaMigration.ApplyAsync(connectionString, cancellationToken).ConfigureAwait(false);
         }
-        catch (ArgumentException malformed)
+        catch (ArgumentException)
         {
-            throw CommandFailedException.Usage($"This is not a connection string: {malformed.Message} "
-                + "Write it like \"Host=localhost;Database=omq;Username=omq\".");
+            // The reason would quote a part of it, which may be the password.
+            throw CommandFailedException.Usage("This is not a connection string of Npgsql: a keyword is unknown, or its value is wrong. "
+                + "Write it like \"Host=localhost;Port=5432;Database=omq;Username=omq;Password=...\".");
         }
         catch (DatabaseUnreachableException unreachable)
         {

@@ -10,9 +10,6 @@ namespace OrleansMq.Client;
 /// goes to the next broker. The broker sets the caller.</summary>
 internal sealed class HttpTransactions(HttpBroker broker) : ITransactionCoordinator
 {
-    /// <summary>The most ids of an answer to <c>GET /api/transactions</c>; so many unless fewer are asked for.</summary>
-    public const int MostPage = 1_000;
-
     private const string Root = "api/transactions";
 
     private static TransactionJson Json => TransactionJson.Default;
@@ -43,19 +40,8 @@ internal sealed class HttpTransactions(HttpBroker broker) : ITransactionCoordina
             .ConfigureAwait(false)).BrokerId;
 
     /// <inheritdoc/>
-    /// <remarks>Page by page. A broker of an earlier version answers all ids at once.</remarks>
-    public async ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default)
-    {
-        var listed = new List<TransactionListing>();
-        for (var path = Root; ; path = $"{Root}?after={Uri.EscapeDataString(listed[^1].TransactionalId)}")
-        {
-            var page = await broker.AskAsync(HttpMethod.Get, path, null, Json.IReadOnlyListTransactionListing, cancellationToken)
-                .ConfigureAwait(false);
-            listed.AddRange(page);
-            if (page.Count != MostPage)
-                return listed;
-        }
-    }
+    public ValueTask<IReadOnlyList<TransactionListing>> ListTransactionsAsync(CancellationToken cancellationToken = default) =>
+        broker.AskAsync(HttpMethod.Get, Root, null, Json.IReadOnlyListTransactionListing, cancellationToken);
 
     private async ValueTask<object> AskAsync(HttpMethod method, string path, CancellationToken cancellationToken) =>
         (await broker.AskAsync(method, path, null, Json.TransactionDescriptionDocument, cancellationToken).ConfigureAwait(false))

@@ -84,7 +84,7 @@ internal sealed class ActivationReplay(Guid subscription, ClassPlace place, long
         CancellationToken stopping)
     {
         (_turns, _reading) = (turns, reading);
-        readings.Begin(subscription, reading, this, new StreamBegin(place.TopicId, Next));
+        readings.Begin(subscription, reading, this, new StreamBegin(place.TopicId, Next), Leave);
         _ = LeaveAsync(Task.WhenAny(reading.Running, deactivated), stopping);
     }
 

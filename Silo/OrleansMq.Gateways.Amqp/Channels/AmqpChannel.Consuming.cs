@@ -13,6 +13,8 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 internal sealed partial class AmqpChannel
 {
     private readonly Dictionary<string, ChannelConsumer> _consumers = new(StringComparer.Ordinal);
+    // More than programs have: RabbitMQ.Client's tests have 1,024. What a prefetch count of the channel leaves is offered to all of them.
+    internal const int MaxConsumers = 2_000;
 
     // How many queues basic.get reads before the readers that hold nothing are closed.
     internal const int MaxGetters = 64;
@@ -119,7 +121,9 @@ internal sealed partial class AmqpChannel
             else
             {
                 _sharedLimit = qos.PrefetchCount;
-                WakeAll();
+                // A client may send many that change nothing.
+                if (SharedCredit is not <= 0)
+                    WakeAll();
             }
         }
         _output.Send(default(BasicQosOk));
@@ -134,6 +138,9 @@ internal sealed partial class AmqpChannel
         {
             if (_consumers.ContainsKey(tag) || _replyConsumer == tag)
                 throw new AmqpException(ReplyCode.NotAllowed, $"attempt to reuse consumer tag '{tag}'");
+            // One that is cancelled and holds messages is there until they are settled.
+            if (_consumers.Count + _cancelled.Count >= MaxConsumers)
+                throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({MaxConsumers}) of consumers per channel");
         }
         Check(Publication.ToEngine(consume.Arguments).FaultOf($"consumer '{tag}'"));
         if (consume.Queue == DirectReplies.Name)

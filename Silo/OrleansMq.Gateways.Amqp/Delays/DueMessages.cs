@@ -6,11 +6,12 @@ namespace OrleansMq.Gateways.Amqp.Delays;
 /// <summary>Routes the due messages of a virtual host: a loop that receives them, publishes each to the queues that its exchange leads to
 /// now, and settles those that every queue has. It begins in order, and goes on while a queue does not answer. A message stays whose queue
 /// cannot be reached, or is full, or whose routing takes too many steps. It is tried again after a wait that grows with each attempt, and
-/// those behind it come before it.</summary>
+/// those behind it come before it. So is one whose exchange has no place left: see <see cref="ExchangePlaces"/>.</summary>
 internal sealed class DueMessages : IAsyncDisposable
 {
-    // Messages that are received and not settled: each may have a megabyte.
+    // Messages that are received and not settled, and their bytes: nothing is received beyond them.
     private const int MaxRouting = 256;
+    private const long MaxRoutingBytes = 32 << 20;
     // Those of them that are tried again. The others have the rest, however many cannot be routed.
     private const int MaxAgain = 64;
     // Queues that can be reached answer in this time. So long the next messages wait for those before, and one that is tried again for its
@@ -28,6 +29,10 @@ internal sealed class DueMessages : IAsyncDisposable
     private readonly LogQueue _queue;
     private readonly PartialRoutes _partial = new();
     private readonly SemaphoreSlim _again = new(MaxAgain);
+    private readonly ExchangePlaces _places = new();
+    // What is being published, by its position: what comes again meanwhile, as after a change of the topic's leader, has the same outcome.
+    private readonly Dictionary<long, Task<PublishOutcome>> _publishing = [];
+    private long _routingBytes;
     private readonly Task _running;
 
     public DueMessages(QueueRegistry registry, string virtualHost, LogQueue queue)
@@ -85,7 +90,7 @@ internal sealed class DueMessages : IAsyncDisposable
                 routing.RemoveAll(static one => one.IsCompletedSuccessfully);
                 if (routing.Find(static one => one.IsCompleted) is { } failed)
                     await failed.ConfigureAwait(false);
-                if (routing.Count >= MaxRouting)
+                if (routing.Count >= MaxRouting || Interlocked.Read(ref _routingBytes) >= MaxRoutingBytes)
                 {
                     await Task.WhenAny(routing).WaitAsync(_stop.Token).ConfigureAwait(false);
                     continue;
@@ -104,12 +109,48 @@ internal sealed class DueMessages : IAsyncDisposable
 
     private async Task RouteAsync(IQueueReader reader, HeldMessage held)
     {
-        var outcome = held.Hold.Failures == 0 ? await PublishAsync(held).ConfigureAwait(false)
-            : await PublishAgainAsync(held).ConfigureAwait(false);
+        Interlocked.Add(ref _routingBytes, held.Message.Bytes);
+        PublishOutcome outcome;
+        try
+        {
+            outcome = await PublishingAsync(held).ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Add(ref _routingBytes, -held.Message.Bytes);
+        }
         var isRouted = outcome is not (PublishOutcome.Unknown or PublishOutcome.Refused);
         // The reader logs a failure. What could not be routed counts as one, so that the wait grows.
         _ = reader.SettleAsync(held.Hold, isRouted ? Settlement.Accept : Settlement.Fail,
             isRouted ? default : PauseOf(held.Hold.Failures));
+    }
+
+    private Task<PublishOutcome> PublishingAsync(HeldMessage held)
+    {
+        lock (_publishing)
+        {
+            if (_publishing.TryGetValue(held.Hold.Position, out var running))
+                return running;
+            var publishing = PublishAndForgetAsync(held);
+            // Where it has completed here, it has removed itself before.
+            if (!publishing.IsCompleted)
+                _publishing[held.Hold.Position] = publishing;
+            return publishing;
+        }
+    }
+
+    private async Task<PublishOutcome> PublishAndForgetAsync(HeldMessage held)
+    {
+        try
+        {
+            return held.Hold.Failures == 0 ? await PublishInPlaceAsync(held).ConfigureAwait(false)
+                : await PublishAgainAsync(held).ConfigureAwait(false);
+        }
+        finally
+        {
+            lock (_publishing)
+                _publishing.Remove(held.Hold.Position);
+        }
     }
 
     private async Task<PublishOutcome> PublishAgainAsync(HeldMessage held)
@@ -118,11 +159,25 @@ internal sealed class DueMessages : IAsyncDisposable
             return PublishOutcome.Unknown;
         try
         {
-            return await PublishAsync(held).ConfigureAwait(false);
+            return await PublishInPlaceAsync(held).ConfigureAwait(false);
         }
         finally
         {
             _again.Release();
+        }
+    }
+
+    private async Task<PublishOutcome> PublishInPlaceAsync(HeldMessage held)
+    {
+        if (!await _places.TryTakeAsync(held.Message.Exchange).ConfigureAwait(false))
+            return PublishOutcome.Unknown;
+        try
+        {
+            return await PublishAsync(held).ConfigureAwait(false);
+        }
+        finally
+        {
+            _places.Give(held.Message.Exchange);
         }
     }
 

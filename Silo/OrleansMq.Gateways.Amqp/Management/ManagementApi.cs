@@ -142,7 +142,10 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         if (method == HttpMethods.Get)
             await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
         else if (method == HttpMethods.Post && await AnswerPostAsync(request, rest).ConfigureAwait(false) is { } answerAsync)
+        {
+            request.Release();
             await answerAsync(context).ConfigureAwait(false);
+        }
         else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
             context.Response.StatusCode = status;
     }
@@ -185,6 +188,9 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
     /// <summary>The most bytes of a body that is no import: 1 MiB. A declaration has far fewer, and messages are published for a look.
     /// </summary>
     public const int MaxBodyBytes = 1 << 20;
+
+    // The memory of the body's objects.
+    private ParsedBodies.Place? _place;
 
     // A part of a body that is read at a time.
     private const int ReadBytes = 64 << 10;
@@ -248,13 +254,20 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
         return body;
     }
 
-    // The bytes, once there is memory for the objects, which are used until the request is answered.
+    /// <summary>Returns the memory of the body's objects, which are not needed any more: a client may take as long as it likes to read the
+    /// answer.</summary>
+    public void Release() => _place?.Dispose();
+
+    // The bytes, once there is memory for the objects, which are used until the request is answered or releases them.
     private async Task<byte[]> ParseableAsync(long most, string advice, Action<int> take)
     {
         var body = await BytesAsync(most, advice, take).ConfigureAwait(false);
         if (body.Length >= ParsedBodies.FreeBytes)
-            Context.Response.RegisterForDispose(await Parsed.TryTakeAsync(body.Length, Context.RequestAborted).ConfigureAwait(false)
-                ?? throw ManagementException.Unavailable("other requests have all the memory for large bodies: retry"));
+        {
+            _place = await Parsed.TryTakeAsync(body.Length, Context.RequestAborted).ConfigureAwait(false)
+                ?? throw ManagementException.Unavailable("other requests have all the memory for large bodies: retry");
+            Context.Response.RegisterForDispose(_place);
+        }
         return body;
     }
 

@@ -69,8 +69,14 @@ internal sealed class OperatorChannel : IChannelClient, IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await _channel.EndAsync().ConfigureAwait(false);
-        await _session.EndAsync().ConfigureAwait(false);
+        try
+        {
+            await _channel.EndAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            await _session.EndAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>What the channel sent.</summary>

@@ -36,7 +36,7 @@ internal static class TransactionEndpoints
     private static async Task ListAsync(HttpContext http, ITransactionCoordinator transactions)
     {
         var query = new QueryValues(http, "max", "after");
-        var (max, after) = ((int)query.Number("max", HttpTransactions.MostPage, 1, HttpTransactions.MostPage), query.Text("after"));
+        var (max, after) = ((int)query.Number("max", int.MaxValue, 1, int.MaxValue), query.Text("after"));
         var listed = await transactions.ListTransactionsAsync(http.RequestAborted);
         await JsonBodies.WriteAsync(http,
             [.. listed.SkipWhile(one => string.CompareOrdinal(one.TransactionalId, after) <= 0).Take(max)],

@@ -38,7 +38,7 @@ internal sealed class ParsedBodies(string protocol, long bytes, TimeProvider clo
     /// <param name="length">The body's bytes, <see cref="FreeBytes"/> or more.</param>
     /// <param name="gone">Cancelled when the client is gone.</param>
     /// <returns>What returns it when it is disposed; null: none was free for <see cref="MostWait"/>.</returns>
-    public async ValueTask<IDisposable?> TryTakeAsync(int length, CancellationToken gone)
+    public async ValueTask<Place?> TryTakeAsync(int length, CancellationToken gone)
     {
         var taken = (long)length * ObjectBytes;
         using var deadline = new CancellationTokenSource(MostWait, clock);
@@ -56,10 +56,12 @@ internal sealed class ParsedBodies(string protocol, long bytes, TimeProvider clo
         return new Place(_budget, taken);
     }
 
-    private sealed class Place(ByteBudget budget, long bytes) : IDisposable
+    /// <summary>The memory of one body's objects.</summary>
+    internal sealed class Place(ByteBudget budget, long bytes) : IDisposable
     {
         private long _bytes = bytes;
 
+        /// <summary>Returns it, once.</summary>
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _bytes, 0) is > 0 and var taken)

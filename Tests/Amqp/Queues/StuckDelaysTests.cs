@@ -92,11 +92,42 @@ public sealed class StuckDelaysTests : IAsyncLifetime
         Assert.Null(await _channel.BasicGetAsync("stuck", autoAck: true));
     }
 
-    private ValueTask PublishAsync(string key, string body) => _channel.BasicPublishAsync("delayed", key, true, new BasicProperties
+    [Fact]
+    public async Task Many_whose_queue_does_not_answer_leave_room_for_those_of_another_exchange()
     {
-        Persistent = true,
-        Headers = new Dictionary<string, object?> { ["x-delay"] = 1 },
-    }, Encoding.UTF8.GetBytes(body));
+        await _channel.ExchangeDeclareAsync("other", "x-delayed-message", true, false,
+            new Dictionary<string, object?> { ["x-delayed-type"] = "direct" });
+        await _channel.QueueBindAsync("free", "other", "free");
+        var answer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        try
+        {
+            _broker.Produce = async (partition, store) =>
+            {
+                if (partition.Topic == "amqp.stuck")
+                {
+                    Interlocked.Increment(ref _attempts);
+                    await answer.Task;
+                }
+                return await store();
+            };
+            await Task.WhenAll(Enumerable.Range(0, Many).Select(number => PublishAsync("stuck", $"{number}").AsTask()));
+            await UntilAsync(() => Task.FromResult(Volatile.Read(ref _attempts) > 0));
+            await PublishAsync("free", "comes", "other");
+            Assert.Equal("comes", await GetAsync("free"));
+        }
+        finally
+        {
+            answer.TrySetResult();
+        }
+        // Those that were not answered in time come again.
+        var bodies = new HashSet<string>();
+        while (bodies.Count < Many)
+            bodies.Add(await GetAsync("stuck"));
+    }
+
+    private ValueTask PublishAsync(string key, string body, string exchange = "delayed") => _channel.BasicPublishAsync(exchange, key, true,
+        new BasicProperties { Persistent = true, Headers = new Dictionary<string, object?> { ["x-delay"] = 1 } },
+        Encoding.UTF8.GetBytes(body));
 
     private async Task<string> GetAsync(string queue)
     {

@@ -241,13 +241,14 @@ public sealed class StreamConsumerTests
     public async Task Replay_begins_to_read_when_the_one_before_it_has_ended()
     {
         var (readings, first, second) = (new ReplayReadings(), Reading(), Reading());
+        var hasLeft = false;
         var (isAsked, answer) = (new TaskCompletionSource(), new TaskCompletionSource<TopicDescription>());
         _broker.DescribeTopic = () =>
         {
             isAsked.TrySetResult();
             return answer.Task;
         };
-        readings.Begin(Subscription, first, _observer, new StreamBegin(_place.TopicId, 0));
+        readings.Begin(Subscription, first, _observer, new StreamBegin(_place.TopicId, 0), () => hasLeft = true);
         await isAsked.Task.WaitAsync(Wait.Deadline);
         var hasFirstEnded = new TaskCompletionSource<bool>();
         _broker.DescribeTopic = () =>
@@ -255,7 +256,8 @@ public sealed class StreamConsumerTests
             hasFirstEnded.TrySetResult(first.Running.IsCompleted);
             return answer.Task;
         };
-        readings.Begin(Subscription, second, _observer, new StreamBegin(_place.TopicId, 0));
+        readings.Begin(Subscription, second, _observer, new StreamBegin(_place.TopicId, 0), second.End);
+        Assert.True(hasLeft);
         first.End();
         answer.SetException(new BrokerException(ErrorCode.LeaderNotAvailable, "away"));
         Assert.True(await hasFirstEnded.Task.WaitAsync(Wait.Deadline));

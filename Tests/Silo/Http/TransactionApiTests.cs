@@ -40,11 +40,9 @@ public sealed class TransactionApiTests : IClassFixture<RunningBroker>, IDisposa
         Assert.Equal(["t/0002", "t/0003"], await IdsAsync("?max=2&after=t%2F0001"));
         Assert.Equal(["t/1999"], await IdsAsync("?after=t%2F1998x"));
         Assert.Empty(await IdsAsync("?after=t%2F1999"));
-        Assert.Equal(1_000, (await IdsAsync("")).Count);
-        _transactions.Asked.Clear();
+        Assert.Equal(2_000, (await IdsAsync("")).Count);
         Same(_transactions.Lists, await _client.Transactions.ListTransactionsAsync());
-        Assert.Equal(3, _transactions.Asked.Count);
-        foreach (var wrong in new[] { "0", "1001", "all" })
+        foreach (var wrong in new[] { "0", "all" })
         {
             using var refused = await _broker.Http.GetAsync("/api/transactions?max=" + wrong);
             await RunningBroker.AssertProblemAsync(refused, 400, ErrorCode.InvalidRequest, "'max'");

@@ -71,7 +71,7 @@ internal sealed partial class GroupCore
 
     private void EndIfItHangs(TransactionTold told)
     {
-        if (IsDeposed || IsRecovering || _inTheWay.FindWhyItHangs(_groupId, told, Now) is not { } reason)
+        if (IsDeposed || IsRecovering || _inTheWay.FindWhyItHangs(told, Now) is not { } reason)
             return;
         if (_offsets.Discard(_groupId, told.ProducerId, told.Number, Now))
             Log(EngineLogLevel.Error, $"the offsets of a hanging transaction, {told.Number} of producer {told.ProducerId}, are discarded: "

@@ -35,34 +35,38 @@ internal sealed class TransactionsInTheWay
         _nextLook = now + LookPause;
         foreach (var gone in _seen.Keys.Where(key => pending.Find(key.ProducerId)?.Number != key.Number).ToArray())
             _seen.Remove(gone);
-        var questions = new List<AskOfTransaction>();
+        var due = new List<(DateTimeOffset AskAt, AskOfTransaction Question)>();
         foreach (var (producerId, transaction) in pending.Transactions)
         {
             var key = (producerId, transaction.Number);
             if (!_seen.TryGetValue(key, out var seen))
                 _seen.Add(key, new Seen(now, now + AskAfter));
-            else if (seen.AskAt <= now && questions.Count < MostQuestions)
-            {
-                _seen[key] = seen with { AskAt = now + AskAfter };
-                questions.Add(new AskOfTransaction(producerId, transaction.TransactionalId, transaction.Number));
-            }
+            else if (seen.AskAt <= now)
+                due.Add((seen.AskAt, new AskOfTransaction(producerId, transaction.TransactionalId, transaction.Number)));
+        }
+        // In turn, however many there are.
+        var questions = due.OrderBy(static one => one.AskAt).Take(MostQuestions).Select(static one => one.Question).ToArray();
+        foreach (var question in questions)
+        {
+            var key = (question.ProducerId, question.Number);
+            _seen[key] = _seen[key] with { AskAt = now + AskAfter };
         }
         return questions;
     }
 
     /// <summary>Says why nothing will end a transaction; null: its coordinator will, or the transaction is not known here.</summary>
-    /// <param name="groupId">The group.</param>
     /// <param name="told">What the coordinator told, of a later moment than the one at which the transaction was seen open.</param>
     /// <param name="now">The time.</param>
-    public string? FindWhyItHangs(string groupId, TransactionTold told, DateTimeOffset now)
+    public string? FindWhyItHangs(TransactionTold told, DateTimeOffset now)
     {
         if (!_seen.TryGetValue((told.ProducerId, told.Number), out var seen))
             return null;
         // Its document may be lost: there is as long for its restore as a fence is kept.
         if (told.Known is not { } known)
             return now < seen.Since + TransactionOffsetDecision.FenceRetention ? null : "its transactional id is not known any more";
+        // Its groups may be told to brokers alone, and do not count: what is open ends in all of them, or is a later transaction's by then.
         var isEnded = known.Phase is not (TransactionPhase.Ongoing or TransactionPhase.PrepareCommit or TransactionPhase.PrepareAbort)
-            || known.Producer.ProducerId != told.ProducerId || known.Number != told.Number || !known.Groups.Contains(groupId);
+            || known.Producer.ProducerId != told.ProducerId || known.Number != told.Number;
         return isEnded ? $"'{known.TransactionalId}' has no such open transaction ({known.LastEnd ?? "none was ended"})" : null;
     }
 

@@ -132,7 +132,16 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
         var begun = await AnswerAsync(() => cursors.ResetAsync(QueueConfigurations.CursorOf(name), Guid.NewGuid(), FloorOf(start),
             replaced), cancellationToken).ConfigureAwait(false);
         Demand(begun.Outcome, name);
-        return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return await DescribeAsync(name, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException moved) when (moved.Code is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable)
+        {
+            // Repeated, it would find the id that it has given.
+            throw new BrokerException(ErrorCode.RequestTimedOut, $"Queue '{name}' of {cursors.Partition.TopicPartition} was reset, and its "
+                + "leader has changed before it was described: describe it.", moved);
+        }
     }
 
     /// <inheritdoc cref="IQueues.AlterAsync"/>
