@@ -48,6 +48,9 @@ internal sealed partial class LeaderReplica
         progress.Answered(answer, _rules.StatedStart(answer.Outcome, answer.LogStart));
         Watch(progress, now);
         Fill(progress);
+        // While too few are in sync, appends that want more are refused: one that may join need not wait for the next tick.
+        if (!HasEnoughReplicas())
+            Propose(now);
         Advance();
     }
 

@@ -117,6 +117,21 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
+    public void Follower_joins_with_its_answer_while_too_few_are_in_sync_and_else_with_a_tick()
+    {
+        var leader = Start(Stored([A]));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 10, now: 1);
+        var write = Assert.Single(Taken<WriteState>());
+        Assert.Equal([A, B], write.State.Isr.OrderBy(m => m.Broker));
+        leader.OnStateWritten(write.Operation, "3", 2);
+        Answer(leader, C, end: 10, now: 3);
+        Assert.Empty(Taken<WriteState>());
+        leader.Tick(4);
+        Assert.Equal([A, B, C], Assert.Single(Taken<WriteState>()).State.Isr.OrderBy(m => m.Broker));
+    }
+
+    [Fact]
     public void Append_timeout_has_an_unknown_outcome()
     {
         var leader = Lead(B, C);

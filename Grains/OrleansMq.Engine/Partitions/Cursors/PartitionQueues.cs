@@ -14,6 +14,9 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     // As long as an append may wait for its replicas.
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
 
+    // The cursors of a new partition serve as soon as its replicas are in sync, which takes some milliseconds.
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5);
+
     // How long the end of a consumer waits until others can receive what it held.
     private static readonly TimeSpan ReturnTimeout = TimeSpan.FromSeconds(5);
 
@@ -399,12 +402,12 @@ internal sealed class PartitionQueues(PartitionCursors cursors)
     private async Task<Answer> AnswerAsync(Func<Task<Answer>> send, CancellationToken cancellationToken)
     {
         var started = cursors.Time.GetTimestamp();
-        while (true)
+        for (var pause = FirstPause; ; pause = pause * 2 < PartitionCursors.RetryInterval ? pause * 2 : PartitionCursors.RetryInterval)
         {
             var answer = await WaitAsync(send(), cancellationToken).ConfigureAwait(false);
             if (answer.Outcome != CursorOutcome.NotReady || cursors.Time.GetElapsedTime(started) >= AnswerTimeout)
                 return answer;
-            await Task.Delay(PartitionCursors.RetryInterval, cursors.Time, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(pause, cursors.Time, cancellationToken).ConfigureAwait(false);
         }
     }
 
