@@ -413,6 +413,9 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
             ErrorCode.RequestTimedOut, $"The subscription to stream {stream} of provider '{Name}' was not replayed from token {token}: an "
             + "earlier call of the same grain with a token has not ended. Call again.");
         var (place, from) = await FindPlaceAsync(grain.GrainId.Type, stream, token);
+        // It would end the replay of the next one.
+        if (grain.Deactivated.IsCompleted)
+            throw new InvalidOperationException($"The activation of {grain.GrainId} has ended.");
         var replay = new ActivationReplay(subscription, place, from, consumer, _client);
         var active = KeepActiveAsync(grain, replay);
         consumer.Replay(observer, replay);

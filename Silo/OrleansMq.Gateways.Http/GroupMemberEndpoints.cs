@@ -67,10 +67,11 @@ internal static class GroupMemberEndpoints
         JsonBodies.Present(body.SubscribedTopicNames ?? [], "subscribedTopicNames");
         var request = (body with { ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
         var groups = api.BrokerOf(http).Groups;
-        var result = request.MaxWait > TimeSpan.Zero && !api.Gate.Draining.IsCancellationRequested
+        // One that tells much is answered at once: its objects would be in memory while it waits.
+        var result = request.MaxWait > TimeSpan.Zero && !JsonBodies.IsLarge(http) && !api.Gate.Draining.IsCancellationRequested
             ? await LongPoll.AskAsync(http, api, ended => groups.ConsumerGroupHeartbeatAsync(request, ended))
             : null;
-        // The draining broker has processed the heartbeat; this call returns the current state without a wait.
+        // A draining broker has processed the heartbeat; this call returns the current state without a wait.
         result ??= await groups.ConsumerGroupHeartbeatAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
         return ConsumerHeartbeatAnswer.Of(result);
     }

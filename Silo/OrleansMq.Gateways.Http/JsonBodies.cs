@@ -108,6 +108,9 @@ internal static class JsonBodies
         entries.All(static entry => entry is not null) ? entries
             : throw new RequestException($"An entry of '{field}' is null; leave it out.");
 
+    /// <summary>Whether the body's objects have memory, so that the request should not wait.</summary>
+    public static bool IsLarge(HttpContext http) => http.Features.Get<ParsedBodies.Place>() is not null;
+
     /// <summary>Returns the memory of the body's objects: what the request needs from now on is bounded otherwise, or small. Called before
     /// what may take long, such as a wait for other members of a group.</summary>
     public static void Release(HttpContext http) => http.Features.Get<ParsedBodies.Place>()?.Dispose();

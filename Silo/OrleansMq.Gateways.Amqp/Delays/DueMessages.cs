@@ -95,7 +95,9 @@ internal sealed class DueMessages : IAsyncDisposable
                     await Task.WhenAny(routing).WaitAsync(_stop.Token).ConfigureAwait(false);
                     continue;
                 }
-                var received = await reader.ReceiveAsync(MaxRouting - routing.Count, MaxWait, _stop.Token).ConfigureAwait(false);
+                // As many as an exchange has places for: the next ones begin behind them.
+                var received = await reader.ReceiveAsync(Math.Min(ExchangePlaces.Most, MaxRouting - routing.Count), MaxWait, _stop.Token)
+                    .ConfigureAwait(false);
                 routing.AddRange(received.Select(held => RouteAsync(reader, held)));
                 await Task.WhenAll(routing).WaitAsync(AnswerTime, _registry.Time, _stop.Token)
                     .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -143,8 +145,7 @@ internal sealed class DueMessages : IAsyncDisposable
     {
         try
         {
-            return held.Hold.Failures == 0 ? await PublishInPlaceAsync(held).ConfigureAwait(false)
-                : await PublishAgainAsync(held).ConfigureAwait(false);
+            return await PublishInPlaceAsync(held).ConfigureAwait(false);
         }
         finally
         {
@@ -159,7 +160,7 @@ internal sealed class DueMessages : IAsyncDisposable
             return PublishOutcome.Unknown;
         try
         {
-            return await PublishInPlaceAsync(held).ConfigureAwait(false);
+            return await PublishAsync(held).ConfigureAwait(false);
         }
         finally
         {
@@ -173,7 +174,8 @@ internal sealed class DueMessages : IAsyncDisposable
             return PublishOutcome.Unknown;
         try
         {
-            return await PublishAsync(held).ConfigureAwait(false);
+            return held.Hold.Failures == 0 ? await PublishAsync(held).ConfigureAwait(false)
+                : await PublishAgainAsync(held).ConfigureAwait(false);
         }
         finally
         {

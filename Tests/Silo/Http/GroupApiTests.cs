@@ -103,6 +103,17 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
             [.. _groups.Asked]);
     }
 
+    /// <summary>Its objects would be in memory while it waits.</summary>
+    [Fact]
+    public async Task Heartbeat_with_a_large_body_does_not_wait()
+    {
+        const string Heartbeat = """{"groupId":"b","maxWaitMs":60000}""";
+        await PostAsync("consumer-heartbeat", Heartbeat);
+        await PostAsync("consumer-heartbeat", Heartbeat.PadRight(64 << 10));
+        Assert.Equal([TimeSpan.FromMinutes(1), TimeSpan.Zero],
+            _groups.Asked.Cast<ConsumerGroupHeartbeat>().Select(static asked => asked.MaxWait));
+    }
+
     [Fact]
     public async Task Omitted_fields_have_the_contracts_defaults()
     {

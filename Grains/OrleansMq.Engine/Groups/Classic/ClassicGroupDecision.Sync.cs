@@ -19,6 +19,10 @@ internal static partial class ClassicGroupDecision
             return new(group, new SyncGroupResult(refusal.Error, refusal.Message), "");
         if (state.State == GroupState.PreparingRebalance)
             return new(group, Rebalances(), request.MemberId);
+        // A member that is not the leader waits with what it has sent.
+        if (request.Assignments.Count > state.Members.Count)
+            return new(group, new SyncGroupResult(ErrorCode.GroupMaxSizeReached, $"Assignments has {request.Assignments.Count} entries, "
+                + $"and the group {state.Members.Count} members: send one for each at most."), "");
         round = round with { AwaitingSync = round.AwaitingSync.Remove(request.MemberId) };
         if (round.AwaitingSync.IsEmpty && state.State == GroupState.Stable)
             round = round with { Deadline = null };

@@ -66,6 +66,10 @@ public sealed class MemberSizeTests
         var refused = ClassicGroupDecision.Sync(group, sync, Now);
         Assert.Equal(ErrorCode.GroupMaxSizeReached, refused.Reply!.Error);
         Assert.Same(group, refused.Next);
+        // What a member sends that has to wait, too.
+        refused = ClassicGroupDecision.Sync(group, sync with { Assignments = [new("leader", default), new("leader", default)] }, Now);
+        Assert.Equal(ErrorCode.GroupMaxSizeReached, refused.Reply!.Error);
+        Assert.Same(group, refused.Next);
         var assigned = ClassicGroupDecision.Sync(group, sync with { Assignments = [new("leader", new byte[1000])] }, Now);
         Assert.Equal(ErrorCode.None, assigned.Reply!.Error);
     }
