@@ -79,9 +79,11 @@ internal static class RequestPipeline
             case BadHttpRequestException bad:
                 var code = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ErrorCode.MessageTooLarge : ErrorCode.InvalidRequest;
                 return Problems.WriteAsync(http, bad.StatusCode, code, bad.Message);
-            case ConnectionAbortedException:
+            case ConnectionAbortedException or ConnectionResetException:
+                // The client is gone. The server may learn of it later, and would read the rest of the body until then.
+                http.Abort();
+                return Task.CompletedTask;
             case OperationCanceledException or IOException when http.RequestAborted.IsCancellationRequested:
-                // The client is gone.
                 return Task.CompletedTask;
             default:
                 api.Logger.RequestFailed(e, http.Request.Method, http.Request.Path);
