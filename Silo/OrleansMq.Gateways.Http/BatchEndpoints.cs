@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Net.Http.Headers;
+using OrleansMq.Access;
 using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Quotas;
@@ -42,11 +43,7 @@ internal static class BatchEndpoints
         if (access.Pace?.Refuses(QuotaKey.ProducerByteRate) is { } usedUp)
             throw new BrokerException(ErrorCode.ThrottlingQuotaExceeded, usedUp);
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
-        var receiving = api.RequestBodies.ReceiveAsync(http, length);
-        var isLate = !receiving.IsCompleted;
-        var body = await receiving;
-        if (isLate && access.Pace is { } pace)
-            await pace.BodyArrived();
+        var body = await SessionPace.ReceiveAsync(api.RequestBodies.ReceiveAsync(http, length), access.Pace);
         var isReturned = false;
         ProduceResult result;
         try

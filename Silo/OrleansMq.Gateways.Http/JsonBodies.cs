@@ -83,11 +83,7 @@ internal static class JsonBodies
     /// objects.</exception>
     public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
     {
-        var receiving = ReceiveAsync(http);
-        var isLate = !receiving.IsCompleted;
-        using var body = await receiving;
-        if (isLate && http.Features.Get<SessionPace>() is { } pace)
-            await pace.BodyArrived();
+        using var body = await SessionPace.ReceiveAsync(ReceiveAsync(http), http.Features.Get<SessionPace>());
         if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
             return null;
         try

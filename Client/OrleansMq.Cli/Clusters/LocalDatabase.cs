@@ -41,7 +41,7 @@ internal sealed class LocalDatabase : IAsyncDisposable
     {
         if (_server is null)
         {
-            // Whoever gave it has it; the lines may go to a log.
+            // The caller has it; the lines may go to a log.
             events.DatabaseReady(new PostgresLine(null, null, null));
             return;
         }

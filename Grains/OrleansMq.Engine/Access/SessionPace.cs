@@ -95,7 +95,7 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
 
     /// <summary>Carries out a request once the client is within its quota of time, or after
     /// <see cref="BrokerQuotas.MostRequestThrottle"/>. The time until the request waits for the first time is the client's, as of requests
-    /// by other protocols. One that waits for its body first awaits <see cref="BodyArrived"/> then.</summary>
+    /// by other protocols. One that waits for its body receives it by <see cref="ReceiveAsync"/>.</summary>
     public async Task RunAsync(Func<Task> request, CancellationToken cancellationToken)
     {
         const QuotaKey key = QuotaKey.RequestPercentage;
@@ -113,8 +113,20 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
         await running.ConfigureAwait(false);
     }
 
-    /// <summary>What a request awaits whose body came late: its client pays for what follows, and not for the wait.</summary>
-    public RequestStretch BodyArrived() => new(quotas);
+    /// <summary>Receives a request's body: where it comes late, its client pays for what follows, and not for the wait.</summary>
+    /// <param name="receiving">Receives it.</param>
+    /// <param name="pace">The client's pace; null: nothing limits its time.</param>
+    public static async ValueTask<T> ReceiveAsync<T>(ValueTask<T> receiving, SessionPace? pace)
+    {
+        if (receiving.IsCompleted || pace is null)
+            return await receiving.ConfigureAwait(false);
+        var body = await receiving.ConfigureAwait(false);
+        await pace.Stretch();
+        return body;
+    }
+
+    // What follows an await of it is measured.
+    private RequestStretch Stretch() => new(quotas);
 
     /// <summary>Says that a quota is used up.</summary>
     public static string RefusalOf(QuotaKey key, TimeSpan wait) =>

@@ -244,22 +244,15 @@ internal sealed record ManagementRequest(HttpContext Context, QueueRegistry Regi
             throw ManagementException.Unavailable("other imports have all the memory for definitions: retry");
     });
 
-    private async Task<byte[]> ReadAsync(long most, string advice, Action<int> take)
-    {
-        var reading = ParseableAsync(most, advice, take);
-        var isLate = !reading.IsCompleted;
-        var body = await reading.ConfigureAwait(false);
-        if (isLate && Context.Features.Get<SessionPace>() is { } pace)
-            await pace.BodyArrived();
-        return body;
-    }
+    private Task<byte[]> ReadAsync(long most, string advice, Action<int> take) =>
+        SessionPace.ReceiveAsync(ParseableAsync(most, advice, take), Context.Features.Get<SessionPace>()).AsTask();
 
     /// <summary>Returns the memory of the body's objects, which are not needed any more: a client may take as long as it likes to read the
     /// answer.</summary>
     public void Release() => _place?.Dispose();
 
     // The bytes, once there is memory for the objects, which are used until the request is answered or releases them.
-    private async Task<byte[]> ParseableAsync(long most, string advice, Action<int> take)
+    private async ValueTask<byte[]> ParseableAsync(long most, string advice, Action<int> take)
     {
         var body = await BytesAsync(most, advice, take).ConfigureAwait(false);
         if (body.Length >= ParsedBodies.FreeBytes)
