@@ -201,10 +201,14 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
     }
 
-    private Task FlushAndCommitAsync(CancellationToken cancellationToken)
+    /// <summary>Prints what was written and commits it. A commit that waits for a broker lets <see cref="BrokerWatch"/> tell so.</summary>
+    private async Task FlushAndCommitAsync(CancellationToken cancellationToken)
     {
         Flush();
-        return CommitAsync(null, cancellationToken);
+        var commit = CommitAsync(null, cancellationToken);
+        while (await Task.WhenAny(commit, Task.Delay(BrokerWatch.Interval, CancellationToken.None)).ConfigureAwait(false) != commit)
+            await _watch.LookAsync(cancellationToken).ConfigureAwait(false);
+        await commit.ConfigureAwait(false);
     }
 
     /// <summary>Commits the printed records.</summary>
