@@ -13,6 +13,19 @@ internal interface IGatewayPeers
     /// <param name="gateway">The gateway's name.</param>
     /// <param name="message">The message. Its bytes must not change any more.</param>
     Task<bool> SendAsync(int broker, string gateway, ReadOnlyMemory<byte> message);
+
+    /// <summary>Answers the questions to a gateway of this broker.</summary>
+    /// <param name="gateway">The gateway's name.</param>
+    /// <param name="handler">Returns the answer, whose bytes must not change any more. It may wait for some seconds; null answers no
+    /// more.</param>
+    void Answer(string gateway, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>? handler);
+
+    /// <summary>Asks a gateway of another broker. Returns its answer; null if there is none: the question may have been carried out, or
+    /// may be later.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="gateway">The gateway's name.</param>
+    /// <param name="question">The question. Its bytes must not change any more.</param>
+    Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question);
 }
 
 /// <summary>There are no other brokers.</summary>
@@ -28,4 +41,13 @@ internal sealed class NoPeers : IGatewayPeers
 
     /// <inheritdoc/>
     public Task<bool> SendAsync(int broker, string gateway, ReadOnlyMemory<byte> message) => Task.FromResult(false);
+
+    /// <inheritdoc/>
+    public void Answer(string gateway, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>? handler)
+    {
+    }
+
+    /// <inheritdoc/>
+    public Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question) =>
+        Task.FromResult<ReadOnlyMemory<byte>?>(null);
 }

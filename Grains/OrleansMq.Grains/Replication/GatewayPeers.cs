@@ -5,23 +5,35 @@ using OrleansMq.Hosting;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>The gateways of this broker that take messages of others. Thread safe.</summary>
+/// <summary>The gateways of this broker that take messages and questions of others. Thread safe.</summary>
 internal sealed class GatewayInbox
 {
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers =
+        new(StringComparer.Ordinal);
 
     /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
-    public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler)
-    {
-        if (handler is null)
-            _handlers.TryRemove(gateway, out _);
-        else
-            _handlers[gateway] = handler;
-    }
+    public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => Set(_handlers, gateway, handler);
+
+    /// <summary>Sets the handler of the questions to a gateway; null removes it.</summary>
+    public void Set(string gateway, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>? handler) => Set(_answers, gateway, handler);
 
     /// <summary>Gives a message to a gateway. Returns its answer; false if there is no such gateway.</summary>
     public bool Take(string gateway, ReadOnlyMemory<byte> message) =>
         _handlers.TryGetValue(gateway, out var handler) && handler(message);
+
+    /// <summary>Asks a gateway. Returns its answer; null if there is no such gateway.</summary>
+    public async Task<ReadOnlyMemory<byte>?> AskAsync(string gateway, ReadOnlyMemory<byte> question) =>
+        _answers.TryGetValue(gateway, out var handler) ? await handler(question).ConfigureAwait(false) : null;
+
+    private static void Set<T>(ConcurrentDictionary<string, T> handlers, string gateway, T? handler)
+        where T : class
+    {
+        if (handler is null)
+            handlers.TryRemove(gateway, out _);
+        else
+            handlers[gateway] = handler;
+    }
 }
 
 /// <summary>The gateways of other brokers, over <see cref="IReplicaService"/>.</summary>
@@ -41,6 +53,23 @@ internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, 
         {
             broker.Log(EngineLogLevel.Debug, $"Gateway '{gateway}' of broker {to} did not answer: {unanswered.Message}");
             return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Answer(string gateway, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>? handler) => inbox.Set(gateway, handler);
+
+    /// <inheritdoc/>
+    public async Task<ReadOnlyMemory<byte>?> AskAsync(int to, string gateway, ReadOnlyMemory<byte> question)
+    {
+        try
+        {
+            return await brokers.Of(to).AskGatewayAsync(gateway, question).ConfigureAwait(false);
+        }
+        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
+        {
+            broker.Log(EngineLogLevel.Debug, $"Gateway '{gateway}' of broker {to} did not answer: {unanswered.Message}");
+            return null;
         }
     }
 }

@@ -56,6 +56,13 @@ internal interface IReplicaService : IGrainService
     [Alias("TellGateway"), ResponseTimeout("00:00:05")]
     Task<bool> TellGatewayAsync(string gateway, [Immutable] ReadOnlyMemory<byte> message);
 
+    /// <summary>Asks a gateway.</summary>
+    /// <param name="gateway">The gateway's name.</param>
+    /// <param name="question">The question.</param>
+    /// <returns>The gateway's answer; null if this broker has no such gateway.</returns>
+    [Alias("AskGateway"), ResponseTimeout("00:00:10")]
+    Task<ReadOnlyMemory<byte>?> AskGatewayAsync(string gateway, [Immutable] ReadOnlyMemory<byte> question);
+
     /// <summary>Chooses the brokers of new partitions: <see cref="IClusterOwnerGrain.PlaceAsync"/> of the controller, also while its
     /// activation deactivates.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: this broker is not the controller.

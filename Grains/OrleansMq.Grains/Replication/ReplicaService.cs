@@ -76,6 +76,13 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     }
 
     /// <inheritdoc/>
+    public Task<ReadOnlyMemory<byte>?> AskGatewayAsync(string gateway, ReadOnlyMemory<byte> question)
+    {
+        door.DemandBroker<IReplicaService>();
+        return Task.Run(() => gateways.AskAsync(gateway, question));
+    }
+
+    /// <inheritdoc/>
     public Task<int[][]> PlaceAsync(int count, int replicationFactor)
     {
         door.DemandBroker<IReplicaService>();
