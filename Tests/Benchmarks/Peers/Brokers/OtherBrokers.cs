@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using OrleansMq.Tests.Shared;
 
@@ -30,6 +31,8 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
     // The distance to the node's port for tools and other nodes.
     private const int DistributionPort = 20_000;
 
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     public string Name => "RabbitMQ 3.10";
 
     public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
@@ -50,7 +53,19 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
         public override async ValueTask DisposeAsync()
         {
             await node.DisposeAsync();
-            await ChildProcess.RunAsync(["epmd", "-port", Words.Of(daemon), "-kill"], CancellationToken.None);
+            // The daemon stays while it knows the node, which ends later with many queues.
+            for (var started = Stopwatch.GetTimestamp(); ;)
+            {
+                try
+                {
+                    await ChildProcess.RunAsync(["epmd", "-port", Words.Of(daemon), "-kill"], CancellationToken.None);
+                    return;
+                }
+                catch (PeerFailedException) when (Stopwatch.GetElapsedTime(started) < Patience)
+                {
+                    await Task.Delay(TimeSpan.FromMilliseconds(500));
+                }
+            }
         }
     }
 }
