@@ -65,7 +65,8 @@ internal sealed class AmqpSession : IAmqpSession
     private volatile Rights? _rights;
     // The owner may have given the connection what this broker's image does not have.
     private volatile bool _isUnclear;
-    private readonly ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>> _publishers = new(StringComparer.Ordinal);
+    // Null until the user publishes to a topic.
+    private ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>>? _publishers;
 
     /// <param name="registry">The open queues.</param>
     /// <param name="replies">The channels that take answers.</param>
@@ -167,7 +168,9 @@ internal sealed class AmqpSession : IAmqpSession
     /// <inheritdoc cref="QueueRegistry.OpenPublisherAsync" path="/exception"/>
     public async ValueTask<TopicPublisher> OpenPublisherAsync(TopicStream stream)
     {
-        var opening = _publishers.GetOrAdd(stream.Topic, _ => new Lazy<Task<TopicPublisher>>(() =>
+        var publishers = LazyInitializer.EnsureInitialized(ref _publishers,
+            static () => new ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>>(StringComparer.Ordinal));
+        var opening = publishers.GetOrAdd(stream.Topic, _ => new Lazy<Task<TopicPublisher>>(() =>
             Registry.OpenPublisherAsync(VirtualHost, stream, _user, _host)));
         try
         {
@@ -175,7 +178,7 @@ internal sealed class AmqpSession : IAmqpSession
         }
         catch
         {
-            _publishers.TryRemove(KeyValuePair.Create(stream.Topic, opening));
+            publishers.TryRemove(KeyValuePair.Create(stream.Topic, opening));
             throw;
         }
     }
@@ -190,9 +193,9 @@ internal sealed class AmqpSession : IAmqpSession
         if (outcome != PublishOutcome.Gone)
             return outcome;
         // The next publish finds no topic, or one that was created again.
-        foreach (var entry in _publishers.Where(entry => entry.Value.Value is { IsCompletedSuccessfully: true } opened
+        foreach (var entry in _publishers!.Where(entry => entry.Value.Value is { IsCompletedSuccessfully: true } opened
             && ReferenceEquals(opened.Result, publisher)))
-            _publishers.TryRemove(entry);
+            _publishers!.TryRemove(entry);
         return PublishOutcome.Unknown;
     }
 

@@ -88,6 +88,21 @@ public sealed class CodecTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Pool_returns_the_name_of_the_bytes_however_many_there_are()
+    {
+        var names = new NamePool();
+        for (var round = 0; round < 3; round++)
+        {
+            for (var i = 0; i < 1000; i++)
+                Assert.Equal($"key-{i}", names.Get(System.Text.Encoding.ASCII.GetBytes($"key-{i}")));
+        }
+        Assert.Same(names.Get("orders"u8), names.Get("orders"u8));
+        var longest = new string('x', 128);
+        Assert.Equal(longest, names.Get(System.Text.Encoding.ASCII.GetBytes(longest)));
+        Assert.Equal("ö", names.Get("ö"u8));
+    }
+
+    [Fact]
     public void Hot_paths_take_little_memory()
     {
         using var written = new PooledBuffer(1 << 16);
