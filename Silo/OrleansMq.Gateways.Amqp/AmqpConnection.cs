@@ -78,6 +78,9 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
+    /// <summary>Its number among the connections of this process.</summary>
+    public long Number => _number;
+
     /// <inheritdoc/>
     public IPEndPoint RemoteEndPoint { get; }
 

@@ -4,6 +4,8 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Management;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 using OrleansMq.Gateways.Amqp.Metrics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
@@ -45,6 +47,7 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
     private ITimer? _looking;
     private Task _opening = Task.CompletedTask;
     private volatile AmqpAccess? _access;
+    private volatile ManagementGateway? _management;
 
     /// <param name="options">Limits and defaults.</param>
     /// <exception cref="TlsConfigurationException">A certificate cannot be used.</exception>
@@ -121,6 +124,8 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
             _server.Admission = address => quotas.Connect(address.ToString(), BrokerQuotas.MostConnectWait);
         _server.Open(client => new AmqpConnection(_server, client, _settings, this, _alarms,
             broker.Access.Quotas));
+        // The management API of any broker asks all of them.
+        broker.Peers.Answer(ManagementGateway.GatewayName, new BrokerAnswers(this, broker.BrokerId, _options.Log).AnswerAsync);
         // Queues that expire, or dead-letter what expires, do so from the start.
         _opening = OpenEarlyAsync();
     }
@@ -151,6 +156,7 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        _broker?.Peers.Answer(ManagementGateway.GatewayName, null);
         await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
         await _closed.CancelAsync().ConfigureAwait(false);
         await _opening.ConfigureAwait(false);
@@ -184,6 +190,15 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
 
     /// <summary>Returns the connections of this broker.</summary>
     internal IEnumerable<AmqpConnection> Connections => _server.Connections.OfType<AmqpConnection>();
+
+    /// <summary>The queues that this broker leads, or has in memory, as of the last <see cref="RefreshAsync"/>.</summary>
+    internal IReadOnlyList<CountedQueue> LedQueues => _look.Queues;
+
+    /// <summary>Where this broker's management API listens; null: it has none.</summary>
+    internal IPEndPoint? ManagementEndPoint => _management?.EndPoint;
+
+    /// <summary>Takes the management API of this broker.</summary>
+    internal void Add(ManagementGateway management) => _management = management;
 
     /// <summary>Returns the open queues, and with them the virtual hosts.</summary>
     /// <exception cref="NotSupportedException">This broker has none.</exception>

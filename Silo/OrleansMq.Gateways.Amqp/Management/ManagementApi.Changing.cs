@@ -43,7 +43,7 @@ internal sealed partial class ManagementApi
             case ["queues", var host, var name, "contents"] when !isPut:
                 return await PurgeAsync(request, host, name).ConfigureAwait(false);
             case ["connections", _] or ["connections", "username", _] when !isPut:
-                return CloseConnections(request, path);
+                return await CloseConnectionsAsync(request, path).ConfigureAwait(false);
             case ["bindings", var host, "e", var source, "q" or "e", var destination, var key] when !isPut:
                 return await UnbindAsync(request, host, NameOf(source), KindOf(path[4]), destination, key).ConfigureAwait(false);
             default:

@@ -1,196 +1,200 @@
+using System.IO.Pipelines;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
-using OrleansMq.Gateways.Amqp.Channels;
-using OrleansMq.Gateways.Amqp.Connections;
-using OrleansMq.VirtualHosts;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 
 namespace OrleansMq.Gateways.Amqp.Management;
 
-// Connections of this broker, their channels and consumers. Users see their own, those of the tag monitoring all.
+// Connections of all brokers, their channels and consumers. Users see their own, those of the tag monitoring all. A broker that does not
+// run, or does not answer, is left out.
 internal sealed partial class ManagementApi
 {
     // RabbitMQ's flags of what this broker has.
     private static readonly string[] FeatureFlags = ["implicit_default_bindings", "quorum_queue", "virtual_host_metadata"];
 
-    private async Task<Action<Utf8JsonWriter>> ReadConnectionsAsync(ManagementRequest request, string[] path)
+    // What writes the answer. Null: the path is none of these.
+    private async Task<Func<HttpContext, Task>?> ReadConnectionsAsync(ManagementRequest request, string[] path)
     {
+        var viewer = request.User.IsMonitoring ? null : request.User.State.Name;
+        var connections = new PeerQuestion(QuestionKind.Connections) { Viewer = viewer };
+        var channels = new PeerQuestion(QuestionKind.Channels) { Viewer = viewer };
         switch (path)
         {
             case ["connections"]:
-                return writer => List(writer, ConnectionsOf(request), WriteConnection, isObject: true);
+                return ListOf(connections);
             case ["connections", "username", var user]:
-                var ofUser = ConnectionsOf(request).Where(connection => connection.Client.User == user).ToArray();
-                return writer => List(writer, ofUser, WriteConnection, isObject: true);
+                return ListOf(connections with { User = user });
             case ["connections", var name]:
-                var found = FindConnection(request, name, mayMonitor: true).Description;
-                return writer => Object(writer, () => WriteConnection(writer, found));
+                var found = await FindAsync(request, connections with { Connection = name }).ConfigureAwait(false);
+                return context => WriteAsync(context, StatusCodes.Status200OK,
+                    writer => writer.WriteRawValue(found.Page!.First.Span, skipInputValidation: true));
             case ["connections", var name, "channels"]:
-                var itsChannels = ChannelsOf([FindConnection(request, name, mayMonitor: true).Description]);
-                return writer => List(writer, itsChannels, WriteChannel, isObject: true);
-            case ["vhosts", var host, var kind]:
+                var home = await FindAsync(request, connections with { Connection = name }).ConfigureAwait(false);
+                return ListOf(channels with { Connection = name }, home.Broker);
+            case ["vhosts", var host, "connections" or "channels"]:
                 await request.SeeAsync(host).ConfigureAwait(false);
-                var ofHost = ConnectionsOf(request).Where(connection => connection.Client.VirtualHost == host).ToArray();
-                return kind == "channels" ? writer => List(writer, ChannelsOf(ofHost), WriteChannel, isObject: true)
-                    : writer => List(writer, ofHost, WriteConnection, isObject: true);
+                return ListOf((path[2] == "channels" ? channels : connections) with { VirtualHost = host });
             case ["channels"]:
-                return writer => List(writer, ChannelsOf(ConnectionsOf(request)), WriteChannel, isObject: true);
+                return ListOf(channels);
             case ["channels", var name]:
-                var channel = ChannelsOf(ConnectionsOf(request)).FirstOrDefault(item => item.Connection.NameOf(item.Channel) == name);
-                if (channel.Channel is null)
-                    throw ManagementException.NotFound();
-                return writer => Object(writer, () => WriteChannelWithConsumers(writer, channel));
+                var channel = await FindAsync(request, channels with { Channel = name }).ConfigureAwait(false);
+                return context => WriteChannelAsync(context, channel, new PeerQuestion(QuestionKind.Consumers)
+                {
+                    Viewer = viewer,
+                    Channel = name,
+                });
             case ["consumers"]:
-                return writer => List(writer, ConsumersOf(request.Visible), WriteConsumer, isObject: true);
+                return ListOf(new PeerQuestion(QuestionKind.Consumers) { Viewer = null, Hosts = HostsOf(request) });
             case ["consumers", var host]:
-                var one = await request.SeeAsync(host).ConfigureAwait(false);
-                return writer => List(writer, ConsumersOf([one]), WriteConsumer, isObject: true);
+                await request.SeeAsync(host).ConfigureAwait(false);
+                return ListOf(new PeerQuestion(QuestionKind.Consumers) { Viewer = null, VirtualHost = host });
             default:
-                throw ManagementException.NotFound();
+                return null;
         }
     }
 
-    private int CloseConnections(ManagementRequest request, string[] path)
+    private async Task<int> CloseConnectionsAsync(ManagementRequest request, string[] path)
     {
         var given = request.Context.Request.Headers["X-Reason"].ToString();
-        var reason = given.Length > 0 ? given : "Closed via management plugin";
+        var question = new PeerQuestion(QuestionKind.Close)
+        {
+            Viewer = request.User.IsAdministrator ? null : request.User.State.Name,
+            Reason = given.Length > 0 ? given : "Closed via management plugin",
+        };
         if (path is ["connections", "username", var user])
         {
             ManagementUser.Demand(request.User.IsAdministrator || request.User.State.Name == user, "administrator");
-            foreach (var connection in amqp.Connections.Where(one => one.Describe()?.Client.User == user))
-                connection.Close(reason);
+            var pages = await _cluster.AskAsync(_cluster.Brokers, question with { User = user }, request.Context.RequestAborted)
+                .ConfigureAwait(false);
+            DemandAnswers(_cluster.SilentOf(pages));
         }
         else
         {
-            FindConnection(request, path[1], mayMonitor: false).Connection.Close(reason);
+            await FindAsync(request, question with { Connection = path[1] }).ConfigureAwait(false);
         }
         return StatusCodes.Status204NoContent;
     }
 
-    private ConnectionDescription[] ConnectionsOf(ManagementRequest request) =>
-        [.. amqp.Connections.Select(static connection => connection.Describe()).OfType<ConnectionDescription>()
-            .Where(connection => request.User.IsMonitoring || connection.Client.User == request.User.State.Name)
-            .OrderBy(static connection => connection.Number)];
-
-    private (AmqpConnection Connection, ConnectionDescription Description) FindConnection(ManagementRequest request, string name,
-        bool mayMonitor)
+    private async Task<BrokerPage> FindAsync(ManagementRequest request, PeerQuestion question)
     {
-        var found = amqp.Connections.Select(static connection => (connection, connection.Describe()))
-            .FirstOrDefault(item => item.Item2?.Name == name);
-        if (found.Item2 is not { } description)
-            throw ManagementException.NotFound();
-        if (!request.User.IsAdministrator && !(mayMonitor && request.User.IsMonitoring)
-            && description.Client.User != request.User.State.Name)
+        var finding = await _cluster.FindAsync(question, request.Context.RequestAborted).ConfigureAwait(false);
+        if (finding.Found is { } found)
+            return found;
+        if (finding.IsRefused)
             throw ManagementException.NotAuthorized("User not authorized to access object");
-        return (found.connection, description);
+        // Lists leave out what does not answer; that a connection is closed must not be said of one that may be open.
+        if (question.Kind == QuestionKind.Close)
+            DemandAnswers(finding.Silent);
+        throw ManagementException.NotFound();
     }
 
-    private static IEnumerable<(ConnectionDescription Connection, ChannelDescription Channel)> ChannelsOf(
-        IEnumerable<ConnectionDescription> connections) => connections.SelectMany(static connection => connection.Channels,
-            static (connection, channel) => (connection, channel));
-
-    private IEnumerable<ListedConsumer> ConsumersOf(IEnumerable<VirtualHostImage> hosts)
+    private static void DemandAnswers(IReadOnlyList<int> silent)
     {
-        var byName = hosts.ToDictionary(static host => host.Name, StringComparer.Ordinal);
-        return from connection in amqp.Connections.Select(static connection => connection.Describe()).OfType<ConnectionDescription>()
-               where byName.ContainsKey(connection.Client.VirtualHost)
-               from channel in connection.Channels
-               from consumer in channel.Consumers
-               select new ListedConsumer(connection, channel, consumer);
+        if (silent.Count > 0)
+        {
+            throw ManagementException.Unavailable("these brokers have not answered, and their connections may be open: "
+                + $"{string.Join(", ", silent.Select(BrokerAnswers.NodeOf))}. Retry");
+        }
     }
 
-    private void WriteConnection(Utf8JsonWriter writer, ConnectionDescription connection)
+    // Null: all.
+    private static IReadOnlySet<string>? HostsOf(ManagementRequest request) => request.User.IsMonitoring ? null
+        : request.Visible.Select(static host => host.Name).ToHashSet(StringComparer.Ordinal);
+
+    private async Task<ClusterTotals> CountAsync(ManagementRequest request)
     {
-        writer.WriteString("name", connection.Name);
-        writer.WriteString("pid", $"<{Node}.{connection.Number}.0>");
-        writer.WriteString("node", Node);
-        writer.WriteString("user", connection.Client.User);
-        writer.WriteString("user_who_performed_action", connection.Client.User);
-        writer.WriteString("vhost", connection.Client.VirtualHost);
-        writer.WriteString("state", connection.State);
-        writer.WriteString("type", "network");
-        writer.WriteString("protocol", "AMQP 0-9-1");
-        writer.WriteBoolean("ssl", false);
-        writer.WriteString("auth_mechanism", connection.Client.Mechanism);
-        WriteEndPoints(writer, connection);
-        writer.WriteNumber("channels", connection.Channels.Count);
-        writer.WriteNumber("channel_max", connection.Client.ChannelMax);
-        writer.WriteNumber("frame_max", connection.Client.FrameMax);
-        writer.WriteNumber("timeout", (long)connection.Client.Heartbeat.TotalSeconds);
-        writer.WriteNumber("connected_at", connection.ConnectedAt.ToUnixTimeMilliseconds());
-        writer.WriteNumber("recv_oct", connection.ReceivedBytes);
-        writer.WriteNumber("send_oct", connection.SentBytes);
-        if (connection.Client.ConnectionName is { } name)
-            writer.WriteString("user_provided_name", name);
-        WriteTable(writer, "client_properties", connection.Client.Properties);
+        var pages = await _cluster.AskAsync(_cluster.Brokers, new PeerQuestion(QuestionKind.Totals)
+        {
+            Viewer = request.User.IsMonitoring ? null : request.User.State.Name,
+            Hosts = HostsOf(request),
+            HasListeners = request.User.IsMonitoring,
+        }, request.Context.RequestAborted).ConfigureAwait(false);
+        var totals = new ClusterTotals();
+        foreach (var page in pages)
+        {
+            if (page.Page is { First.IsEmpty: false } answer)
+                totals.Add(answer.First);
+        }
+        return totals;
     }
 
-    private void WriteChannelWithConsumers(Utf8JsonWriter writer, (ConnectionDescription Connection, ChannelDescription Channel) item)
+    private Func<HttpContext, Task> ListOf(PeerQuestion question, int? only = null) =>
+        context => WriteListAsync(context, question, only is { } one ? [one] : _cluster.Brokers);
+
+    // Sent page by page: in memory are the first pages of the brokers, and one more.
+    private async Task WriteListAsync(HttpContext context, PeerQuestion question, int[] brokers)
     {
-        WriteChannel(writer, item);
-        writer.WriteStartArray("consumer_details");
-        foreach (var consumer in item.Channel.Consumers)
-            Object(writer, () => WriteConsumer(writer, new ListedConsumer(item.Connection, item.Channel, consumer)));
-        writer.WriteEndArray();
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            BeginAnswer(context, StatusCodes.Status200OK);
+            return;
+        }
+        using var lease = BeginPages(brokers.Length);
+        var pages = await _cluster.AskAsync(brokers, question, context.RequestAborted).ConfigureAwait(false);
+        BeginAnswer(context, StatusCodes.Status200OK);
+        await context.Response.StartAsync(context.RequestAborted).ConfigureAwait(false);
+        var output = context.Response.BodyWriter;
+        var writer = new Utf8JsonWriter(output, Json);
+        await using (writer.ConfigureAwait(false))
+        {
+            writer.WriteStartArray();
+            foreach (var page in pages)
+                await WritePagesAsync(writer, output, question, page, context.RequestAborted).ConfigureAwait(false);
+            writer.WriteEndArray();
+        }
     }
 
-    private void WriteChannel(Utf8JsonWriter writer, (ConnectionDescription Connection, ChannelDescription Channel) item)
+    private async Task WriteChannelAsync(HttpContext context, BrokerPage found, PeerQuestion consumers)
     {
-        var (connection, channel) = item;
-        writer.WriteString("name", connection.NameOf(channel));
-        writer.WriteNumber("number", channel.Number);
-        writer.WriteString("node", Node);
-        writer.WriteString("user", connection.Client.User);
-        writer.WriteString("vhost", connection.Client.VirtualHost);
-        writer.WriteString("state", connection.State);
-        writer.WriteBoolean("confirm", channel.IsConfirming);
-        writer.WriteBoolean("transactional", channel.IsTransactional);
-        writer.WriteNumber("consumer_count", channel.Consumers.Count);
-        writer.WriteNumber("prefetch_count", channel.Prefetch);
-        writer.WriteNumber("global_prefetch_count", channel.SharedPrefetch);
-        writer.WriteNumber("messages_unacknowledged", channel.Unacknowledged);
-        writer.WriteNumber("messages_unconfirmed", channel.Unconfirmed);
-        writer.WriteNumber("messages_uncommitted", channel.UncommittedPublishes);
-        writer.WriteNumber("acks_uncommitted", channel.UncommittedAcknowledgements);
-        writer.WriteStartObject("connection_details");
-        writer.WriteString("name", connection.Name);
-        WriteEndPoints(writer, connection);
-        writer.WriteEndObject();
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            BeginAnswer(context, StatusCodes.Status200OK);
+            return;
+        }
+        using var lease = BeginPages(1);
+        using var channel = JsonDocument.Parse(found.Page!.First);
+        var first = await _cluster.AskAsync(found.Broker, consumers, context.RequestAborted).ConfigureAwait(false);
+        BeginAnswer(context, StatusCodes.Status200OK);
+        await context.Response.StartAsync(context.RequestAborted).ConfigureAwait(false);
+        var output = context.Response.BodyWriter;
+        var writer = new Utf8JsonWriter(output, Json);
+        await using (writer.ConfigureAwait(false))
+        {
+            writer.WriteStartObject();
+            foreach (var field in channel.RootElement.EnumerateObject())
+                field.WriteTo(writer);
+            writer.WriteStartArray("consumer_details");
+            await WritePagesAsync(writer, output, consumers, new BrokerPage(found.Broker, first), context.RequestAborted)
+                .ConfigureAwait(false);
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
     }
 
-    private void WriteConsumer(Utf8JsonWriter writer, ListedConsumer item)
+    // Where a broker ends meanwhile, the rest of its items is left out.
+    private async Task WritePagesAsync(Utf8JsonWriter writer, PipeWriter output, PeerQuestion question, BrokerPage first,
+        CancellationToken ended)
     {
-        var (connection, channel, consumer) = item;
-        writer.WriteString("consumer_tag", consumer.Tag);
-        writer.WriteStartObject("queue");
-        writer.WriteString("name", consumer.Queue);
-        writer.WriteString("vhost", connection.Client.VirtualHost);
-        writer.WriteEndObject();
-        writer.WriteBoolean("ack_required", !consumer.IsNoAck);
-        writer.WriteBoolean("exclusive", consumer.IsExclusive);
-        writer.WriteNumber("prefetch_count", consumer.Prefetch);
-        WriteTable(writer, "arguments", consumer.Arguments);
-        writer.WriteStartObject("channel_details");
-        writer.WriteString("name", connection.NameOf(channel));
-        writer.WriteNumber("number", channel.Number);
-        writer.WriteString("node", Node);
-        writer.WriteString("user", connection.Client.User);
-        writer.WriteString("connection_name", connection.Name);
-        WriteEndPoints(writer, connection);
-        writer.WriteEndObject();
+        var page = first.Page;
+        var place = question.After;
+        while (page is not null)
+        {
+            page.CopyTo(writer);
+            writer.Flush();
+            await output.FlushAsync(ended).ConfigureAwait(false);
+            if (page.Next is not { } next || !next.IsBehind(place))
+                return;
+            place = next;
+            page = await _cluster.AskAsync(first.Broker, question with { After = next }, ended).ConfigureAwait(false);
+        }
     }
 
-    private static void WriteEndPoints(Utf8JsonWriter writer, ConnectionDescription connection)
+    private RequestLease BeginPages(int brokers)
     {
-        writer.WriteString("peer_host", connection.Remote.Address.ToString());
-        writer.WriteNumber("peer_port", connection.Remote.Port);
-        writer.WriteString("host", connection.Local.Address.ToString());
-        writer.WriteNumber("port", connection.Local.Port);
-    }
-
-    private static void WriteTable(Utf8JsonWriter writer, string name, Wire.FieldTable table)
-    {
-        writer.WritePropertyName(name);
-        FieldJson.WriteTable(writer, Publication.ToEngine(table), isMarked: false);
+        var lease = _pages.Begin();
+        if (lease.TryTake((brokers + 1L) * PeerPage.Bytes))
+            return lease;
+        throw ManagementException.Unavailable("other lists have all the memory for pages: retry");
     }
 
     private static void WriteFeatureFlag(Utf8JsonWriter writer, string name)
@@ -202,6 +206,4 @@ internal sealed partial class ManagementApi
         writer.WriteString("desc", "");
         writer.WriteString("doc_url", "");
     }
-
-    private sealed record ListedConsumer(ConnectionDescription Connection, ChannelDescription Channel, ConsumerDescription Consumer);
 }

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
 
@@ -20,14 +21,15 @@ internal sealed partial class ManagementApi
             case ["whoami"]:
                 return writer => WriteUser(writer, user.State, isHashShown: false);
             case ["overview"]:
-                return writer => WriteOverview(writer, request);
+                var totals = await CountAsync(request).ConfigureAwait(false);
+                return writer => WriteOverview(writer, request, totals);
             case ["nodes"]:
                 ManagementUser.Demand(user.IsMonitoring, "monitor");
-                return writer => List(writer, [Node], WriteNode);
+                var nodes = await _cluster.AskAsync(_cluster.Brokers, new PeerQuestion(QuestionKind.Node) { Viewer = null },
+                    request.Context.RequestAborted).ConfigureAwait(false);
+                return writer => List(writer, nodes, WriteNode);
             case ["feature-flags"]:
                 return writer => List(writer, FeatureFlags, WriteFeatureFlag, isObject: true);
-            case ["connections" or "channels" or "consumers", ..] or ["vhosts", _, "connections" or "channels"]:
-                return await ReadConnectionsAsync(request, path).ConfigureAwait(false);
             case ["vhosts"]:
                 return writer => List(writer, request.Visible, WriteHost);
             case ["vhosts", var host]:

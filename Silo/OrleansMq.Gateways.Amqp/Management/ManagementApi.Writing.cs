@@ -1,4 +1,6 @@
 using System.Text.Json;
+using OrleansMq.Gateways.Amqp.Management.Peers;
+using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Management;
@@ -36,7 +38,7 @@ internal sealed partial class ManagementApi
         writer.WriteEndArray();
     }
 
-    private void WriteOverview(Utf8JsonWriter writer, ManagementRequest request) => Object(writer, () =>
+    private void WriteOverview(Utf8JsonWriter writer, ManagementRequest request, ClusterTotals totals) => Object(writer, () =>
     {
         var hosts = request.Visible;
         writer.WriteString("management_version", Version);
@@ -55,38 +57,41 @@ internal sealed partial class ManagementApi
             });
         writer.WriteEndArray();
         writer.WriteStartObject("object_totals");
-        var connections = ConnectionsOf(request);
-        writer.WriteNumber("connections", connections.Length);
-        writer.WriteNumber("channels", connections.Sum(static connection => connection.Channels.Count));
-        writer.WriteNumber("consumers", ConsumersOf(hosts).Count());
+        writer.WriteNumber("connections", totals.Connections);
+        writer.WriteNumber("channels", totals.Channels);
+        writer.WriteNumber("consumers", totals.Consumers);
         writer.WriteNumber("exchanges", hosts.Sum(host => host.Topology.Exchanges.Count() + ExchangeTypes.Predeclared.Count));
         writer.WriteNumber("queues", hosts.Sum(static host => host.Topology.QueueCount));
         writer.WriteEndObject();
+        writer.WriteStartObject("queue_totals");
+        writer.WriteNumber("messages", totals.Ready + totals.Unacknowledged);
+        writer.WriteNumber("messages_ready", totals.Ready);
+        writer.WriteNumber("messages_unacknowledged", totals.Unacknowledged);
+        writer.WriteEndObject();
+        // Only monitoring sees the ports of other brokers.
         writer.WriteStartArray("listeners");
-        foreach (var (protocol, endPoint) in new[] { ("amqp", amqp.EndPoint), ("http", management.EndPoint) })
-            Object(writer, () =>
-            {
-                writer.WriteString("node", Node);
-                writer.WriteString("protocol", protocol);
-                writer.WriteString("ip_address", endPoint.Address.ToString());
-                writer.WriteNumber("port", endPoint.Port);
-            });
+        if (!request.User.IsMonitoring)
+            _own.WriteListeners(writer);
+        foreach (var listener in totals.Listeners)
+            listener.WriteTo(writer);
         writer.WriteEndArray();
     });
 
-    private void WriteNode(Utf8JsonWriter writer, string name) => Object(writer, () =>
+    // RabbitMQ's, too, shows one that does not run, or does not answer, by its name alone.
+    private static void WriteNode(Utf8JsonWriter writer, BrokerPage node)
     {
-        writer.WriteString("name", name);
-        writer.WriteString("type", "disc");
-        writer.WriteBoolean("running", true);
-        writer.WriteString("rabbitmq_version", Version);
-        writer.WriteBoolean("mem_alarm", false);
-        writer.WriteBoolean("disk_free_alarm", false);
-        writer.WriteNumber("mem_used", Environment.WorkingSet);
-        writer.WriteNumber("processors", Environment.ProcessorCount);
-        writer.WriteStartArray("partitions");
-        writer.WriteEndArray();
-    });
+        if (node.Page is { First.IsEmpty: false } page)
+        {
+            writer.WriteRawValue(page.First.Span, skipInputValidation: true);
+            return;
+        }
+        Object(writer, () =>
+        {
+            writer.WriteString("name", BrokerAnswers.NodeOf(node.Broker));
+            writer.WriteString("type", "disc");
+            writer.WriteBoolean("running", false);
+        });
+    }
 
     private void WriteHost(Utf8JsonWriter writer, VirtualHostImage host) => Object(writer, () =>
     {
@@ -97,7 +102,8 @@ internal sealed partial class ManagementApi
         writer.WriteString("default_queue_type", settings.DefaultQueueType is { } type ? QueueArguments.NameOf(type) : "undefined");
         writer.WriteBoolean("tracing", false);
         writer.WriteStartObject("cluster_state");
-        writer.WriteString(Node, "running");
+        foreach (var node in _cluster.Brokers.Where(_cluster.IsAlive))
+            writer.WriteString(BrokerAnswers.NodeOf(node), "running");
         writer.WriteEndObject();
     });
 
@@ -147,7 +153,7 @@ internal sealed partial class ManagementApi
         writer.WriteString("name", state.Name);
         writer.WriteString("vhost", queue.Host);
         writer.WriteString("type", QueueArguments.NameOf(state.Type));
-        writer.WriteString("node", Node);
+        writer.WriteString("node", NodeOf(queue));
         writer.WriteString("state", "running");
         writer.WriteBoolean("durable", state.Durable);
         writer.WriteBoolean("auto_delete", state.AutoDelete);
@@ -166,6 +172,14 @@ internal sealed partial class ManagementApi
         writer.WriteNumber("message_bytes_unacknowledged", held);
         writer.WriteNumber("message_bytes", waiting + held);
     });
+
+    // The leader of its topic; this broker for one in its memory, or without a leader.
+    private string NodeOf(DescribedQueue queue)
+    {
+        var partition = LogQueue.PartitionOf(queue.Host, queue.State);
+        var leader = broker.Metadata.Image.FindServed(partition.Topic)?.Partitions[partition.Partition].Leader ?? -1;
+        return leader >= 0 ? BrokerAnswers.NodeOf(leader) : Node;
+    }
 
     private static void WriteBinding(Utf8JsonWriter writer, (string Host, BindingState Binding) item)
     {

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Http.Features;
 using OrleansMq.Access;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Connections;
@@ -18,8 +19,9 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Management;
 
 /// <summary>
-/// Answers the requests of the management API. It keeps no state: it reads the images of the virtual hosts, and sends what changes them to
-/// their owner, as channels do. In paths each part is percent-encoded by itself, so that <c>%2F</c> is the virtual host <c>/</c>.
+/// Answers the requests of the management API. It keeps no state: it reads the images of the virtual hosts, sends what changes them to
+/// their owner, as channels do, and asks all brokers for their connections. In paths each part is percent-encoded by itself, so that
+/// <c>%2F</c> is the virtual host <c>/</c>.
 /// </summary>
 /// <param name="amqp">The gateway.</param>
 /// <param name="broker">The broker.</param>
@@ -32,7 +34,12 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
 
     private const string Version = ConnectionSettings.RabbitMqVersion;
 
-    private string Node => $"orleansmq@{broker.BrokerId}";
+    // What all lists hold of pages that are not sent yet: those of 1,000 questions.
+    private readonly RequestBudget _pages = new(1_000L * PeerPage.Bytes);
+    private readonly BrokerAnswers _own = new(amqp, broker.BrokerId, log);
+    private readonly ClusterAnswers _cluster = new(new BrokerAnswers(amqp, broker.BrokerId, log), broker, log);
+
+    private string Node => BrokerAnswers.NodeOf(broker.BrokerId);
 
     /// <summary>Answers a request.</summary>
     public async Task AnswerAsync(HttpContext context)
@@ -140,7 +147,7 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
             throw ManagementException.NotFound();
         var method = HttpMethods.IsHead(context.Request.Method) ? HttpMethods.Get : context.Request.Method;
         if (method == HttpMethods.Get)
-            await WriteAsync(context, StatusCodes.Status200OK, await ReadAsync(request, rest).ConfigureAwait(false)).ConfigureAwait(false);
+            await (await AnswerGetAsync(request, rest).ConfigureAwait(false))(context).ConfigureAwait(false);
         else if (method == HttpMethods.Post && await AnswerPostAsync(request, rest).ConfigureAwait(false) is { } answerAsync)
         {
             request.Release();
@@ -148,6 +155,14 @@ internal sealed partial class ManagementApi(AmqpGateway amqp, HostedBroker broke
         }
         else if (await ChangeAsync(request, method, rest).ConfigureAwait(false) is var status)
             context.Response.StatusCode = status;
+    }
+
+    private async Task<Func<HttpContext, Task>> AnswerGetAsync(ManagementRequest request, string[] path)
+    {
+        if (await ReadConnectionsAsync(request, path).ConfigureAwait(false) is { } answerAsync)
+            return answerAsync;
+        var write = await ReadAsync(request, path).ConfigureAwait(false);
+        return context => WriteAsync(context, StatusCodes.Status200OK, write);
     }
 
     // The server decodes all but the slash; here each part is decoded by itself.

@@ -97,7 +97,9 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
     {
         _broker = broker;
         _guard.Open(broker.Access.Quotas);
-        _api = new ManagementApi(_amqp(), broker, this, _options.Log);
+        var amqp = _amqp();
+        amqp.Add(this);
+        _api = new ManagementApi(amqp, broker, this, _options.Log);
     }
 
     /// <inheritdoc/>

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Connections;
 using OrleansMq.Hosting;
@@ -37,7 +38,7 @@ internal sealed class AmqpMetrics(ConnectionMetrics connections, ResourceAlarms 
     private void AddBroker(Meter meter)
     {
         Gauge(meter, "identity.info", "The broker and its cluster.", () => Broker() is { } broker ? [new Measurement<long>(1,
-            new("rabbitmq_node", $"orleansmq@{broker.BrokerId}"), new("rabbitmq_cluster", broker.ClusterId),
+            new("rabbitmq_node", BrokerAnswers.NodeOf(broker.BrokerId)), new("rabbitmq_cluster", broker.ClusterId),
             new("rabbitmq_cluster_permanent_id", broker.ClusterId))] : []);
         Gauge(meter, "build.info", "The version of RabbitMQ that clients are told.", static () => [new Measurement<long>(1,
             new("rabbitmq_version", ConnectionSettings.RabbitMqVersion), new("product_name", ConnectionSettings.Product))]);
