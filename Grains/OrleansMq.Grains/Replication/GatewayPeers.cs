@@ -24,7 +24,7 @@ internal sealed class GatewayInbox
 
     /// <summary>Asks a gateway. Returns its answer; null if there is no such gateway.</summary>
     public async Task<ReadOnlyMemory<byte>?> AskAsync(string gateway, ReadOnlyMemory<byte> question) =>
-        _answers.TryGetValue(gateway, out var handler) ? await handler(question).ConfigureAwait(false) : null;
+        _answers.TryGetValue(gateway, out var handler) ? await handler(question).ConfigureAwait(false) : (ReadOnlyMemory<byte>?)null;
 
     private static void Set<T>(ConcurrentDictionary<string, T> handlers, string gateway, T? handler)
         where T : class
