@@ -47,7 +47,6 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
     private ITimer? _looking;
     private Task _opening = Task.CompletedTask;
     private volatile AmqpAccess? _access;
-    private volatile ManagementGateway? _management;
 
     /// <param name="options">Limits and defaults.</param>
     /// <exception cref="TlsConfigurationException">A certificate cannot be used.</exception>
@@ -194,11 +193,8 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
     /// <summary>The queues that this broker leads, or has in memory, as of the last <see cref="RefreshAsync"/>.</summary>
     internal IReadOnlyList<CountedQueue> LedQueues => _look.Queues;
 
-    /// <summary>Where this broker's management API listens; null: it has none.</summary>
-    internal IPEndPoint? ManagementEndPoint => _management?.EndPoint;
-
-    /// <summary>Takes the management API of this broker.</summary>
-    internal void Add(ManagementGateway management) => _management = management;
+    /// <summary>Where this broker's management API listens; null: it has none, or has not opened it.</summary>
+    internal IPEndPoint? ManagementEndPoint { get; set; }
 
     /// <summary>Returns the open queues, and with them the virtual hosts.</summary>
     /// <exception cref="NotSupportedException">This broker has none.</exception>

@@ -98,7 +98,7 @@ internal sealed class ManagementGateway : IGateway, IGatewayDoors
         _broker = broker;
         _guard.Open(broker.Access.Quotas);
         var amqp = _amqp();
-        amqp.Add(this);
+        amqp.ManagementEndPoint = EndPoint;
         _api = new ManagementApi(amqp, broker, this, _options.Log);
     }
 

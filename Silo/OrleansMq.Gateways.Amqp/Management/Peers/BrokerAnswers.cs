@@ -74,7 +74,7 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
                 continue;
             if (!question.Shows(described))
             {
-                // Which others there are is not told, but of the one that is named.
+                // Only a connection that is named is reported as refused.
                 if (question.Connection is not null && match == PageMatch.None)
                     match = PageMatch.Refused;
                 continue;
@@ -123,7 +123,7 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         };
     }
 
-    // Consumers are those of virtual hosts, whoever they are; connections and channels those of users.
+    // Connections and channels are filtered by user, consumers and messages by virtual host.
     private (PageMatch Match, PagePlace? Next) WriteTotals(Utf8JsonWriter writer, PeerQuestion question)
     {
         var (connections, channels, consumers) = (0L, 0L, 0L);
