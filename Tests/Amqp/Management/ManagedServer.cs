@@ -32,16 +32,19 @@ internal sealed class ManagedServer(LocalBroker broker, AmqpGateway amqp, Manage
     public Uri Address => new(management.Address);
 
     public static async Task<ManagedServer> StartAsync(string directory,
-        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null, Func<IBroker, IBroker>? engine = null)
+        Func<AmqpManagementOptions, AmqpManagementOptions>? configure = null, Func<IBroker, IBroker>? engine = null, int id = 0,
+        PeerNetwork? network = null)
     {
         var log = new RecordedLog();
-        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory });
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = directory, BrokerId = new BrokerId(id) });
         var amqp = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = log });
         var options = new AmqpManagementOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), MaxConnections = 10, Log = log };
         var management = new ManagementGateway(configure?.Invoke(options) ?? options, () => amqp);
         var access = engine is null ? broker.Access : new BrokerAccess(engine(broker), broker);
-        var hosted = new HostedBroker(0, broker.ClusterId, access, access.Broker, broker.Metadata, broker)
+        var metadata = network is null ? broker.Metadata : network.MetadataOf(broker.Metadata);
+        var hosted = new HostedBroker(id, broker.ClusterId, access, access.Broker, metadata, broker)
         {
+            Peers = network is null ? NoPeers.Instance : network.PeersOf(id),
             OpenVirtualHosts = async () => await broker.OpenVirtualHostsAsync(),
         };
         foreach (var gateway in new IGateway[] { amqp, management })
