@@ -7,12 +7,11 @@ internal sealed class ServedEvents
     // By the replay from a token that delivered them. One entry, unless a producer chose partitions or the topic was created again, or a
     // later token is not known to be in force.
     private readonly Dictionary<(Guid Origin, Guid Queue, int Partition), long> _served = [];
+    // The newest replay that is known to be in force.
+    private KnownReplay _inForce;
 
     /// <summary>The newest replay that is known.</summary>
     public KnownReplay Replay { get; private set; }
-
-    /// <summary>Whether that replay has delivered, and so is in force.</summary>
-    public bool HasDelivered { get; private set; }
 
     /// <summary>Begins a replay unless a later one is known. A split goes on with what was served; a replay from a token does
     /// not.</summary>
@@ -23,7 +22,7 @@ internal sealed class ServedEvents
         // An earlier version sends no id.
         if (replay.Id == Guid.Empty)
             _served.Clear();
-        (Replay, HasDelivered) = (replay, false);
+        Replay = replay;
     }
 
     /// <summary>A replay delivers: it begins, unless a later one is known. It is in force, and other tokens are over or never
@@ -33,31 +32,41 @@ internal sealed class ServedEvents
         Begin(replay);
         if (!replay.IsSameAs(Replay))
             return;
-        HasDelivered = true;
+        _inForce = Replay;
         foreach (var cursor in _served.Keys.Where(cursor => cursor.Origin != Replay.Origin).ToList())
             _served.Remove(cursor);
     }
 
-    /// <summary>Goes back to the replay that was known before a later one began, which was not written, as far as is known. It returns
-    /// false, and does nothing, where the later one has delivered: that one is in force. One that is in force and has not delivered yet
-    /// begins with its first delivery.</summary>
-    /// <param name="before">The replay. No other has gone back, or begun from a token, since the later one began.</param>
+    /// <summary>The table has a replay in force. It begins where it is from another token, unless a later one is known. A split begins with
+    /// its first delivery: what comes from before it is skipped, or is served by it.</summary>
+    public void Learn(KnownReplay replay)
+    {
+        if (replay.Origin != Replay.Origin)
+            Deliver(replay);
+    }
+
+    /// <summary>Goes back to the replay that was known before a later one began, which was not written, as far as is known; or to one that
+    /// came into force since. It returns false, and does nothing, where the later one is known to be in force. One that is in force, which
+    /// is not known yet, begins with its first delivery.</summary>
+    /// <param name="before">The replay.</param>
     public bool GoBack(KnownReplay before)
     {
         if (before.IsSameAs(Replay))
             return true;
-        if (HasDelivered)
+        if (Replay == _inForce)
             return false;
-        Replay = before;
+        Replay = IsEarlier(before, _inForce) ? _inForce : before;
         return true;
     }
 
     /// <summary>Whether a later replay than one is known: one of a later generation, or with a higher number in the same. Of two with one
     /// number that earlier versions have written at once, that from a token counts as the later one. Of two from tokens the one that is in
     /// force is delivered.</summary>
-    public bool IsOutdated(KnownReplay replay) => replay.Generation != Replay.Generation ? replay.Generation < Replay.Generation
-        : replay.Number < Replay.Number
-            || (replay.Number == Replay.Number && replay.IsSplit && !Replay.IsSplit && !replay.IsSameAs(Replay));
+    public bool IsOutdated(KnownReplay replay) => IsEarlier(replay, Replay);
+
+    private static bool IsEarlier(KnownReplay replay, KnownReplay than) => replay.Generation != than.Generation
+        ? replay.Generation < than.Generation
+        : replay.Number < than.Number || (replay.Number == than.Number && replay.IsSplit && !than.IsSplit && !replay.IsSameAs(than));
 
     /// <summary>Returns the last offset that was served of a cursor; null: none.</summary>
     public long? Last(Guid queue, int partition) =>

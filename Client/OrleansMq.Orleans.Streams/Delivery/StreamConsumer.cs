@@ -118,8 +118,11 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         return () =>
         {
             // Where it was removed in the meantime, this call has attached it again.
-            if (!_attached.TryGetValue(subscription, out var attached) || !attached.Served.GoBack(attached == before ? replay : default)
-                || attached.Observer != next)
+            if (!_attached.TryGetValue(subscription, out var attached) || !attached.Served.GoBack(attached == before ? replay : default))
+                return;
+            // The table may have begun one meanwhile that is later than what is known now.
+            attached.Begun = null;
+            if (attached.Observer != next)
                 return;
             if (attached == before)
                 attached.Observer = observer!;
@@ -282,6 +285,8 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
             if (!_attached.TryGetValue(delivery.Subscription, out attached))
                 return OfOtherVersion(delivery) ?? NotObserved(delivery, 0);
         }
+        if (await AskAsync(attached) is { } answer)
+            return answer;
         try
         {
             return await ObserveAsync(delivery, attached, began);
@@ -290,6 +295,26 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         {
             attached.Observed = null;
         }
+    }
+
+    // Another activation of the grain may have resumed or removed the subscription after this one began. A call of a cursor that began
+    // before that, and has waited for this activation, does not know of it: the table is asked once. Null: the events are delivered.
+    private static async Task<DeliveryAnswer?> AskAsync(Attached attached)
+    {
+        if (attached.HasAsked || attached.Place is not { } place)
+            return null;
+        try
+        {
+            await place.CatchUpAsync();
+        }
+        catch (Exception unknown) when (unknown is OrleansMqException or TimeoutException)
+        {
+            return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unknown));
+        }
+        if (place.IsGone)
+            return Removed;
+        attached.HasAsked = true;
+        return null;
     }
 
     // Null: the subscription is not known to be removed.
@@ -333,22 +358,33 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
     private async Task<DeliveryAnswer> ObserveAsync(StreamDelivery delivery, Attached attached, long began)
     {
         var (events, replay) = (attached.Served, KnownReplay.Of(delivery));
-        events.Deliver(replay);
-        if (events.IsOutdated(replay))
+        if (IsOutdated(attached, replay))
             return Replayed(delivery, 0);
+        events.Deliver(replay);
         return await ObserveAsync(delivery, .., attached, began, Check,
             offset => attached.Observed = (delivery.Queue, delivery.Partition, offset),
             offset => events.Serve(replay, delivery.Queue, delivery.Partition, offset),
             (index, answer) => IsLast(delivery, answer.Outcome, index) ? TellAsync(delivery, attached.Observer, index, answer.Cause)
                 : Task.CompletedTask);
 
-        // The event before may have removed the subscription, or resumed it from a token.
+        // The event before may have removed the subscription, or resumed it from a token, and so may another activation.
         DeliveryAnswer? Check(long offset) => _attached.GetValueOrDefault(delivery.Subscription) != attached ? NotObserved(delivery, 0)
-            : events.IsOutdated(replay) ? Replayed(delivery, 0)
+            : IsOutdated(attached, replay) ? Replayed(delivery, 0)
             : attached.Replay is { } own && own.Place.Partition.Partition == delivery.Partition
                 ? own.Place.Queue == delivery.Queue && offset < own.Next ? ServedOrRefused(delivery, attached, offset) : Waits
             // Delivered before, by a dispatcher that could not settle it, or that another cursor has taken over from, or by a replay.
             : offset <= events.Last(delivery.Queue, delivery.Partition) ? ServedOrRefused(delivery, attached, offset) : null;
+    }
+
+    // Whether a later replay is known. The table is looked at where the silo has read that one has begun, which costs no request.
+    private static bool IsOutdated(Attached attached, KnownReplay replay)
+    {
+        if (attached.Place is { } place && place.Begun is var begun && begun != attached.Begun)
+        {
+            attached.Begun = begun;
+            attached.Served.Learn(KnownReplay.Of(place.Replay));
+        }
+        return attached.Served.IsOutdated(replay);
     }
 
     private static DeliveryAnswer ServedOrRefused(StreamDelivery delivery, Attached attached, long offset) =>
@@ -464,6 +500,10 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         public ServedEvents Served { get; } = new();
         // Null: it is not known that the subscription stays, or the grain has it by its class.
         public SubscriptionPlace? Place { get; set; }
+        // Whether the table was asked which replay is in force.
+        public bool HasAsked { get; set; }
+        // How many replays had begun when the table was looked at last; null: it was not, or what is known has gone back since.
+        public int? Begun { get; set; }
         // The first event that the observer has now from a cursor.
         public (Guid Queue, int Partition, long Offset)? Observed { get; set; }
         // Of a subscription that the grain has by its class.

@@ -75,7 +75,7 @@ internal sealed class SubscriptionTable
     private readonly ConcurrentDictionary<Guid, byte[]> _abandoned = new();
     private int _begun;
 
-    /// <summary>How many replays have begun since the table was made.</summary>
+    /// <summary>How many replays have begun since the table was made. A reader that looks afterwards finds them.</summary>
     public int Begun => Volatile.Read(ref _begun);
 
     /// <summary>The topics with subscriptions.</summary>
@@ -160,12 +160,13 @@ internal sealed class SubscriptionTable
         var others = before.RemoveAll(other => other.Id == subscription.Id);
         var newest = value is { } bytes ? Parse(subscription.Id, bytes.Span) : null;
         var after = newest is not null ? Sorted(others.Add(newest)) : others;
-        if (newest?.Replay is { } begun)
-            Begin(begun, stream, newest);
+        var hasBegun = newest?.Replay is { } begun && Begin(begun, stream, newest);
         if (after.IsEmpty)
             _streams.TryRemove(stream, out _);
         else
             _streams[stream] = after;
+        if (hasBegun)
+            Interlocked.Increment(ref _begun);
         foreach (var replaced in before.Where(other => other.Id == subscription.Id && other.Replay?.Id != newest?.Replay?.Id))
             Forget(replaced.Replay);
         if (newest is null)
@@ -215,8 +216,10 @@ internal sealed class SubscriptionTable
             Queue = value.Queue,
             Replay = value.Replay,
         };
-        Begin(value.Replay, stream, after);
+        var hasBegun = Begin(value.Replay, stream, after);
         _streams[stream] = before.Replace(current, after);
+        if (hasBegun)
+            Interlocked.Increment(ref _begun);
         Forget(current.Replay);
     }
 
@@ -244,11 +247,12 @@ internal sealed class SubscriptionTable
     private bool IsNeeded(Guid claim, StoredClaim record) => record.Kind == SubscriptionClaim.Abandoned
         ? _abandoned.ContainsKey(record.Subscription) : _resumed.TryGetValue(record.Subscription, out var first) && first == claim;
 
-    private void Begin(Replay replay, StreamId stream, ExplicitSubscription subscription)
+    // False: the table has had it already.
+    private bool Begin(Replay replay, StreamId stream, ExplicitSubscription subscription)
     {
-        if (!_replays.ContainsKey(replay.Id))
-            Interlocked.Increment(ref _begun);
+        var isNew = !_replays.ContainsKey(replay.Id);
         _replays[replay.Id] = (stream, subscription);
+        return isNew;
     }
 
     private ReplayStep StepOf(Guid replay) => _progress.TryGetValue(replay, out var part) ? part.Step : ReplayStep.Replaying;

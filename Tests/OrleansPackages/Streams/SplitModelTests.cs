@@ -63,6 +63,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public ServedEvents Events { get; } = new();
         public Queue<Call> Calls { get; } = [];
         public HashSet<(Guid Origin, int Offset)> Received { get; } = [];
+        public bool HasAsked { get; set; }
         public bool Hangs { get; set; }
     }
 
@@ -75,6 +76,8 @@ public sealed class SplitModelTests(ITestOutputHelper output)
         public bool Resumes { get; set; }
         // The next event of each token, and of the subscription before the first one.
         public Dictionary<Guid, int> Next { get; } = new() { [Guid.Empty] = 0 };
+        // The generation of the last token whose call has returned.
+        public int Resumed { get; set; }
         // What may be in force: the token of the last call that has returned, and those of later ones.
         public HashSet<Guid> Origins { get; } = [Guid.Empty];
     }
@@ -311,6 +314,7 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                 if (current?.Replay?.Origin == replay.Id)
                 {
                     subscriber.Origins.IntersectWith([replay.Id]);
+                    subscriber.Resumed = Math.Max(subscriber.Resumed, replay.Generation);
                     Leave(subscriber, found.Replay, silo);
                     break;
                 }
@@ -360,13 +364,17 @@ public sealed class SplitModelTests(ITestOutputHelper output)
             if (!call.HasBegun)
             {
                 call.HasBegun = true;
-                activation.Events.Deliver(call.Replay);
+                var isFirst = !activation.HasAsked;
+                Learn(subscriber);
                 if (activation.Events.IsOutdated(call.Replay))
                 {
                     call.IsDone = true;
                     activation.Calls.Dequeue();
                     return;
                 }
+                // Whichever activation has resumed it.
+                Check(!isFirst || call.Replay.Generation >= subscriber.Resumed, "an activation begins with what is from before a token");
+                activation.Events.Deliver(call.Replay);
                 if (activation.Events.Last(_queue, 0) is { } served)
                     call.Count = (int)Math.Clamp(served + 1 - call.First, 0, call.Length);
             }
@@ -393,6 +401,15 @@ public sealed class SplitModelTests(ITestOutputHelper output)
                 return;
             call.IsDone = true;
             activation.Calls.Dequeue();
+        }
+
+        // An activation asks the table once, and then looks at what its silo has read.
+        private void Learn(Subscriber subscriber)
+        {
+            var (activation, silo) = (subscriber.Activation, _silos[_random.Next(_silos.Count)]);
+            var table = activation.HasAsked ? silo.Table : CaughtUp(silo);
+            activation.HasAsked = true;
+            activation.Events.Learn(KnownReplay.Of(table.Find(s_stream, subscriber.Id)?.Replay));
         }
 
         // The shared cursor, on a silo; and the start of its replays.

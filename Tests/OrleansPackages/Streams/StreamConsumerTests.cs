@@ -21,6 +21,10 @@ public sealed class StreamConsumerTests
     private readonly ClassPlace _place = new(Guid.NewGuid(), new TopicPartition("orders", 0), "streams:test:class", Guid.NewGuid());
     private readonly StreamConsumer _consumer;
     private readonly Observer _observer = new();
+    private readonly SubscriptionTable _table = new();
+    // What the topic of subscriptions has, and the silo has not read.
+    private readonly Queue<(byte[] Key, byte[]? Value)> _unread = [];
+    private int _asked;
 
     public StreamConsumerTests()
     {
@@ -30,7 +34,7 @@ public sealed class StreamConsumerTests
         _services = new ServiceCollection().AddLogging().AddSingleton(new OrleansMqClient(broker))
             .AddKeyedSingleton<IStreamProvider>("test", static (services, _) =>
                 new OrleansMqStreamProvider("test", new OrleansMqStreamOptions(), services)).BuildServiceProvider();
-        _consumer = new StreamConsumer(new NoGrain(), _services);
+        _consumer = new StreamConsumer(new OneGrain(), _services);
     }
 
     [Fact]
@@ -114,6 +118,80 @@ public sealed class StreamConsumerTests
     }
 
     [Fact]
+    public async Task Call_from_before_a_token_is_refused_by_an_activation_that_began_beside_the_one_that_resumed()
+    {
+        Subscribe();
+        // The call of the cursor waits for this activation meanwhile.
+        var replay = Rewind(7);
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43, 44));
+        Assert.Equal(new DeliveryAnswer(2, DeliveryOutcome.Served), await _consumer.DeliverAsync(Of(replay, 7, 8)));
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43, 44));
+        Assert.Equal(new DeliveryAnswer(2, DeliveryOutcome.Served), await _consumer.DeliverAsync(Of(replay, 43, 44)));
+        Assert.Equal([7, 8, 43, 44], _observer.Served);
+        Assert.Equal(1, _asked);
+    }
+
+    [Fact]
+    public async Task Call_from_before_a_token_ends_where_the_silo_reads_that_another_activation_has_resumed()
+    {
+        Subscribe();
+        Assert.Equal((1, DeliveryOutcome.Served), await CursorAsync(42));
+        var call = Hang(43, () => _consumer.DeliverAsync(Delivery(43, 44)));
+        var replay = Rewind(7);
+        Read();
+        _observer.Release();
+        var answer = await call;
+        Assert.Equal((1, DeliveryOutcome.Unreachable), (answer.Count, answer.Outcome));
+        Assert.Equal(new DeliveryAnswer(1, DeliveryOutcome.Served), await _consumer.DeliverAsync(Of(replay, 7)));
+        Assert.Equal([42, 43, 7], _observer.Served);
+        Assert.Equal(1, _asked);
+    }
+
+    [Fact]
+    public async Task Call_goes_on_where_the_silo_reads_that_the_subscription_is_split()
+    {
+        Subscribe();
+        var call = Hang(43, () => _consumer.DeliverAsync(Delivery(43, 44)));
+        var split = _table.Find(Stream, Subscription)!.Split(_place.TopicId, 43, failures: 0);
+        Begin(split);
+        Read();
+        _observer.Release();
+        Assert.Equal(new DeliveryAnswer(2, DeliveryOutcome.Served), await call);
+        Assert.Equal(new DeliveryAnswer(3, DeliveryOutcome.Served), await _consumer.DeliverAsync(Of(split, 43, 44, 45)));
+        Assert.Equal([43, 44, 45], _observer.Served);
+    }
+
+    [Fact]
+    public async Task Event_waits_while_the_table_cannot_be_asked_and_none_comes_to_a_subscription_that_is_removed()
+    {
+        Subscribe(static () => throw new BrokerException(ErrorCode.LeaderNotAvailable, "away"));
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43));
+        Subscribe(static () => Task.FromException(new TimeoutException("no answer")));
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43));
+        Subscribe();
+        _unread.Enqueue((KeyOf(Subscription), null));
+        Assert.Equal((0, DeliveryOutcome.Removed), await CursorAsync(43));
+        Assert.Empty(_observer.Served);
+    }
+
+    [Fact]
+    public async Task Activation_that_gives_up_its_token_learns_of_one_that_came_into_force_meanwhile()
+    {
+        Subscribe();
+        Assert.Equal((1, DeliveryOutcome.Served), await CursorAsync(42));
+        var giveUp = _consumer.Keep(Subscription, _observer);
+        var replay = Rewind(7);
+        // As of a call that comes later than that of the other activation, and is never written.
+        _consumer.Attach(Subscription, _observer, _table.Find(Stream, Subscription)!.Rewind(_place.TopicId, 20) with { Generation = 2 });
+        Read();
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43));
+        giveUp();
+        Assert.Equal((0, DeliveryOutcome.Unreachable), await CursorAsync(43));
+        Assert.Equal(new DeliveryAnswer(1, DeliveryOutcome.Served), await _consumer.DeliverAsync(Of(replay, 7)));
+        Assert.Equal([42, 7], _observer.Served);
+    }
+
+    [Fact]
     public async Task Activation_does_not_remember_subscriptions_that_are_gone()
     {
         var table = new SubscriptionTable();
@@ -145,8 +223,6 @@ public sealed class StreamConsumerTests
             _consumer.Attach(id, observer);
             _consumer.Know(id, new SubscriptionPlace(table, Stream, id));
         }
-
-        static byte[] KeyOf(Guid id) => OrleansMqStreamProvider.KeyOf(Stream, id).ToBytes();
     }
 
     [Fact]
@@ -265,6 +341,46 @@ public sealed class StreamConsumerTests
         await second.Running.WaitAsync(Wait.Deadline);
     }
 
+    // The activation attaches its observer, as it does in its OnActivateAsync.
+    private void Subscribe(Func<Task>? catchUp = null)
+    {
+        _table.Apply(KeyOf(Subscription), new SubscriptionValue("reader/1", 0, _place.Queue, 0).ToBytes());
+        _consumer.Attach(Subscription, _observer);
+        _consumer.Know(Subscription, new SubscriptionPlace(_table, Stream, Subscription, catchUp: catchUp ?? (() =>
+        {
+            _asked++;
+            Read();
+            return Task.CompletedTask;
+        })));
+    }
+
+    private void Read()
+    {
+        while (_unread.TryDequeue(out var record))
+            _table.Apply(record.Key, record.Value is { } value ? value : default(ReadOnlyMemory<byte>?));
+    }
+
+    // Another activation resumes the subscription from a token.
+    private Replay Rewind(long from)
+    {
+        var replay = _table.Find(Stream, Subscription)!.Rewind(_place.TopicId, from);
+        Begin(replay);
+        return replay;
+    }
+
+    private void Begin(Replay replay) => _unread.Enqueue((new NextReplayKey(replay.Id, OrleansMqStreamProvider.KeyOf(Stream, Subscription))
+        .ToBytes(), new NextReplayValue(_place.Queue, replay).ToBytes()));
+
+    private StreamDelivery Of(Replay replay, params long[] offsets) => Delivery(offsets) with
+    {
+        Replay = replay.Number,
+        ReplayId = replay.Id,
+        Continues = replay.Continues,
+        Generation = replay.Generation,
+    };
+
+    private static byte[] KeyOf(Guid id) => OrleansMqStreamProvider.KeyOf(Stream, id).ToBytes();
+
     private ActivationReplay Replay(long from, Observer? observer = null)
     {
         var replay = new ActivationReplay(Subscription, _place, from, _consumer, _services.GetRequiredService<OrleansMqClient>());
@@ -297,9 +413,19 @@ public sealed class StreamConsumerTests
     private StreamDelivery Delivery(params long[] offsets) => new("test", Stream, Subscription, _place.Queue, 0,
         [.. offsets.Select(static offset => new StreamItem(offset, null))]);
 
-    private sealed class NoGrain : IGrainContextAccessor
+    private sealed class OneGrain : IGrainContextAccessor
     {
-        public IGrainContext GrainContext => null!;
+        public IGrainContext GrainContext { get; } = DispatchProxy.Create<IGrainContext, NamedGrain>();
+    }
+
+    /// <summary>A grain that has a name alone.</summary>
+    private class NamedGrain : DispatchProxy
+    {
+        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod?.Name switch
+        {
+            $"get_{nameof(IGrainContext.GrainId)}" => GrainId.Create("reader", "1"),
+            var name => throw new NotSupportedException(name),
+        };
     }
 
     private sealed class Observer : IStreamObserver

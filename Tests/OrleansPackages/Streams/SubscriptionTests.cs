@@ -297,6 +297,34 @@ public sealed class SubscriptionTests
     }
 
     [Fact]
+    public void Activation_goes_back_to_the_token_that_came_into_force_between_two_that_it_gives_up()
+    {
+        var (queue, before) = (Guid.NewGuid(), new KnownReplay(1, Guid.NewGuid(), Guid.Empty));
+        var (own, other, next) = (Token(1), Token(1), Token(2));
+        var events = new ServedEvents();
+        events.Deliver(before);
+        events.Serve(before, queue, 0, 7);
+        events.Begin(own);
+        events.Learn(other);
+        Assert.Equal(other, events.Replay);
+        events.Serve(other, queue, 0, 3);
+        events.Begin(next);
+        Assert.True(events.GoBack(before));
+        Assert.Equal((other, 3L), (events.Replay, events.Last(queue, 0)));
+        Assert.True(events.IsOutdated(before));
+        // What the table of a silo had before, and a split, which its first delivery begins.
+        events.Learn(before);
+        events.Learn(other with { Number = other.Number + 1, Id = Guid.NewGuid() });
+        Assert.Equal(other, events.Replay);
+
+        static KnownReplay Token(int generation)
+        {
+            var id = Guid.NewGuid();
+            return new KnownReplay(1 + generation, id, id, generation);
+        }
+    }
+
+    [Fact]
     public void Split_and_claim_are_no_subscription_for_an_earlier_version()
     {
         var key = new NextReplayKey(Guid.NewGuid(), new SubscriptionKey("orders", "k"u8.ToArray(), Guid.NewGuid())).ToBytes();
