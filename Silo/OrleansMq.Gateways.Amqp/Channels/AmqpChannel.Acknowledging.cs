@@ -219,7 +219,7 @@ internal sealed partial class AmqpChannel
 
     private async Task<bool> PublishLetterAsync(Delivery delivery, AmqpMessage message, DeathReason reason) =>
         delivery.Entry.Queue is LogQueue log
-            ? await log.Letters.PublishAsync(message, delivery.Hold.Position, delivery.Entry.Settings, reason).ConfigureAwait(false)
+            ? await log.Letters.PublishAsync(message, delivery.Hold, delivery.Entry.Settings, reason).ConfigureAwait(false)
             : await ((IDeadLetters)session.Registry).PublishAsync(message, delivery.Entry.State, delivery.Entry.Settings, reason)
                 .ConfigureAwait(false);
 

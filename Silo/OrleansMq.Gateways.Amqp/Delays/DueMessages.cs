@@ -31,7 +31,8 @@ internal sealed class DueMessages : IAsyncDisposable
     private readonly SemaphoreSlim _again = new(MaxAgain);
     private readonly ExchangePlaces _places = new();
     // What is being published, by its position: what comes again meanwhile, as after a change of the topic's leader, has the same outcome.
-    private readonly Dictionary<long, Task<PublishOutcome>> _publishing = [];
+    // A topic that is deleted and created again, by another broker too, has other messages at its positions.
+    private readonly Dictionary<(Guid Queue, long Position), Task<PublishOutcome>> _publishing = [];
     private long _routingBytes;
     private readonly Task _running;
 
@@ -131,12 +132,12 @@ internal sealed class DueMessages : IAsyncDisposable
     {
         lock (_publishing)
         {
-            if (_publishing.TryGetValue(held.Hold.Position, out var running))
+            if (_publishing.TryGetValue(KeyOf(held), out var running))
                 return running;
             var publishing = PublishAndForgetAsync(held);
             // Where it has completed here, it has removed itself before.
             if (!publishing.IsCompleted)
-                _publishing[held.Hold.Position] = publishing;
+                _publishing[KeyOf(held)] = publishing;
             return publishing;
         }
     }
@@ -150,7 +151,7 @@ internal sealed class DueMessages : IAsyncDisposable
         finally
         {
             lock (_publishing)
-                _publishing.Remove(held.Hold.Position);
+                _publishing.Remove(KeyOf(held));
         }
     }
 
@@ -185,16 +186,18 @@ internal sealed class DueMessages : IAsyncDisposable
 
     private async Task<PublishOutcome> PublishAsync(HeldMessage held)
     {
-        var stored = _partial.Take(held.Hold.Position);
+        var stored = _partial.Take(held.Hold);
         var outcome = await _registry.RouteAsync(_virtualHost, held.Message with
         {
             // What it has waited does not count to its time to live.
             Published = _registry.Time.GetUtcNow().ToUnixTimeMilliseconds(),
         }, stored).ConfigureAwait(false);
         if (outcome is PublishOutcome.Unknown or PublishOutcome.Refused)
-            _partial.Keep(held.Hold.Position, stored);
+            _partial.Keep(held.Hold, stored);
         return outcome;
     }
+
+    private static (Guid Queue, long Position) KeyOf(HeldMessage held) => (held.Hold.Queue, held.Hold.Position);
 
     private static TimeSpan PauseOf(int failures) => MinAgainPause * (1 << Math.Min(failures, 6)) is var pause && pause < MaxAgainPause
         ? pause : MaxAgainPause;

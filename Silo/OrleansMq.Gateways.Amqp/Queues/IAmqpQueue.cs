@@ -111,7 +111,12 @@ internal sealed record HeldMessage(AmqpMessage Message, MessageHold Hold, bool I
 /// <summary>What settles a message that a reader holds. A queue on the log needs no memory for the message itself meanwhile.</summary>
 /// <param name="Position">Its place in the queue.</param>
 /// <param name="Failures">How often it failed.</param>
-internal record MessageHold(long Position, int Failures);
+internal record MessageHold(long Position, int Failures)
+{
+    /// <summary>The id of what the position is in: a queue on the log that is deleted and made again has another. Empty in memory, and for
+    /// streams.</summary>
+    public virtual Guid Queue => Guid.Empty;
+}
 
 /// <summary>The queue is deleted.</summary>
 internal sealed class QueueGoneException(Exception? inner = null) : Exception("The queue is deleted.", inner);

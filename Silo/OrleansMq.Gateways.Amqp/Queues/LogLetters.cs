@@ -102,7 +102,7 @@ internal sealed class LogLetters(LogQueue queue)
         var turn = Begin(dead);
         if (turn == Turn.None)
             return null;
-        var areStored = await Task.WhenAll(dead.Select(one => PublishAsync(one.Message.Message, one.Message.Hold.Position, queue.Settings,
+        var areStored = await Task.WhenAll(dead.Select(one => PublishAsync(one.Message.Message, one.Message.Hold, queue.Settings,
             one.Reason)).ToArray()).ConfigureAwait(false);
         End(turn, dead, areStored);
         return areStored;
@@ -110,13 +110,13 @@ internal sealed class LogLetters(LogQueue queue)
 
     /// <summary>Publishes the letter of a message, also where others wait.</summary>
     /// <param name="message">The message.</param>
-    /// <param name="position">Its place in the queue.</param>
+    /// <param name="hold">What holds it in the queue.</param>
     /// <param name="settings">The queue's settings.</param>
     /// <param name="reason">Why it ends.</param>
     /// <returns>Whether it may leave the queue.</returns>
-    public async Task<bool> PublishAsync(AmqpMessage message, long position, QueueSettings settings, DeathReason reason)
+    public async Task<bool> PublishAsync(AmqpMessage message, MessageHold hold, QueueSettings settings, DeathReason reason)
     {
-        var stored = _partial.Take(position);
+        var stored = _partial.Take(hold);
         try
         {
             if (await queue.DeadLetters.PublishAsync(message, queue.State, settings, reason, stored).ConfigureAwait(false))
@@ -125,10 +125,10 @@ internal sealed class LogLetters(LogQueue queue)
         catch (Exception fault)
         {
             // A bug, or a message that another producer has made up. The queue's others go on.
-            queue.Log.Write(EngineLogLevel.Error, $"The message at {position} of queue '{queue.State.Name}' cannot become a dead letter, "
-                + "and stays.", fault);
+            queue.Log.Write(EngineLogLevel.Error, $"The message at {hold.Position} of queue '{queue.State.Name}' cannot become a dead "
+                + "letter, and stays.", fault);
         }
-        _partial.Keep(position, stored);
+        _partial.Keep(hold, stored);
         return false;
     }
 

@@ -406,5 +406,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         bool IsLate() => queue.Time.GetElapsedTime(began) >= LogQueue.Patience;
     }
 
-    private sealed record LogHold(long Position, int Failures, QueueLock Lock, Guid Consumer) : MessageHold(Position, Failures);
+    private sealed record LogHold(long Position, int Failures, QueueLock Lock, Guid Consumer) : MessageHold(Position, Failures)
+    {
+        public override Guid Queue => Lock.Queue;
+    }
 }

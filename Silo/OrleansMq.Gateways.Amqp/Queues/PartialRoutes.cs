@@ -8,20 +8,20 @@ internal sealed class PartialRoutes
     private const int Most = 10_000;
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<long, HashSet<long>> _stored = [];
+    private readonly Dictionary<(Guid Queue, long Position), HashSet<long>> _stored = [];
 
     /// <summary>Returns the ids of the queues that have a message. The caller adds those that take it.</summary>
-    /// <param name="position">The message's place in the queue that it comes from.</param>
-    public HashSet<long> Take(long position)
+    /// <param name="hold">The message in the queue that it comes from.</param>
+    public HashSet<long> Take(MessageHold hold)
     {
         lock (_lock)
-            return _stored.Remove(position, out var stored) ? stored : [];
+            return _stored.Remove((hold.Queue, hold.Position), out var stored) ? stored : [];
     }
 
     /// <summary>A message is to be routed again.</summary>
-    /// <param name="position">Its place.</param>
+    /// <param name="hold">The message.</param>
     /// <param name="stored">The ids of the queues that have it.</param>
-    public void Keep(long position, HashSet<long> stored)
+    public void Keep(MessageHold hold, HashSet<long> stored)
     {
         if (stored.Count == 0)
             return;
@@ -29,7 +29,7 @@ internal sealed class PartialRoutes
         {
             if (_stored.Count >= Most)
                 _stored.Remove(_stored.Keys.First());
-            _stored[position] = stored;
+            _stored[(hold.Queue, hold.Position)] = stored;
         }
     }
 }
