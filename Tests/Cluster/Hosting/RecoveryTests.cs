@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.State;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
@@ -94,7 +95,7 @@ public sealed class RecoveryTests : IDisposable
     [Fact]
     public async Task Name_is_free_again_after_a_creation_whose_undo_failed()
     {
-        var files = new MemoryFileSystem();
+        var files = new FillingFiles(new MemoryFileSystem());
         await using var silo = await TestSilo.StartAsync("/data",
             configure: options => options with { FileSystem = files, MinFreeBytes = 0 });
         await FailedAsync("deleted");
@@ -107,11 +108,12 @@ public sealed class RecoveryTests : IDisposable
 
         async Task FailedAsync(string topic)
         {
-            // Room for the documents, but neither for the partitions nor for the undo.
-            files.Capacity = files.Traffic.Keys.Where(files.FileExists).Distinct().Sum(files.GetLength) + 2500;
+            // Room for the documents, but neither for all partitions nor for the undo.
+            files.FullAt = $"{topic}-70";
             var refused = await Assert.ThrowsAsync<BrokerException>(() => silo.Inside.CreateTopicAsync(new NewTopic(topic, 100)).AsTask());
             Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
-            files.Capacity = long.MaxValue;
+            Assert.True(files.IsFull);
+            files.Empty();
         }
     }
 
@@ -164,6 +166,48 @@ public sealed class RecoveryTests : IDisposable
         {
             var value = JsonSerializer.SerializeToUtf8Bytes(topic, TopicJson.Default.TopicState);
             await store.WriteAsync(TopicState.KeyOf(topic.Name), value, null);
+        }
+    }
+
+    /// <summary>A disk that takes nothing more from when a file is opened: not even changes of documents, for which the journal keeps
+    /// room.</summary>
+    private sealed class FillingFiles(IFileSystem inner) : WrappedFileSystem(inner)
+    {
+        private volatile bool _isFull;
+
+        /// <summary>A part of that file's path; null: none.</summary>
+        public string? FullAt { get; set; }
+
+        public bool IsFull => _isFull;
+
+        public void Empty() => (FullAt, _isFull) = (null, false);
+
+        public override IFile Open(string path, FileOpening mode)
+        {
+            if (FullAt is { } part && path.Contains(part, StringComparison.Ordinal))
+                _isFull = true;
+            return new FillingFile(this, Inner.Open(path, mode));
+        }
+    }
+
+    private sealed class FillingFile(FillingFiles files, IFile inner) : WrappedFile(inner)
+    {
+        public override void Write(ReadOnlySpan<byte> bytes, long position)
+        {
+            ThrowIfFull();
+            base.Write(bytes, position);
+        }
+
+        public override void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position)
+        {
+            ThrowIfFull();
+            base.Write(buffers, position);
+        }
+
+        private void ThrowIfFull()
+        {
+            if (files.IsFull)
+                throw new DiskFullException(Path);
         }
     }
 }
