@@ -104,11 +104,11 @@ internal sealed partial class Replica : IPartitionReplication
     }
 
     /// <summary>
-    /// Whether only the lease needs ticks: all replicas are in sync and hold all records, and no append waits. Read without the lock: a
-    /// change it misses is noticed one tick later.
+    /// Whether only the lease needs ticks: all replicas are in sync and hold all records, no append waits, and the topic's configuration is
+    /// followed. Read without the lock: a change it misses is noticed one tick later.
     /// </summary>
     internal bool IsQuiet => _leader is not { } leader || (leader.Status == LeaderStatus.Leading && !leader.IsResigning
-        && Partition.HighWatermark == Partition.LogEndOffset
+        && Partition.HighWatermark == Partition.LogEndOffset && ReferenceEquals(_followed, Partition.KnownConfig)
         && leader.Committed is { Reassignment.IsEmpty: true } state && state.Isr.Length == state.Replicas.Length);
 
     /// <summary>Passes a tick of the timer to the leader.</summary>

@@ -38,6 +38,23 @@ public sealed class UnknownConfigurationTests
         Assert.Empty(partition.State.Elr);
     }
 
+    [Fact]
+    public async Task Leader_has_every_tick_until_it_follows_a_configuration()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync();
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("all");
+        await ReplicatedPartition.Until(() => leader.IsQuiet, static () => "only the lease needs ticks");
+        // No tick is carried out meanwhile.
+        lock (leader.Partition.Log!.AppendLock)
+        {
+            leader.Partition.SetConfig(partition.Config with { MinInsyncReplicas = 3 });
+            Assert.False(leader.IsQuiet);
+        }
+        await ReplicatedPartition.Until(() => leader.IsQuiet, static () => "it follows the configuration");
+    }
+
     // All brokers stop, and broker 1 starts without knowing the topic.
     private static async Task<ReplicaSpec> RestartAloneAsync(ReplicatedPartition partition)
     {
