@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using OrleansMq.Quotas;
 
@@ -26,14 +25,14 @@ internal readonly struct RequestStretch(ClientQuotas quotas) : ICriticalNotifyCo
     /// <inheritdoc/>
     public void UnsafeOnCompleted(Action continuation)
     {
-        var began = Stopwatch.GetTimestamp();
+        var time = RequestTime.Begin();
         try
         {
             continuation();
         }
         finally
         {
-            quotas.Charge(QuotaKey.RequestPercentage, Stopwatch.GetElapsedTime(began).TotalSeconds * 100);
+            time.Charge(quotas);
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using OrleansMq.Api;
 using OrleansMq.Quotas;
 
@@ -100,7 +99,7 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
     {
         const QuotaKey key = QuotaKey.RequestPercentage;
         await HoldAsync(key, BrokerQuotas.RequestThrottle(Wait(key)), cancellationToken).ConfigureAwait(false);
-        var began = Stopwatch.GetTimestamp();
+        var time = RequestTime.Begin();
         Task running;
         try
         {
@@ -108,7 +107,7 @@ internal sealed class SessionPace(ClientQuotas quotas, TimeSpan? most = null)
         }
         finally
         {
-            quotas.Charge(key, Stopwatch.GetElapsedTime(began).TotalSeconds * 100);
+            time.Charge(quotas);
         }
         await running.ConfigureAwait(false);
     }

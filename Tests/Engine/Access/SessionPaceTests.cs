@@ -114,6 +114,56 @@ public sealed class SessionPaceTests
         }
     }
 
+    [Fact]
+    public async Task Next_request_of_a_connection_that_begins_within_the_one_before_is_paid_for_once()
+    {
+        var (time, store) = (new ManualClock(), new MemoryStateStore());
+        await using var quotas = new BrokerQuotas(() => store, EngineLog.Silent, time);
+        await quotas.OpenAsync(follows: false);
+        await quotas.AlterAsync([new QuotaChange(new QuotaEntity("alice"),
+            new Dictionary<QuotaKey, double?> { [QuotaKey.RequestPercentage] = 1_000_000 })]);
+        var pace = new SessionPace(quotas.Of("User:alice", ""));
+        var body = new TaskCompletionSource();
+        var work = TimeSpan.FromMilliseconds(20);
+        var began = Stopwatch.GetTimestamp();
+        var running = pace.RunAsync(FirstAsync, CancellationToken.None);
+        body.SetResult();
+        await running;
+        // The first one is paid for behind the answer.
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (Charged() < 3 * work.TotalSeconds)
+            await Task.Delay(1, patience.Token);
+        Assert.InRange(Charged(), 3 * work.TotalSeconds, Stopwatch.GetElapsedTime(began).TotalSeconds);
+
+        async Task FirstAsync()
+        {
+            await SessionPace.ReceiveAsync(ReceiveAsync(), pace).ConfigureAwait(false);
+            Spin();
+            await pace.RunAsync(SecondAsync, CancellationToken.None).ConfigureAwait(false);
+            Spin();
+        }
+
+        Task SecondAsync()
+        {
+            Spin();
+            return Task.CompletedTask;
+        }
+
+        async ValueTask<bool> ReceiveAsync()
+        {
+            await body.Task.ConfigureAwait(false);
+            return true;
+        }
+
+        double Charged() => quotas.ListUsage().SingleOrDefault()?.Used / 10 ?? 0;
+
+        void Spin()
+        {
+            var from = Stopwatch.GetTimestamp();
+            SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(from) >= work);
+        }
+    }
+
     private sealed class OnlyOperation(AccessOperation allowed) : IAuthorizer
     {
         public int Version => 0;
