@@ -44,15 +44,17 @@ internal sealed class PartitionReader(Partition partition)
         if (!partition.Replication.KnowsLatest)
             return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                 Message: $"The new leader of {partition.TopicPartition} does not know yet how far its replicas are. Retry.");
+        // Before the end that it is told with: a later leader has at least that.
+        var epoch = partition.LeaderEpoch;
         var limit = partition.HighWatermark;
         if (spec.Isolation == IsolationLevel.ReadCommitted)
             limit = partition.StableOffset(limit);
         if (spec.IsAt(OffsetSpec.Latest))
-            return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch);
+            return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: epoch);
         if (spec.IsAt(OffsetSpec.LatestProven))
         {
             return partition.Replication.IsSoleLeader
-                ? new OffsetResult(ErrorCode.None, limit, LeaderEpoch: partition.LeaderEpoch)
+                ? new OffsetResult(ErrorCode.None, limit, LeaderEpoch: epoch)
                 : new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                     Message: $"The leader of {partition.TopicPartition} cannot prove yet that no other one answers: the lease of an "
                     + "earlier one may last, or fewer replicas than min.insync.replicas are in sync. Retry.");
