@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Tests.Chaos.Transactions;
 
 /// <summary>Brokers that are broken under a load of transactions.</summary>
@@ -8,6 +10,9 @@ internal interface IBrokersUnderTest : IAsyncDisposable
 
     /// <summary>The number of each partition's replicas.</summary>
     short Replicas { get; }
+
+    /// <summary>The brokers' own API of transactions; null: they have none.</summary>
+    ITransactionCoordinator? Transactions { get; }
 
     /// <summary>The faults so far, for the figures.</summary>
     string Faults { get; }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Shared;
@@ -42,6 +43,8 @@ internal sealed class KafkaBroker : IBrokersUnderTest
     public string Servers => _proxy.Address;
 
     public short Replicas => 1;
+
+    public ITransactionCoordinator? Transactions => null;
 
     public string Faults => string.Create(CultureInfo.InvariantCulture, $"{_pauses} {FaultKind.PauseLeader}");
 

@@ -1,26 +1,39 @@
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Random;
+import java.util.concurrent.ExecutionException;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeProducersResult;
+import org.apache.kafka.clients.admin.DescribeTransactionsResult;
+import org.apache.kafka.clients.admin.ListOffsetsOptions;
+import org.apache.kafka.clients.admin.ListOffsetsResult;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.errors.TransactionalIdNotFoundException;
 
 /**
- * A producer of transactions, a copier from one topic to another or a reader, which says what it does, one event a line:
- * transaction-event KIND NANOS WORDS. It ends when it is fenced or cannot go on. SIGTERM and the end of standard input stop it after its
- * transaction.
+ * A producer of transactions, a copier from one topic to another, a reader or an administrator, which says what it does and is told, one
+ * event a line: transaction-event KIND NANOS WORDS. It ends when it is fenced or cannot go on. SIGTERM and the end of standard input stop
+ * it after its transaction.
  *
- * writer|copier SERVERS TRANSACTIONAL_ID INSTANCE SEED PARTITIONS, or scan SERVERS READER PARTITIONS
+ * writer|copier SERVERS TRANSACTIONAL_ID INSTANCE SEED PARTITIONS, or scan SERVERS READER PARTITIONS, or
+ * observe SERVERS TRANSACTIONAL_ID,... PARTITIONS
  */
 public class TransactionClient {
     private static final String SOURCE = "source";
@@ -48,6 +61,10 @@ public class TransactionClient {
             return;
         }
         stopWhenAsked();
+        if (args[0].equals("observe")) {
+            observe(args[1], List.of(args[2].split(",")), Integer.parseInt(args[3]));
+            return;
+        }
         TransactionClient client = new TransactionClient(args[1], args[3], Long.parseLong(args[4]), Integer.parseInt(args[5]));
         try {
             client.initialise(args[2]);
@@ -218,6 +235,99 @@ public class TransactionClient {
                 while (all.stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition)))
                     for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofSeconds(1)))
                         sawIn("Read", name, record);
+            }
+        }
+    }
+
+    // Partitions and transactional ids apart: a coordinator that is away does not hold up what leaders tell.
+    private static void observe(String servers, List<String> ids, int partitions) throws InterruptedException {
+        List<TopicPartition> all = new ArrayList<>();
+        for (String topic : List.of(SOURCE, OUTPUT))
+            for (int partition = 0; partition < partitions; partition++)
+                all.add(new TopicPartition(topic, partition));
+        Properties properties = properties(servers);
+        properties.put("default.api.timeout.ms", "8000");
+        try (Admin admin = Admin.create(properties)) {
+            Thread ends = new Thread(() -> repeat(() -> {
+                observeEnds(admin, all, IsolationLevel.READ_COMMITTED, "Committed");
+                observeEnds(admin, all, IsolationLevel.READ_UNCOMMITTED, "All");
+                observeOpen(admin, all);
+            }));
+            ends.start();
+            repeat(() -> {
+                observeIds(admin, ids);
+                observeList(admin);
+            });
+            ends.join();
+        }
+    }
+
+    private static void repeat(Runnable request) {
+        while (!stopping) {
+            request.run();
+            try {
+                Thread.sleep(100);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
+            }
+        }
+    }
+
+    private static void observeEnds(Admin admin, List<TopicPartition> all, IsolationLevel isolation, String name) {
+        long asked = System.nanoTime();
+        ListOffsetsResult told = admin.listOffsets(all.stream().collect(Collectors.toMap(partition -> partition,
+            partition -> OffsetSpec.latest())), new ListOffsetsOptions(isolation));
+        waitFor(all.stream().map(partition -> told.partitionResult(partition).whenComplete((end, failed) -> {
+            if (failed == null)
+                say("End", partition.topic(), partition.partition(), name, asked, end.leaderEpoch().orElse(-1), end.offset());
+        })).toList());
+    }
+
+    private static void observeOpen(Admin admin, List<TopicPartition> all) {
+        long asked = System.nanoTime();
+        DescribeProducersResult told = admin.describeProducers(all);
+        waitFor(all.stream().map(partition -> told.partitionResult(partition).whenComplete((state, failed) -> {
+            if (failed != null)
+                return;
+            String open = state.activeProducers().stream().filter(producer -> producer.currentTransactionStartOffset().isPresent())
+                .map(producer -> producer.producerId() + "@" + producer.currentTransactionStartOffset().getAsLong())
+                .collect(Collectors.joining(","));
+            say("Open", partition.topic(), partition.partition(), asked, open.isEmpty() ? "-" : open);
+        })).toList());
+    }
+
+    private static void observeIds(Admin admin, List<String> ids) {
+        long asked = System.nanoTime();
+        DescribeTransactionsResult told = admin.describeTransactions(ids);
+        waitFor(ids.stream().map(id -> told.description(id).whenComplete((transaction, failed) -> {
+            if (failed == null)
+                say("Described", id, asked, transaction.producerId(), transaction.producerEpoch(), -1, transaction.state());
+            else if (failed instanceof TransactionalIdNotFoundException || failed.getCause() instanceof TransactionalIdNotFoundException)
+                say("Described", id, asked, -1, -1, -1, "None");
+        })).toList());
+    }
+
+    private static void observeList(Admin admin) {
+        long asked = System.nanoTime();
+        waitFor(List.of(admin.listTransactions().all().whenComplete((all, failed) -> {
+            if (failed != null)
+                return;
+            String listed = all.stream().map(one -> one.transactionalId() + "=" + one.state()).collect(Collectors.joining(","));
+            say("Listed", asked, listed.isEmpty() ? "-" : listed);
+        })));
+    }
+
+    // What cannot be told now is asked again.
+    private static void waitFor(List<? extends KafkaFuture<?>> told) {
+        for (KafkaFuture<?> one : told) {
+            try {
+                one.get();
+            } catch (ExecutionException failed) {
+                System.out.println("not told: " + failed.getCause());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
             }
         }
     }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
+using OrleansMq.Api;
 using OrleansMq.PostgreSql.Servers;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Load;
@@ -58,6 +59,8 @@ internal sealed class TransactionCluster : SupervisedCluster, IBrokersUnderTest
     public string Servers => string.Join(',', _proxies.Select(static proxy => proxy.Address).Order(StringComparer.Ordinal));
 
     public short Replicas => SiloCount;
+
+    public ITransactionCoordinator? Transactions => _client!.Broker.Transactions;
 
     public string Faults => string.Join(", ", _injector.Done.OrderBy(static kind => kind.Key).Select(static kind =>
         string.Create(CultureInfo.InvariantCulture, $"{kind.Value} {kind.Key}")));

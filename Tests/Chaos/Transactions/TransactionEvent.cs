@@ -24,6 +24,17 @@ internal enum TransactionEventKind
     /// <summary>A reader learned the last stable offset from a leader: reader, topic, partition, the leader's epoch, offset. The epoch is
     /// -1 where it is not known.</summary>
     Stable,
+    /// <summary>An administrator was told the end of a partition: topic, partition, Committed or All, time before it asked, the leader's
+    /// epoch or -1, offset.</summary>
+    End,
+    /// <summary>An administrator was told which producers have a transaction open in a partition: topic, partition, time before it asked,
+    /// ID@OFFSET,... or a dash.</summary>
+    Open,
+    /// <summary>An administrator was told of a transactional id: id, time before it asked, producer id, epoch, number of its last
+    /// transaction or -1, phase. The producer id is -1 where the id is not known.</summary>
+    Described,
+    /// <summary>An administrator was told all transactional ids: time before it asked, ID=PHASE,... or a dash.</summary>
+    Listed,
 }
 
 /// <summary>What a client did or saw, as a line of its output. The times are of the machine's one monotonic clock.</summary>
@@ -49,8 +60,9 @@ internal sealed record TransactionEvent(TransactionEventKind Kind, long Nanos, I
     private static int CountOf(TransactionEventKind kind) => kind switch
     {
         TransactionEventKind.Initialised => 3,
-        TransactionEventKind.Stored => 4,
-        TransactionEventKind.Asking or TransactionEventKind.Ended => 2,
+        TransactionEventKind.Asking or TransactionEventKind.Ended or TransactionEventKind.Listed => 2,
+        TransactionEventKind.Stored or TransactionEventKind.Open => 4,
+        TransactionEventKind.End or TransactionEventKind.Described => 6,
         _ => 5,
     };
 }

@@ -8,8 +8,9 @@ using OrleansMq.Tests.Shared;
 namespace OrleansMq.Tests.Chaos.Transactions;
 
 /// <summary>Producers of transactions, each in its own process: a writer and a copier of librdkafka and of Apache Kafka's client. One that
-/// is killed or ends is replaced by one with the same transactional id.</summary>
-internal sealed class TransactionFleet(string servers, TransactionHistory history, RunLog log, int seed, string classes) : IAsyncDisposable
+/// is killed or ends is replaced by one with the same transactional id. An administrator of Kafka's client looks on.</summary>
+internal sealed class TransactionFleet(string servers, Action<TransactionEvent> take, RunLog log, int seed, string classes)
+    : IAsyncDisposable
 {
     // Of a client's output, and as many of its log.
     private const int LinesTold = 40;
@@ -28,7 +29,14 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
     private readonly List<StartedProgram> _all = [];
     private readonly ConcurrentDictionary<(string Name, bool IsLog), Queue<string>> _latest = [];
     private readonly Dictionary<string, int> _faults = [];
+    private StartedProgram? _administrator;
     private int _started;
+
+    /// <summary>The transactional ids.</summary>
+    public IReadOnlyList<string> Ids => [.. _slots.Select(static slot => slot.TransactionalId)];
+
+    /// <summary>Whether the client of a transactional id has an epoch of its own for each transaction.</summary>
+    public static bool HasOwnEpochs(string transactionalId) => transactionalId.EndsWith("-java", StringComparison.Ordinal);
 
     /// <summary>The faults so far, for the figures.</summary>
     public string Faults => string.Join(", ", _faults.OrderBy(static fault => fault.Key, StringComparer.Ordinal).Select(static fault =>
@@ -40,8 +48,18 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
         // Once, since each process would compile it again.
         await ClientProgram.RunAsync(ClientProgram.Require("javac"),
             ["-cp", Path.Combine(ClientProgram.RequireKafka(), "*"), "-d", classes, JavaSource()]);
+        _administrator = new StartedProgram(ClientProgram.Require("java"),
+            Java("observe", servers, string.Join(',', Ids), $"{TransactionRun.Partitions}"), line => Hear("administrator", line));
         foreach (var slot in _slots)
             Replace(slot);
+    }
+
+    /// <summary>Stops the administrator, who is not killed before.</summary>
+    public async Task StopAdministratorAsync()
+    {
+        Assert.False(_administrator!.HasExited, _administrator.Said());
+        Signals.TrySend(_administrator.Id, Signals.Terminate);
+        await _administrator.ExitAsync().WaitAsync(StopPatience);
     }
 
     /// <summary>Kills, pauses or replaces clients, and replaces those that have ended, until the time is over.</summary>
@@ -131,6 +149,8 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
 
     public async ValueTask DisposeAsync()
     {
+        if (_administrator is not null)
+            await _administrator.DisposeAsync();
         foreach (var program in _all)
             await program.DisposeAsync();
     }
@@ -166,7 +186,7 @@ internal sealed class TransactionFleet(string servers, TransactionHistory histor
     private void Hear(string name, string line)
     {
         if (TransactionEvent.Parse(line) is { } seen)
-            history.Take(seen);
+            take(seen);
         // All of it, so that a history can be read and judged again.
         log.Note($"{name}: {line}");
         var lines = _latest.GetOrAdd((name, line.StartsWith(TransactionProgram.LogMark, StringComparison.Ordinal)), static _ => new());

@@ -271,10 +271,12 @@ internal sealed class TransactionProgram(TransactionOrder order, CancellationTok
 
     private static void Say(TransactionEventKind kind, params object[] words) => Write(Event(kind, words));
 
-    private static TransactionEvent Event(TransactionEventKind kind, params object[] words) =>
+    /// <summary>What is known or said now, as an event.</summary>
+    public static TransactionEvent Event(TransactionEventKind kind, params object[] words) =>
         new(kind, Nanos(), [.. words.Select(static word => Convert.ToString(word, CultureInfo.InvariantCulture)!)]);
 
-    private static long Nanos() => Stopwatch.GetTimestamp() * (1_000_000_000 / Stopwatch.Frequency);
+    /// <summary>The time of the machine's one monotonic clock.</summary>
+    public static long Nanos() => Stopwatch.GetTimestamp() * (1_000_000_000 / Stopwatch.Frequency);
 
     // The console is locked and flushed: what was said is known although the process is killed.
     private static void Write(TransactionEvent said) => Console.Out.WriteLine(said.ToLine());

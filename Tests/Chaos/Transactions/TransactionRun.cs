@@ -42,9 +42,12 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
         await TransactionTopics.CreateAsync(brokers.Servers, Topics, Partitions, brokers.Replicas);
         await brokers.WellAsync(cancellationToken);
         var history = new TransactionHistory(Violations);
-        await using var fleet = new TransactionFleet(brokers.Servers, history, log, seed, directory);
+        var told = new AdminHistory(Violations, TransactionFleet.HasOwnEpochs);
+        await using var fleet = new TransactionFleet(brokers.Servers, Take, log, seed, directory);
         using var readers = new CancellationTokenSource();
-        var reading = Task.Run(() => Read(history, readers.Token), CancellationToken.None);
+        var reading = Task.Run(() => Read(Take, readers.Token), CancellationToken.None);
+        var asking = brokers.Transactions is { } api ? new TransactionAsker(api, Take, log).RunAsync(fleet.Ids, readers.Token)
+            : Task.CompletedTask;
         log.Tell($"seed {seed}: load begins");
         await fleet.StartAsync();
         using (var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
@@ -62,21 +65,30 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
         await CopiedAsync(fleet, cancellationToken);
         await fleet.StopAsync("copier");
         await NothingOpenAsync(Output, cancellationToken);
+        await NothingToldOpenAsync(told, cancellationToken);
+        await fleet.StopAdministratorAsync();
         await readers.CancelAsync();
-        await reading;
+        await Task.WhenAll(reading, asking);
 
         await fleet.ScanAsync("kafka-clients");
         var committed = Scan(KafkaIsolation.ReadCommitted);
         var all = Scan(KafkaIsolation.ReadUncommitted);
         history.Judge(committed, all);
         history.JudgeCopies(Source, committed, GroupOffsets());
+        told.Judge();
         var figures = string.Create(CultureInfo.InvariantCulture, $"figures: seed {seed}; {brokers.Faults}; clients: {fleet.Faults}; "
             + $"{history.Committed} transactions committed, {history.NotCommitted} not, {history.Unclear} unclear, of {history.Instances} "
-            + $"producers; {committed.Count} of {all.Count} records committed");
+            + $"producers; {committed.Count} of {all.Count} records committed; told: {told.Figures}");
         log.Tell(figures);
         // Otherwise a reader that takes everything for committed would be right.
         Assert.True(committed.Count < all.Count, figures);
         return figures;
+
+        void Take(TransactionEvent seen)
+        {
+            history.Take(seen);
+            told.Take(seen);
+        }
     }
 
     // A busy machine has not done enough yet to show something.
@@ -92,14 +104,14 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
     }
 
     // Reads everything committed from the start until it is stopped.
-    private void Read(TransactionHistory history, CancellationToken stop)
+    private void Read(Action<TransactionEvent> take, CancellationToken stop)
     {
         using var consumer = Consumer(TransactionProgram.Reader(brokers.Servers, "unused"));
         consumer.Assign(AllPartitions.Select(static partition => new KafkaOffset(partition, Offset.Beginning)));
         while (!stop.IsCancellationRequested)
         {
             if (TryConsume(consumer) is { IsPartitionEOF: false } record)
-                history.Take(TransactionProgram.Saw(TransactionEventKind.Read, "librdkafka", record));
+                take(TransactionProgram.Saw(TransactionEventKind.Read, "librdkafka", record));
         }
     }
 
@@ -135,6 +147,25 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
                 return;
             Assert.False(began.Elapsed > OpenPatience, $"For {OpenPatience.TotalSeconds} s these stay open: "
                 + string.Join(", ", open.Select(static ends => $"{ends.partition} at {ends.Stable} of {ends.High}")));
+            await Task.Delay(200, cancellationToken);
+        }
+    }
+
+    // So do administrators say, of partitions and of transactional ids.
+    private async Task NothingToldOpenAsync(AdminHistory told, CancellationToken cancellationToken)
+    {
+        var (since, began) = (TransactionProgram.Nanos(), Stopwatch.StartNew());
+        while (true)
+        {
+            var open = told.FindOpen(since, AllPartitions.Select(static partition => (partition.Topic, partition.Partition.Value)));
+            if (open.Count == 0)
+                return;
+            if (began.Elapsed > OpenPatience)
+            {
+                foreach (var what in open)
+                    Violations.Report(ViolationKind.LeftOpen, $"{OpenPatience.TotalSeconds} s after all clients had ended, {what}.");
+                return;
+            }
             await Task.Delay(200, cancellationToken);
         }
     }

@@ -53,6 +53,14 @@ internal enum ViolationKind
     FencedCommitted,
     /// <summary>Committed transactions each read what another of them wrote, around a cycle: none can be the first.</summary>
     Cycle,
+    /// <summary>A transactional id was described as it was before an earlier description.</summary>
+    StateWentBack,
+    /// <summary>A transaction was described as committed and as aborted.</summary>
+    TwoOutcomes,
+    /// <summary>A transactional id was described in a phase that it cannot be in.</summary>
+    PhaseWrong,
+    /// <summary>In the end something is left open of a transaction.</summary>
+    LeftOpen,
 }
 
 /// <summary>The violations that the checkers found. Thread safe.</summary>
