@@ -1,0 +1,134 @@
+using OrleansMq.Api;
+using OrleansMq.Records;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Runs;
+
+namespace OrleansMq.Tests.ClusterBenchmarks;
+
+/// <summary>A producer of transactions of one record each. The record's partition is led by another broker than the coordinator's, which
+/// replicates it, though. The transaction of each kill must be committed under the next epoch, and the one before it, too.</summary>
+internal sealed class TransactionProbe : ICoordinatorProbe
+{
+    private const string Id = "failover";
+    private const string Topic = "transactions";
+    private const int Partitions = 6;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
+    private readonly ClusterClient _client;
+    private readonly ClusterView _view;
+    private readonly Guid _topicId;
+    private ProducerIdentity _producer;
+    private TopicPartition _partition = new(Topic, 0);
+    private Step _step;
+    private long _number;
+    private int _committed;
+
+    private TransactionProbe(ClusterClient client, Guid topicId, ProducerIdentity producer)
+    {
+        (_client, _topicId, _producer) = (client, topicId, producer);
+        _view = new ClusterView(client.Patient, Topic, ClusterForBenchmarks.Silos);
+    }
+
+    /// <summary>Creates the topic and takes the transactional id.</summary>
+    public static async Task<ICoordinatorProbe> StartAsync(ClusterClient client)
+    {
+        await client.Patient.CreateTopicAsync(new NewTopic(Topic, Partitions, ClusterForBenchmarks.Silos));
+        var topicId = (await client.Patient.GetTopicAsync(Topic)).TopicId;
+        var request = new InitTransactions { TransactionalId = Id, Timeout = TimeSpan.FromMinutes(1), RequestId = Guid.NewGuid() };
+        InitTransactionsResult begun;
+        using var patience = new CancellationTokenSource(Patience);
+        while ((begun = await client.Patient.Transactions.SendAsync(request)).Error.Action() == ErrorAction.Retry)
+            await Task.Delay(Pause, patience.Token);
+        if (begun.Error != ErrorCode.None)
+            throw new InvalidOperationException($"The transactional id was answered by {begun.Error}: {begun.Message}");
+        return new TransactionProbe(client, topicId, begun.Producer);
+    }
+
+    public string Answer => "the commit of a transaction";
+
+    public async Task<int> PrepareAsync(int kill)
+    {
+        // The silo that was killed before serves again, and all replicas are in sync.
+        await _view.WellAsync(Patience, CancellationToken.None);
+        using var patience = new CancellationTokenSource(Patience);
+        while (await TryAsync() is var (error, message) && error != ErrorCode.None)
+        {
+            if (!IsPassing(error))
+                throw new InvalidOperationException($"A transaction was answered by {error}: {message}");
+            await Task.Delay(Pause, patience.Token);
+        }
+        var coordinator = await _client.Patient.Transactions.FindCoordinatorAsync(Id);
+        var partitions = await _view.WellAsync(Patience, CancellationToken.None);
+        if (partitions.FirstOrDefault(partition => partition.Leader != coordinator) is not { } other)
+            throw new InvalidOperationException($"The coordinator's broker, {coordinator}, leads all partitions: run it again.");
+        _partition = new TopicPartition(Topic, other.Partition);
+        return coordinator;
+    }
+
+    public async Task<(ErrorCode Error, string? Message)> TryAsync()
+    {
+        if (_step == Step.Begin)
+        {
+            var added = await _client.Broker.Transactions.SendAsync(new AddToTransaction
+            {
+                TransactionalId = Id,
+                Producer = _producer,
+                Partitions = [new TransactionPartition(Topic, _partition.Partition, _topicId)],
+                RaisesEpoch = true,
+            });
+            if (added.Error != ErrorCode.None)
+                return (added.Error, added.Message);
+            (_step, _number) = (Step.Append, added.Number);
+        }
+        if (_step == Step.Append)
+        {
+            var appended = await _client.Broker.ProduceInTransactionAsync(_partition, Batch(), new BatchTransaction(Id, _number));
+            if (appended.Error != ErrorCode.None)
+                return (appended.Error, appended.Message);
+            _step = Step.Commit;
+        }
+        var ended = await _client.Broker.Transactions.SendAsync(new EndTransaction
+        {
+            TransactionalId = Id,
+            Producer = _producer,
+            IsCommit = true,
+            RaisesEpoch = true,
+        });
+        if (ended.Error == ErrorCode.None)
+            (_step, _producer, _committed) = (Step.Begin, ended.Producer, _committed + 1);
+        return (ended.Error, ended.Message);
+    }
+
+    public bool IsPassing(ErrorCode error) => error.Action() == ErrorAction.Retry;
+
+    public async Task CheckAsync(int kill)
+    {
+        // One before each kill, one after it; each has raised the epoch by one.
+        if (_committed != 2 * kill || _producer.ProducerEpoch != _committed)
+            throw new InvalidOperationException($"After {_committed} commits and {kill} kills the epoch is {_producer.ProducerEpoch}.");
+        using var patience = new CancellationTokenSource(Patience);
+        long stable;
+        while ((stable = await EndAsync(IsolationLevel.ReadCommitted)) != await EndAsync(IsolationLevel.ReadUncommitted) || stable < 0)
+            await Task.Delay(Pause, patience.Token);
+    }
+
+    private async Task<long> EndAsync(IsolationLevel isolation) =>
+        (await _client.Patient.FindOffsetAsync(_partition, OffsetSpec.Latest with { Isolation = isolation })).Offset;
+
+    // Each transaction has an epoch of its own, so that the sequence begins again.
+    private Memory<byte> Batch()
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), default, false, "value"u8, true);
+        builder.SetProducer(_producer.ProducerId, _producer.ProducerEpoch, 0, transactional: true);
+        return builder.Build().ToArray();
+    }
+
+    private enum Step
+    {
+        Begin = 0,
+        Append = 1,
+        Commit = 2,
+    }
+}
