@@ -22,6 +22,10 @@ internal static class Program
                              [--beside, for RabbitMQ, too] [--broker OrleansMq.Silo.dll] [--cluster DIRECTORY] [--dir artifacts]
           append-ceiling     the in-process append path beside a raw sequential write of the same bytes
                              [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--flush none|sync] [--dir artifacts]
+          beside-transactions  records a second of a producer without transactions in partitions that never had one, that had those of many
+                             producers, and that have an open one, too; in turns; some GB of disk
+                             [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--producers 100]
+                             [--broker OrleansMq.Silo.dll] [--dir artifacts]
           client-throughput  records a second through the client library over a broker in this process
                              [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--dir artifacts]
           consumer           records a second and a processor-second through a consumer in a group, beside the raw read path,
@@ -55,8 +59,9 @@ internal static class Program
     private const string ForItself = " --measure --once";
 
     // The commands whose options the usage lists.
-    private static readonly string[] Described = ["baseline", "amqp-scale", "append-ceiling", "client-throughput", "consumer", "cursors",
-        "groups", "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile", "test-broker"];
+    private static readonly string[] Described = ["baseline", "amqp-scale", "append-ceiling", "beside-transactions",
+        "client-throughput", "consumer", "cursors", "groups", "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile",
+        "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {
@@ -90,6 +95,8 @@ internal static class Program
                 return await AmqpScaleCommand.RunAsync(new CommandArguments(args[1..]));
             case "append-ceiling":
                 return await AppendCeiling.RunAsync(new CommandArguments(args[1..]));
+            case "beside-transactions":
+                return await BesideTransactions.RunAsync(new CommandArguments(args[1..]));
             case "client-throughput":
                 return await ClientThroughput.RunAsync(new CommandArguments(args[1..]));
             case "consumer":

@@ -59,9 +59,7 @@ internal sealed class TransactionConnection : IDisposable
     {
         while (pace.TryTake(out var start))
         {
-            if (!IsSecond)
-                Retry(ApiVersion.AddPartitionsToTxn, Add);
-            Retry(ApiVersion.Produce, Produce);
+            Open();
             var ending = Stopwatch.GetTimestamp();
             var aborts = _options.AbortEvery > 0 && ++_count % _options.AbortEvery == 0;
             Retry(ApiVersion.EndTxn1, () => End(!aborts));
@@ -70,6 +68,17 @@ internal sealed class TransactionConnection : IDisposable
             _next = (_next + _options.InTransaction) % _options.Partitions;
         }
     }
+
+    /// <summary>Begins a transaction in its partitions, and leaves it open.</summary>
+    public void Open()
+    {
+        if (!IsSecond)
+            Retry(ApiVersion.AddPartitionsToTxn, Add);
+        Retry(ApiVersion.Produce, Produce);
+    }
+
+    /// <summary>Aborts the open transaction, which the broker does itself after a minute.</summary>
+    public void Abort() => Retry(ApiVersion.EndTxn1, () => End(commits: false));
 
     private void Begin()
     {
