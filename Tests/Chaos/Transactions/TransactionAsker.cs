@@ -7,9 +7,10 @@ namespace OrleansMq.Tests.Chaos.Transactions;
 /// Kafka's protocol does not.</summary>
 internal sealed class TransactionAsker(ITransactionCoordinator transactions, Action<TransactionEvent> take, RunLog log)
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+    // Each answer costs its coordinator a read of the store.
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Asks again and again. Each on its own: an id whose coordinator does not answer holds no other up.</summary>
+    /// <summary>Asks again and again, for each id on its own: a coordinator that does not answer holds no other id up.</summary>
     public Task RunAsync(IEnumerable<string> ids, CancellationToken stop) =>
         Task.WhenAll(ids.Select(id => Task.Run(() => RepeatAsync(id, stop), CancellationToken.None)));
 

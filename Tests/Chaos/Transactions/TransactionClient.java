@@ -266,7 +266,7 @@ public class TransactionClient {
         while (!stopping) {
             request.run();
             try {
-                Thread.sleep(100);
+                Thread.sleep(200);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 return;

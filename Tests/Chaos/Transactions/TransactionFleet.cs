@@ -54,7 +54,7 @@ internal sealed class TransactionFleet(string servers, Action<TransactionEvent> 
             Replace(slot);
     }
 
-    /// <summary>Stops the administrator, who is not killed before.</summary>
+    /// <summary>Stops the administrator. It must not have ended before.</summary>
     public async Task StopAdministratorAsync()
     {
         Assert.False(_administrator!.HasExited, _administrator.Said());
