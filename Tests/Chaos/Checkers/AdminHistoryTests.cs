@@ -100,6 +100,22 @@ public sealed class AdminHistoryTests
         Judge(ViolationKind.WentBack);
     }
 
+    [Theory]
+    [InlineData(6, "Commit", true)]
+    [InlineData(5, "Commit", false)]
+    // It may have been aborted before that was asked for: it was open for too long, or another producer has the id.
+    [InlineData(6, "Abort", false)]
+    public void Last_stable_offset_above_a_record_whose_commit_was_not_asked_for_is_detected(long offset, string end, bool isDetected)
+    {
+        Take("Sending", "w/1", "source", 0, "c", "-");
+        Take("Stored", "source", 0, 5, "c");
+        End("Committed", 2, offset);
+        Take("Asking", "w/1", end);
+        Take("Ended", "w/1", end);
+        End("Committed", 2, 7);
+        Judge(isDetected ? ViolationKind.StableTooEarly : null);
+    }
+
     [Fact]
     public void High_watermark_below_an_acknowledged_record_is_detected()
     {

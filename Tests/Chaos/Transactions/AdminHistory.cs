@@ -19,6 +19,10 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Topic, int Partition), Log> _logs = [];
     private readonly Dictionary<string, Id> _ids = [];
+    // The transaction of each value, when the commit of each was asked for, and which commits were answered.
+    private readonly Dictionary<string, string> _transactions = [];
+    private readonly Dictionary<string, long> _askedFor = [];
+    private readonly HashSet<string> _committed = [];
     private (long Asked, string[] Entries) _listed = (-1, []);
     private int _lists;
 
@@ -46,8 +50,17 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
                     var id = IdOf(words[0]);
                     id.KnownAt = Math.Min(id.KnownAt, seen.Nanos);
                     break;
+                case TransactionEventKind.Sending:
+                    _transactions[words[3]] = words[0];
+                    break;
+                case TransactionEventKind.Asking when words[1] == "Commit":
+                    _askedFor.TryAdd(words[0], seen.Nanos);
+                    break;
+                case TransactionEventKind.Ended when words[1] == "Commit":
+                    _committed.Add(words[0]);
+                    break;
                 case TransactionEventKind.Stored:
-                    LogOf(words[0], words[1]).Stored.Add((seen.Nanos, Long(words[2]) + 1));
+                    LogOf(words[0], words[1]).Stored.Add((seen.Nanos, Long(words[2]) + 1, words[3]));
                     break;
                 case TransactionEventKind.Read or TransactionEventKind.Polled:
                     LogOf(words[1], words[2]).Read.Add((seen.Nanos, Long(words[3]) + 1));
@@ -119,7 +132,12 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
         if (ends.Count == 0)
             return;
         var (stable, high) = (ByEpoch(ends, isCommitted: true), ByEpoch(ends, isCommitted: false));
-        var (read, stored) = (new KnownBefore(log.Read), new KnownBefore(log.Stored));
+        var read = new KnownBefore(log.Read);
+        var stored = new KnownBefore(log.Stored.Select(static record => (record.Answered, record.Next)));
+        // By offset instead of by time: the latest commit of what is below. A transaction that is aborted may have ended by itself.
+        var commits = new KnownBefore(log.Stored
+            .Where(record => _committed.Contains(_transactions.GetValueOrDefault(record.Value, "")))
+            .Select(record => (record.Next - 1, _askedFor[_transactions[record.Value]])));
         // Its leader has no successor that a client could have heard of.
         var last = ends.Max(static end => end.Epoch);
         foreach (var end in ends)
@@ -130,6 +148,9 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
                 violations.Report(ViolationKind.BeyondHighWatermark, $"{partition}: {end} after the last stable offset {below}.");
             if (end.Epoch == last && read.At(end.Asked) is { } seen && end.Offset < seen)
                 violations.Report(ViolationKind.WentBack, $"{partition}: {end} after a committed record at {seen - 1} was read.");
+            if (end.IsCommitted && commits.At(end.Offset) is { } asked && end.Answered < asked)
+                violations.Report(ViolationKind.StableTooEarly, $"{partition}: {end} {(asked - end.Answered) / 1_000_000} ms before the "
+                    + "commit of a record below it was asked for.");
             if (end.Epoch == last && !end.IsCommitted && stored.At(end.Asked) is { } kept && end.Offset < kept)
                 violations.Report(ViolationKind.Lost, $"{partition}: {end} after a record at {kept - 1} was acknowledged.");
         }
@@ -243,8 +264,8 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
         /// <summary>Offsets behind records that readers of committed records saw, and when.</summary>
         public List<(long Answered, long Next)> Read { get; } = [];
 
-        /// <summary>Offsets behind acknowledged records, and when.</summary>
-        public List<(long Answered, long Next)> Stored { get; } = [];
+        /// <summary>Offsets behind acknowledged records, when, and their values.</summary>
+        public List<(long Answered, long Next, string Value)> Stored { get; } = [];
 
         public int Opens { get; private set; }
 

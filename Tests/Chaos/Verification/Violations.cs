@@ -59,6 +59,8 @@ internal enum ViolationKind
     TwoOutcomes,
     /// <summary>A transactional id was described in a phase that it cannot be in.</summary>
     PhaseWrong,
+    /// <summary>The last stable offset passed a record before the commit of its transaction was asked for.</summary>
+    StableTooEarly,
     /// <summary>In the end something is left open of a transaction.</summary>
     LeftOpen,
 }
