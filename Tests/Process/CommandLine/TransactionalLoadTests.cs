@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Tests.Process.Running;
 using OrleansMq.Tests.Shared;

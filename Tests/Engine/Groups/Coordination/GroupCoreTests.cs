@@ -262,7 +262,7 @@ public sealed class GroupCoreTests
             ahead.Ask<ConsumerGroupHeartbeatResult>(new ConsumerGroupHeartbeat
             {
                 GroupId = "g",
-                MemberId = member.MemberId,
+                MemberId = member.MemberId!,
                 MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch,
             });
         }
