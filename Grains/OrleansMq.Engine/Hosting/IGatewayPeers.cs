@@ -26,6 +26,18 @@ internal interface IGatewayPeers
     /// <param name="gateway">The gateway's name.</param>
     /// <param name="question">The question. Its bytes must not change any more.</param>
     Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question);
+
+    /// <summary>Returns whether another broker takes questions, whichever gateways it has: one of an earlier build does not. False also
+    /// where there is no answer.</summary>
+    /// <param name="broker">The broker.</param>
+    Task<bool> TakesQuestionsAsync(int broker);
+
+    /// <summary>Returns the broker that runs an incarnation (<see cref="HostedBroker.Incarnation"/>); null unless it is a live
+    /// member.</summary>
+    int? BrokerOf(string incarnation);
+
+    /// <summary>Whether an incarnation has ended for good. One that is not known has not.</summary>
+    bool HasEnded(string incarnation);
 }
 
 /// <summary>There are no other brokers.</summary>
@@ -50,4 +62,13 @@ internal sealed class NoPeers : IGatewayPeers
     /// <inheritdoc/>
     public Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question) =>
         Task.FromResult<ReadOnlyMemory<byte>?>(null);
+
+    /// <inheritdoc/>
+    public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(false);
+
+    /// <inheritdoc/>
+    public int? BrokerOf(string incarnation) => null;
+
+    /// <inheritdoc/>
+    public bool HasEnded(string incarnation) => false;
 }

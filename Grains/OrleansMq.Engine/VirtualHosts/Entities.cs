@@ -86,6 +86,10 @@ internal sealed record QueueState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Owner { get; init; }
 
+    /// <summary>Whether it is in the memory of the broker that has <see cref="Owner"/>, where brokers share it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool InMemory { get; init; }
+
     /// <summary>Its arguments.</summary>
     public FieldTable Arguments { get; init; } = FieldTable.Empty;
 }

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace OrleansMq.VirtualHosts;
 
 /// <summary>A declaration of a queue.</summary>
@@ -11,6 +13,10 @@ internal sealed record QueueDeclaration
 
     /// <summary>Whether it belongs to the connection.</summary>
     public bool Exclusive { get; init; }
+
+    /// <summary>Whether it is to be in the memory of the connection's broker, if it is exclusive.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool InMemory { get; init; }
 
     /// <summary>Whether it ends with its last consumer.</summary>
     public bool AutoDelete { get; init; }
@@ -79,6 +85,7 @@ internal sealed partial class VirtualHostTopology
             Durable = isDurable,
             AutoDelete = request.AutoDelete,
             Owner = request.Exclusive ? connection : null,
+            InMemory = request is { Exclusive: true, InMemory: true },
             Arguments = arguments,
         };
         if (queue.Type != QueueType.Classic && PropertyFault(queue) is { } property)

@@ -39,6 +39,20 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
     /// <summary>Returns the broker of a silo; null unless it is a live member.</summary>
     public int? BrokerOf(SiloAddress silo) => _map.ByAddress.TryGetValue(silo, out var broker) ? broker : null;
 
+    /// <summary>Returns the broker of an incarnation; null unless it is a live member.</summary>
+    /// <inheritdoc cref="IsDead" path="/param"/>
+    public int? BrokerOfIncarnation(string incarnation)
+    {
+        try
+        {
+            return BrokerOf(SiloAddress.FromParsableString(incarnation));
+        }
+        catch (FormatException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Whether a broker is a member that has joined and is not declared dead.</summary>
     public bool IsAlive(int broker) => _map.Silos.ContainsKey(broker);
 

@@ -12,6 +12,11 @@ internal sealed class GatewayInbox
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers =
         new(StringComparer.Ordinal);
 
+    /// <summary>The gateway that every broker has: it answers a question with the question.</summary>
+    public const string Echo = "";
+
+    public GatewayInbox() => _answers[Echo] = static question => Task.FromResult(question);
+
     /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
     public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => Set(_handlers, gateway, handler);
 
@@ -37,8 +42,11 @@ internal sealed class GatewayInbox
 }
 
 /// <summary>The gateways of other brokers, over <see cref="IReplicaService"/>.</summary>
-internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, SiloBroker broker) : IGatewayPeers
+internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, ClusterMembership membership, SiloBroker broker)
+    : IGatewayPeers
 {
+    private static readonly ReadOnlyMemory<byte> EchoQuestion = new byte[1];
+
     /// <inheritdoc/>
     public void Receive(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => inbox.Set(gateway, handler);
 
@@ -66,10 +74,21 @@ internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, 
         {
             return await brokers.Of(to).AskGatewayAsync(gateway, question).ConfigureAwait(false);
         }
-        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
+        catch (Exception unanswered)
         {
+            // Whatever it is. A broker of an earlier build cannot read the question.
             broker.Log(EngineLogLevel.Debug, $"Gateway '{gateway}' of broker {to} did not answer: {unanswered.Message}");
             return null;
         }
     }
+
+    /// <inheritdoc/>
+    public async Task<bool> TakesQuestionsAsync(int to) =>
+        await AskAsync(to, GatewayInbox.Echo, EchoQuestion).ConfigureAwait(false) is not null;
+
+    /// <inheritdoc/>
+    public int? BrokerOf(string incarnation) => membership.BrokerOfIncarnation(incarnation);
+
+    /// <inheritdoc/>
+    public bool HasEnded(string incarnation) => membership.IsDead(incarnation);
 }

@@ -53,6 +53,7 @@ internal sealed partial class AmqpChannel
             Name = name,
             Durable = declare.Durable,
             Exclusive = declare.Exclusive,
+            InMemory = declare.Exclusive && await session.Registry.KeepsExclusiveAsync().ConfigureAwait(false),
             AutoDelete = declare.AutoDelete,
             Arguments = arguments,
         };

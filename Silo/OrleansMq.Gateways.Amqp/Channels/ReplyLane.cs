@@ -1,7 +1,5 @@
-using System.Buffers.Binary;
 using System.Text;
 using OrleansMq.Gateways.Amqp.Queues;
-using OrleansMq.Gateways.Amqp.Wire;
 
 namespace OrleansMq.Gateways.Amqp.Channels;
 
@@ -68,9 +66,8 @@ internal sealed class ReplyLane(Func<ReadOnlyMemory<byte>, Task<bool>> send)
 /// What brokers send each other about direct replies.
 /// <code>
 /// question  0, routing key (UTF-8)
-/// replies   1, then for each: length and routing key (UTF-8), length and properties, length and body, time published
+/// replies   1, then each as MessageFields writes it
 /// </code>
-/// Lengths are 32 bits and times 64, big-endian.
 /// </summary>
 internal static class ReplyFrames
 {
@@ -89,15 +86,8 @@ internal static class ReplyFrames
     {
         using var frame = new MemoryStream();
         frame.WriteByte(RepliesKind);
-        Span<byte> number = stackalloc byte[sizeof(long)];
         foreach (var message in messages)
-        {
-            Write(frame, Encoding.UTF8.GetBytes(message.RoutingKey));
-            Write(frame, message.Properties.Bytes.Span);
-            Write(frame, message.Body.Span);
-            BinaryPrimitives.WriteInt64BigEndian(number, message.Published);
-            frame.Write(number);
-        }
+            MessageFields.WriteMessage(frame, message);
         return frame.ToArray();
     }
 
@@ -108,29 +98,7 @@ internal static class ReplyFrames
         if (frame.Span is not [RepliesKind, ..])
             return messages;
         for (var rest = frame[1..]; !rest.IsEmpty;)
-        {
-            var key = Encoding.UTF8.GetString(Read(ref rest).Span);
-            var properties = new ContentProperties(Read(ref rest));
-            var body = Read(ref rest);
-            messages.Add(new AmqpMessage("", key, properties, body, BinaryPrimitives.ReadInt64BigEndian(rest.Span)));
-            rest = rest[sizeof(long)..];
-        }
+            messages.Add(MessageFields.ReadMessage(ref rest));
         return messages;
-    }
-
-    private static void Write(MemoryStream frame, ReadOnlySpan<byte> bytes)
-    {
-        Span<byte> length = stackalloc byte[sizeof(int)];
-        BinaryPrimitives.WriteInt32BigEndian(length, bytes.Length);
-        frame.Write(length);
-        frame.Write(bytes);
-    }
-
-    private static ReadOnlyMemory<byte> Read(ref ReadOnlyMemory<byte> rest)
-    {
-        var length = BinaryPrimitives.ReadInt32BigEndian(rest.Span);
-        var bytes = rest.Slice(sizeof(int), length);
-        rest = rest[(sizeof(int) + length)..];
-        return bytes;
     }
 }

@@ -4,8 +4,8 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// A queue in this broker's memory: exclusive, or not durable. It ends with its broker. It refuses what would take it beyond
-/// <see cref="MaxBytes"/>, ready and held messages together.
+/// A queue in this broker's memory: one that is not durable, and where several brokers serve the virtual host, exclusive to a connection of
+/// this one. It ends with its broker. It refuses what would take it beyond <see cref="MaxBytes"/>, ready and held messages together.
 /// <para>Under its lock: messages ready by priority and place, readers that wait in the order of their turn. Dead letters are published
 /// outside of it (<see cref="LetterLane"/>); one that cannot be stored is lost, as the queue is with its broker.</para>
 /// </summary>

@@ -45,10 +45,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task<QueueEntry>>> _entries = new();
     private readonly ConcurrentDictionary<(string VirtualHost, long Id), Lazy<Task>> _ends = new();
-    // The connections to this gateway, with their virtual hosts. Their ids end alike: a broker may have several gateways.
+    // The connections to this gateway, with their virtual hosts.
     private readonly ConcurrentDictionary<string, string> _open = new(StringComparer.Ordinal);
     private readonly NameCounts _connections = new();
-    private readonly string _suffix = $"-{Guid.NewGuid():n}"[..9];
+    private readonly QueueHome _home;
+    private readonly QueueHomes _homes;
+    private readonly PeerBuilds _builds;
     // The creation and deletion of one name's topic do not overlap.
     private readonly TopicGates _topics = new();
     // Changes of policies reach the queues of a virtual host one after the other, so that the last one counts.
@@ -89,7 +91,12 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         (_unopened, _unopenedDelays) = (new RareLine(log, time), new RareLine(log, time));
         Delays = new DelayedMessages(this, _broker);
         Logins = new AmqpLogins(host.Access.Meter.Denials, time, log);
+        _home = QueueHome.New(host.Incarnation);
+        _homes = new QueueHomes(this, _home, host.Peers);
+        _builds = new PeerBuilds(host, time);
         hosts.Changed += OnChanged;
+        // Other brokers may ask at once.
+        _homes.Open();
         _ = Task.Run(OpenDeclaredAsync);
     }
 
@@ -135,7 +142,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         if (!_connections.TryAdd(virtualHost, most))
             return null;
-        var id = ConnectionId.New(_host.Incarnation) + _suffix;
+        var id = _home.NewConnection();
         _open.TryAdd(id, virtualHost);
         return id;
     }
@@ -158,8 +165,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     }
 
     // A crash between the deletion of a queue and that of its topic leaves the topic. Queues that are not durable end with the last broker,
-    // and their topics stay. A topic is a queue's by the name of its cursor. Topics of virtual hosts that are not open are kept. One that
-    // cannot be deleted does not keep the others.
+    // and their topics stay. A queue in memory has none: one of its name is left. A topic is a queue's by the name of its cursor. Topics of
+    // virtual hosts that are not open are kept. One that cannot be deleted does not keep the others.
     private async Task DeleteLeftAsync()
     {
         var names = Hosts.Names;
@@ -171,7 +178,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             known.Add(QueueTopics.NameOf(name, DelayedMessages.DueQueue));
             known.UnionWith(((await Hosts.RefreshAsync(name).ConfigureAwait(false))?.Topology.Queues ?? [])
-                .Select(queue => QueueTopics.NameOf(name, queue.Name, queue.Durable)));
+                .Where(IsOnLog).Select(queue => QueueTopics.NameOf(name, queue.Name, queue.Durable)));
         }
         BrokerException? first = null;
         foreach (var topic in topics.Where(topic => !known.Contains(topic.Name)))
@@ -197,7 +204,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
 
     private void OpenActive(VirtualHostImage host)
     {
-        foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue) && !IsOpen(host.Name, queue)))
+        foreach (var queue in host.Topology.Queues.Where(queue => IsActive(host, queue) && !IsOpen(host.Name, queue)
+            && (IsOnLog(queue) || IsHome(queue))))
             OpenLater(new UnopenedQueue(host.Name, queue.Name, queue.Id), TimeSpan.Zero);
         if (host.Topology.Exchanges.Any(static exchange => exchange.Type == ExchangeTypes.Delayed))
             OpenDelays(host);
@@ -225,6 +233,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <exception cref="BrokerException">It cannot be opened.</exception>
     public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue) =>
         _entries.GetOrOpen((virtualHost, queue.Id), () => CreateAsync(virtualHost, queue)).Value;
+
+    /// <summary>Returns whether an exclusive queue that is declared now is to be in the memory of this broker, where others share it: all
+    /// brokers must find it there.</summary>
+    public ValueTask<bool> KeepsExclusiveAsync() => Hosts.IsShared ? _builds.AllFindMemoryAsync() : new(false);
 
     /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
     /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, acts without a
@@ -407,9 +419,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         if (_entries.TryGetValue((virtualHost, queue.Id), out var opening) && opening.Value.IsCompletedSuccessfully)
             return await (await opening.Value.ConfigureAwait(false)).Queue.CountAllAsync().ConfigureAwait(false);
-        // In memory, and not open, it was never used.
+        // In the memory of this broker, and not open, it was never used.
         if (!IsOnLog(queue))
-            return default;
+            return IsHome(queue) ? default : await _homes.CountAsync(QueueHome.Of(queue.Owner!), TargetOf(virtualHost, queue))
+                .ConfigureAwait(false);
         try
         {
             return await LogQueue.CountAllAsync(_broker, virtualHost, queue, Time, patience).ConfigureAwait(false);
@@ -534,8 +547,11 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
+    // Null: another broker has it.
     private async ValueTask<QueueCounts?> CountInMemoryAsync(string virtualHost, QueueState queue)
     {
+        if (!IsHome(queue))
+            return null;
         if (!_entries.TryGetValue((virtualHost, queue.Id), out var opening))
             return default(QueueCounts);
         var entry = await OpenedAsync(opening).ConfigureAwait(false);
@@ -607,6 +623,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         Hosts.Changed -= OnChanged;
         _declared.Writer.TryComplete();
         await _closed.CancelAsync().ConfigureAwait(false);
+        _homes.Dispose();
         await Delays.DisposeAsync().ConfigureAwait(false);
         foreach (var opening in _entries.Values.Select(static entry => entry.Value))
         {
@@ -650,8 +667,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 PutConsumer put => put.Consumer.Connection,
                 _ => null,
             }).OfType<string>() : after.Topology.Connections)
-            .Where(id => id.EndsWith(_suffix, StringComparison.Ordinal) && ConnectionId.IncarnationOf(id) == _host.Incarnation
-                && !_open.ContainsKey(id)).Distinct()];
+            .Where(id => QueueHome.Of(id) == _home && !_open.ContainsKey(id)).Distinct()];
 
     private static IEnumerable<QueueState> AddedQueues(VirtualHostChange change) => change.Edits is { } edits
         ? edits.OfType<PutQueue>().Select(static edit => edit.Queue) : change.After!.Topology.Queues;
@@ -771,12 +787,19 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     private QueueEntry CreateInMemory(string virtualHost, QueueState state, QueueSettings settings)
     {
         if (Hosts.Find(virtualHost)?.Topology.FindQueue(state.Name)?.Id == state.Id)
-            return new QueueEntry(this, virtualHost, state, settings, new MemoryQueue(state, settings, this, Time, Memory));
+            return new QueueEntry(this, virtualHost, state, settings, IsHome(state) ? new MemoryQueue(state, settings, this, Time, Memory)
+                : new RemoteQueue(_homes, state.Owner!, TargetOf(virtualHost, state)));
         _entries.TryRemove((virtualHost, state.Id), out _);
         throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{state.Name}' is deleted.");
     }
 
-    private bool IsOnLog(QueueState queue) => queue.Durable || Hosts.IsShared;
+    /// <summary>Whether a queue is on the log; if not, it is in the memory of its home. A queue on the log stays there.</summary>
+    public bool IsOnLog(QueueState queue) => queue.Durable || (Hosts.IsShared && !queue.InMemory);
+
+    /// <summary>Whether this gateway is the home of a queue in memory.</summary>
+    public bool IsHome(QueueState queue) => !Hosts.IsShared || (queue.Owner is { } owner && QueueHome.Of(owner) == _home);
+
+    private static HomeTarget TargetOf(string virtualHost, QueueState queue) => new(virtualHost, queue.Name, queue.Id);
 
     private bool IsLed(TopicPartition partition) =>
         _host.Metadata.Image.FindServed(partition.Topic) is { } topic && topic.Partitions[partition.Partition].Leader is var leader
@@ -790,7 +813,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
                 false) is { } entry)
             {
                 await entry.EndAsync().ConfigureAwait(false);
-                if (!IsOnLog(queue))
+                if (entry.Queue is MemoryQueue or RemoteQueue)
                     await entry.Queue.DeleteAsync().ConfigureAwait(false);
             }
             if (IsOnLog(queue))
@@ -975,10 +998,10 @@ internal sealed class QueueEntry : IAsyncDisposable
     private static TimeSpan PeriodOf(TimeSpan expires) =>
         TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromSeconds(1).Ticks, TimeSpan.FromMinutes(1).Ticks));
 
-    // A queue with consumers here waits for no time: the last one's end arms it.
+    // A queue with consumers here waits for no time: the last one's end arms it. One in another broker's memory expires there.
     private void ArmExpiry()
     {
-        if (Settings.Expires is not { } expires)
+        if (Settings.Expires is not { } expires || Queue is RemoteQueue)
             return;
         lock (_lock)
         {

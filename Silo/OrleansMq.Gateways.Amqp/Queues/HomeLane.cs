@@ -1,0 +1,195 @@
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// Sends messages to the home of exclusive queues in their order, one frame at a time: those that come while a frame is on its way share
+/// the next. Thread safe.
+/// <code>
+/// idle    -- a message comes         --> sending    a frame of this message
+/// sending -- a message comes         --> sending    it waits
+/// sending -- the frame is answered   --> sending, if messages wait; else idle
+/// sending -- the home took none of it --> sending   the same frame, after a pause
+/// </code>
+/// <para>A frame without an answer is not sent again: its messages may be in their queues, and are <see cref="PublishOutcome.Unknown"/>. So
+/// are those of a frame that the home takes nothing of for <see cref="MaxWait"/>, those that have waited that long behind a frame that
+/// failed, and what comes while as many bytes wait as may. Channels bound what they publish: they wait before that.</para>
+/// </summary>
+/// <param name="ask">Sends a frame, and returns the answer; null if there is none.</param>
+/// <param name="hasEnded">Returns whether the home's broker has ended for good, and its queues with it.</param>
+/// <param name="room">The room for frames, and for batches to queues on the log.</param>
+/// <param name="limit">The most bytes that wait, unless one message has more.</param>
+/// <param name="time">The clock.</param>
+/// <param name="report">Takes lines for the log about messages that were not sent.</param>
+internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>?>> ask, Func<bool> hasEnded, BatchRoom room, long limit,
+    TimeProvider time, Action<string> report)
+{
+    /// <summary>The most messages of a frame.</summary>
+    internal const int MaxMessages = PublishLane.MaxMessages;
+
+    /// <summary>The most bytes of a frame, unless one message has more.</summary>
+    internal const int MaxBytes = PublishLane.MaxBytes;
+
+    /// <summary>How long a frame is tried, and how long messages wait behind one that failed.</summary>
+    internal static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(15);
+
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromMilliseconds(400);
+
+    private readonly Lock _lock = new();
+    private readonly Queue<Publish> _waiting = new();
+    private long _bytes;
+    private bool _isSending;
+
+    /// <summary>The bytes of the messages that wait.</summary>
+    public long WaitingBytes
+    {
+        get
+        {
+            lock (_lock)
+                return _bytes;
+        }
+    }
+
+    /// <summary>Sends a message.</summary>
+    public Task<PublishOutcome> AddAsync(HomePublish message)
+    {
+        var publish = new Publish(message, time.GetTimestamp());
+        lock (_lock)
+        {
+            if (_waiting.Count == 0 || _bytes + publish.Bytes <= limit)
+            {
+                _waiting.Enqueue(publish);
+                _bytes += publish.Bytes;
+                if (_isSending)
+                    return publish.Task;
+                _isSending = true;
+            }
+            else
+                publish.SetResult(PublishOutcome.Unknown);
+        }
+        if (publish.Task.IsCompleted)
+            report($"{limit} bytes wait: a message to queue '{message.Target.Queue}' is not taken.");
+        else
+            _ = Task.Run(SendAllAsync);
+        return publish.Task;
+    }
+
+    // The next frame is on its way while the messages of the one before are answered.
+    private async Task SendAllAsync()
+    {
+        List<Publish> answered = [];
+        var sent = new Sent([], false);
+        while (true)
+        {
+            var batch = Take();
+            var sending = batch is null ? null : SendAsync(batch, sent.HasFailed);
+            for (var i = 0; i < answered.Count; i++)
+                answered[i].SetResult(sent.Outcomes[i]);
+            if (batch is null)
+                return;
+            answered = batch;
+            sent = await sending!.ConfigureAwait(false);
+            if (sent.HasFailed)
+                GiveUpLate();
+        }
+    }
+
+    private async Task<Sent> SendAsync(List<Publish> batch, bool isAgain)
+    {
+        var bytes = batch.Sum(static publish => publish.Bytes);
+        var (began, pause) = (time.GetTimestamp(), MinPause);
+        try
+        {
+            while (!hasEnded())
+            {
+                var left = MaxWait - time.GetElapsedTime(began);
+                if (left <= TimeSpan.Zero || !await room.EnterAsync(bytes, isAgain, left, time).ConfigureAwait(false))
+                    return Fail(batch, "they were not taken in time");
+                ReadOnlyMemory<byte>? answer;
+                try
+                {
+                    answer = await ask(HomeFrames.Publishes([.. batch.Select(static publish => publish.Message)])).ConfigureAwait(false);
+                }
+                finally
+                {
+                    room.Exit(bytes, isAgain);
+                }
+                if (answer is not { } given)
+                    return hasEnded() ? All(batch, PublishOutcome.Gone, hasFailed: false) : Fail(batch, "there was no answer");
+                if (HomeFrames.ReadOutcomes(given, batch.Count) is { } outcomes)
+                    return new Sent(outcomes, false);
+                if (!given.IsEmpty)
+                    return Fail(batch, $"the answer has {given.Length} outcomes, not {batch.Count}");
+                // The home took none of them: they come once, and in their order.
+                isAgain = true;
+                await Task.Delay(pause, time).ConfigureAwait(false);
+                pause = pause * 2 < MaxPause ? pause * 2 : MaxPause;
+            }
+            return All(batch, PublishOutcome.Gone, hasFailed: false);
+        }
+        catch (Exception fault)
+        {
+            // Whatever it is, publishers are answered, and the lane goes on.
+            return Fail(batch, fault.Message);
+        }
+    }
+
+    private Sent Fail(List<Publish> batch, string why)
+    {
+        report($"{batch.Count} messages are not known to have arrived, among them one to queue '{batch[0].Message.Target.Queue}': {why}.");
+        return All(batch, PublishOutcome.Unknown, hasFailed: true);
+    }
+
+    private static Sent All(List<Publish> batch, PublishOutcome outcome, bool hasFailed) =>
+        new([.. Enumerable.Repeat(outcome, batch.Count)], hasFailed);
+
+    private void GiveUpLate()
+    {
+        var late = new List<Publish>();
+        lock (_lock)
+        {
+            while (_waiting.TryPeek(out var next) && time.GetElapsedTime(next.Since) >= MaxWait)
+                late.Add(Dequeue());
+        }
+        late.ForEach(static publish => publish.SetResult(PublishOutcome.Unknown));
+    }
+
+    private List<Publish>? Take()
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count == 0)
+            {
+                _isSending = false;
+                return null;
+            }
+            var batch = new List<Publish> { Dequeue() };
+            var bytes = batch[0].Bytes;
+            while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Bytes <= MaxBytes)
+            {
+                bytes += next.Bytes;
+                batch.Add(Dequeue());
+            }
+            return batch;
+        }
+    }
+
+    // Under the lock.
+    private Publish Dequeue()
+    {
+        var publish = _waiting.Dequeue();
+        _bytes -= publish.Bytes;
+        return publish;
+    }
+
+    private sealed class Publish(HomePublish message, long since) : TaskCompletionSource<PublishOutcome>
+    {
+        public HomePublish Message => message;
+
+        // When it came, by the clock's timestamp.
+        public long Since => since;
+
+        public long Bytes => message.Message.Bytes;
+    }
+
+    private readonly record struct Sent(PublishOutcome[] Outcomes, bool HasFailed);
+}

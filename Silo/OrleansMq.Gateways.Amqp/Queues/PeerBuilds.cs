@@ -1,0 +1,45 @@
+using OrleansMq.Clusters;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>Whether all live brokers of a cluster find queues in the memory of another broker: those of an earlier build look for topics.
+/// Each broker is asked until it has answered so. Thread safe.</summary>
+/// <param name="broker">This broker.</param>
+/// <param name="time">The clock.</param>
+internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
+{
+    // How long a declaration waits for the answers. They take milliseconds.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    // Between two questions to a broker that did not answer. One of an earlier build logs each as an error.
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<int, (BrokerRegistration Registration, Task<bool> Answer, long Since)> _asked = [];
+
+    /// <summary>Returns whether they all do. False where one does not answer in time.</summary>
+    public async ValueTask<bool> AllFindMemoryAsync()
+    {
+        var brokers = broker.Metadata.Image.Brokers;
+        var all = Task.WhenAll(brokers.Where(other => other.Value.IsAlive && other.Key != broker.BrokerId)
+            .Select(other => AskAsync(other.Key, other.Value.Registration)).ToArray());
+        if (!all.IsCompleted)
+            await ((Task)all).WaitAsync(Patience, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // Without an image the other brokers are not known.
+        return !brokers.IsEmpty && all.IsCompletedSuccessfully && all.Result.All(static answer => answer);
+    }
+
+    private Task<bool> AskAsync(int other, BrokerRegistration registration)
+    {
+        lock (_lock)
+        {
+            if (_asked.TryGetValue(other, out var last) && last.Registration == registration && (!last.Answer.IsCompleted
+                || last.Answer is { IsCompletedSuccessfully: true, Result: true } || time.GetElapsedTime(last.Since) < Pause))
+                return last.Answer;
+            var answer = broker.Peers.TakesQuestionsAsync(other);
+            _asked[other] = (registration, answer, time.GetTimestamp());
+            return answer;
+        }
+    }
+}

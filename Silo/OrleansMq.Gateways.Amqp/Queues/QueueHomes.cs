@@ -1,0 +1,159 @@
+using System.Collections.Concurrent;
+using OrleansMq.Diagnostics;
+using OrleansMq.Hosting;
+using OrleansMq.VirtualHosts;
+
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// The exclusive queues of a cluster, each in the memory of its home (<see cref="QueueHome"/>): this gateway sends messages to the other
+/// homes, and takes those to its own queues. Thread safe.
+/// <para>
+/// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. One whose memory
+/// of messages is over its limit takes none, and says so: they are sent again. A home whose image of the virtual host is older than that
+/// of the sender asks the owner before it calls a queue gone.
+/// </para>
+/// </summary>
+internal sealed class QueueHomes : IDisposable
+{
+    private const string GatewayName = "amqp-queues";
+
+    // How long the questions of other brokers wait for the owner of the virtual hosts. They have ten seconds.
+    private static readonly TimeSpan MaxLook = TimeSpan.FromSeconds(3);
+
+    private readonly ConcurrentDictionary<QueueHome, HomeLane> _lanes = new();
+    private readonly QueueRegistry _registry;
+    private readonly QueueHome _own;
+    private readonly IGatewayPeers _peers;
+    private readonly RareLine _unsent;
+
+    /// <param name="registry">The queues of this gateway.</param>
+    /// <param name="own">This gateway's home.</param>
+    /// <param name="peers">The other brokers' gateways.</param>
+    public QueueHomes(QueueRegistry registry, QueueHome own, IGatewayPeers peers)
+    {
+        (_registry, _own, _peers) = (registry, own, peers);
+        _unsent = new RareLine(registry.Log, registry.Time);
+    }
+
+    /// <summary>Takes the messages of other brokers from now on.</summary>
+    public void Open() => _peers.Answer(GatewayOf(_own), AnswerAsync);
+
+    /// <summary>Publishes a message to a queue of another home. The calls of one caller keep their order, also where it does not wait for
+    /// each.</summary>
+    public Task<PublishOutcome> PublishAsync(QueueHome home, HomeTarget target, AmqpMessage message) =>
+        (_lanes.TryGetValue(home, out var lane) ? lane : Add(home)).AddAsync(
+            new HomePublish(target, _registry.Hosts.Find(target.VirtualHost)?.Version ?? 0, message));
+
+    /// <summary>Counts the messages of a queue of another home.</summary>
+    /// <exception cref="QueueGoneException">The queue is deleted, or its home is no live member of the cluster.</exception>
+    /// <exception cref="BrokerException">There is no answer.</exception>
+    public async ValueTask<QueueCounts> CountAsync(QueueHome home, HomeTarget target) =>
+        HomeFrames.ReadCounts(await AskAsync(home, target, HomeFrames.CountKind).ConfigureAwait(false));
+
+    /// <summary>Purges a queue of another home. Returns the number of messages.</summary>
+    /// <inheritdoc cref="CountAsync" path="/exception"/>
+    public async ValueTask<long> PurgeAsync(QueueHome home, HomeTarget target) =>
+        HomeFrames.ReadNumbers(await AskAsync(home, target, HomeFrames.PurgeKind).ConfigureAwait(false), 1)[0];
+
+    /// <inheritdoc/>
+    public void Dispose() => _peers.Answer(GatewayOf(_own), null);
+
+    private static string GatewayOf(QueueHome home) => GatewayName + home.Mark;
+
+    // A broker that starts again is another home: lanes to those that have ended go.
+    private HomeLane Add(QueueHome home)
+    {
+        foreach (var ended in _lanes.Keys.Where(other => _peers.HasEnded(other.Incarnation)))
+            _lanes.TryRemove(ended, out _);
+        return _lanes.GetOrAdd(home, LaneTo);
+    }
+
+    private HomeLane LaneTo(QueueHome home) => new(frame => SendAsync(home, frame), () => _peers.HasEnded(home.Incarnation),
+        _registry.Copies, _registry.Memory.Limit / 2, _registry.Time, line => _unsent.Write(EngineLogLevel.Warning,
+            $"Exclusive queues in the memory of {home.Incarnation}: {line}"));
+
+    private async Task<ReadOnlyMemory<byte>?> SendAsync(QueueHome home, ReadOnlyMemory<byte> question) =>
+        _peers.BrokerOf(home.Incarnation) is { } broker
+            ? await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false) : null;
+
+    private async Task<ReadOnlyMemory<byte>> AskAsync(QueueHome home, HomeTarget target, byte kind)
+    {
+        if (_peers.BrokerOf(home.Incarnation) is not { } broker)
+            throw new QueueGoneException();
+        return await _peers.AskAsync(broker, GatewayOf(home), HomeFrames.Question(kind, target)).ConfigureAwait(false)
+            ?? throw new BrokerException(ErrorCode.RequestTimedOut,
+                $"Broker {broker}, which has queue '{target.Queue}' in memory, did not answer.");
+    }
+
+    private async Task<ReadOnlyMemory<byte>> AnswerAsync(ReadOnlyMemory<byte> question) => question.Span[0] switch
+    {
+        HomeFrames.PublishKind => _registry.Memory.IsOver ? HomeFrames.Busy : await TakeAsync(HomeFrames.ReadPublishes(question,
+            _registry.Time.GetUtcNow().ToUnixTimeMilliseconds())).ConfigureAwait(false),
+        HomeFrames.CountKind => await CountOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
+        HomeFrames.PurgeKind => await PurgeOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
+        var other => throw new InvalidDataException($"A question to exclusive queues has the kind {other}."),
+    };
+
+    // In their order. An owner that does not answer, or does so late, is not asked for the queues that follow.
+    private async Task<ReadOnlyMemory<byte>> TakeAsync(List<HomePublish> publishes)
+    {
+        var outcomes = new byte[publishes.Count];
+        var began = _registry.Time.GetTimestamp();
+        var (target, queue, otherwise, mayLook) = (default(HomeTarget), default(IAmqpQueue), PublishOutcome.Gone, true);
+        for (var i = 0; i < outcomes.Length; i++)
+        {
+            var publish = publishes[i];
+            if (!ReferenceEquals(publish.Target, target))
+            {
+                target = publish.Target;
+                (queue, otherwise) = await FindAsync(target, publish.Version, mayLook).ConfigureAwait(false);
+                mayLook &= otherwise != PublishOutcome.Unknown && _registry.Time.GetElapsedTime(began) < MaxLook;
+            }
+            outcomes[i] = (byte)(queue is null ? otherwise : await queue.PublishAsync(publish.Message).ConfigureAwait(false));
+        }
+        return outcomes;
+    }
+
+    // The queue; null with the outcome of what is published to it.
+    private async Task<(IAmqpQueue? Queue, PublishOutcome Otherwise)> FindAsync(HomeTarget target, long version, bool mayLook)
+    {
+        try
+        {
+            var host = _registry.Hosts.Find(target.VirtualHost);
+            var state = Find(host, target);
+            if (state is null && !(host?.Version >= version))
+            {
+                if (!mayLook)
+                    return (null, PublishOutcome.Unknown);
+                state = Find(await _registry.Hosts.RefreshAsync(target.VirtualHost).AsTask().WaitAsync(MaxLook, _registry.Time)
+                    .ConfigureAwait(false), target);
+            }
+            // One of an earlier incarnation of this broker ended with that.
+            return state is null ? (null, PublishOutcome.Gone)
+                : ((await _registry.OpenAsync(target.VirtualHost, state).ConfigureAwait(false)).Queue, PublishOutcome.Gone);
+        }
+        catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
+        {
+            return (null, PublishOutcome.Gone);
+        }
+        catch (Exception unknown) when (unknown is BrokerException or TimeoutException)
+        {
+            return (null, PublishOutcome.Unknown);
+        }
+    }
+
+    // Null also for a queue that is not in this gateway's memory.
+    private QueueState? Find(VirtualHostImage? host, HomeTarget target) => host?.Topology.FindQueue(target.Queue) is { } queue
+        && queue.Id == target.Id && !_registry.IsOnLog(queue) && _registry.IsHome(queue) ? queue : null;
+
+    private async Task<ReadOnlyMemory<byte>> CountOwnAsync(HomeTarget target) =>
+        Find(_registry.Hosts.Find(target.VirtualHost), target) is { } queue
+            ? HomeFrames.Counts(await _registry.CountAsync(target.VirtualHost, queue).ConfigureAwait(false)) : HomeFrames.Gone;
+
+    private async Task<ReadOnlyMemory<byte>> PurgeOwnAsync(HomeTarget target)
+    {
+        var (queue, _) = await FindAsync(target, version: 0, mayLook: false).ConfigureAwait(false);
+        return queue is null ? HomeFrames.Gone : HomeFrames.Numbers(await queue.PurgeAsync().ConfigureAwait(false));
+    }
+}
