@@ -16,7 +16,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 internal sealed class QueueHomes : IDisposable
 {
-    private const string GatewayName = "amqp-queues";
+    /// <summary>The beginning of the names by which gateways take questions; a home's <see cref="QueueHome.Mark"/> follows.</summary>
+    internal const string GatewayName = "amqp-queues";
 
     // How long the questions of other brokers wait for the owner of the virtual hosts. They have ten seconds.
     private static readonly TimeSpan MaxLook = TimeSpan.FromSeconds(3);

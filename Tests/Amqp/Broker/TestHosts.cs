@@ -18,6 +18,9 @@ internal sealed class TestHosts(IVirtualHosts inner) : IVirtualHosts
     /// <summary>The image that is found; null: the newest.</summary>
     public VirtualHostImage? Image { get; set; }
 
+    /// <summary>Called before the owner is asked for what is newer.</summary>
+    public Action Refreshing { get; set; } = static () => { };
+
     /// <summary>Whether several brokers serve them.</summary>
     public bool IsShared { get; set; } = inner.IsShared;
 
@@ -27,8 +30,11 @@ internal sealed class TestHosts(IVirtualHosts inner) : IVirtualHosts
 
     public VirtualHostImage? Find(string name) => Image ?? inner.Find(name);
 
-    public ValueTask<VirtualHostImage?> RefreshAsync(string name, CancellationToken cancellationToken = default) =>
-        inner.RefreshAsync(name, cancellationToken);
+    public ValueTask<VirtualHostImage?> RefreshAsync(string name, CancellationToken cancellationToken = default)
+    {
+        Refreshing();
+        return inner.RefreshAsync(name, cancellationToken);
+    }
 
     public async ValueTask<VirtualHostAnswer> SendAsync(string virtualHost, VirtualHostCommand command,
         CancellationToken cancellationToken = default)

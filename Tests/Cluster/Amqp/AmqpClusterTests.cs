@@ -1,9 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
 using System.Text;
-using OrleansMq.Grains.Coordination;
-using OrleansMq.Grains.VirtualHosts;
-using OrleansMq.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
@@ -13,10 +9,8 @@ using RabbitMQ.Client.Exceptions;
 namespace OrleansMq.Tests.Cluster.Amqp;
 
 /// <summary>RabbitMQ's client over three brokers: it finds the same queues at each, and what was confirmed survives any of them.</summary>
-public sealed class AmqpClusterTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+public sealed class AmqpClusterTests(PostgreSqlFixture postgres) : AmqpClientsTests(postgres)
 {
-    private readonly ConcurrentBag<IConnection> _connections = [];
-
     [SkippableTheory]
     [InlineData("durable")]
     [InlineData("transient")]
@@ -51,7 +45,7 @@ public sealed class AmqpClusterTests(PostgreSqlFixture postgres) : ReplicatedClu
         Assert.Equal(405, refused.ShutdownReason!.ReplyCode);
 
         await (await ChannelAsync(3)).BasicPublishAsync("", queue.QueueName, mandatory: true, Bytes("x"));
-        await _connections.Single(connection => connection.ClientProvidedName == "1").CloseAsync();
+        await ConnectionTo(1).CloseAsync();
         await Wait.UntilAsync(async () => await CodeOfAsync(2, queue.QueueName) == 404, "the queue has ended");
         await Wait.UntilAsync(async () => (await Cluster.Broker(2).ListTopicsAsync()).All(static topic =>
             !topic.Name.StartsWith("amqp", StringComparison.Ordinal)), "its topic is deleted");
@@ -148,35 +142,6 @@ public sealed class AmqpClusterTests(PostgreSqlFixture postgres) : ReplicatedClu
         Assert.Equal("kept", Encoding.UTF8.GetString((await (await ChannelAsync(3)).BasicGetAsync("kept", autoAck: true))!.Body.Span));
     }
 
-    /// <inheritdoc/>
-    private protected override void Extend(IBrokerBuilder builder) =>
-        builder.AddAmqp(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
-
-    /// <inheritdoc/>
-    private protected override async Task BeforeStopAsync()
-    {
-        foreach (var connection in _connections)
-            await connection.DisposeAsync();
-    }
-
-    private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
-
-    private static async Task<ConcurrentQueue<string>> ConsumeAsync(IChannel channel, string queue,
-        Func<BasicDeliverEventArgs, string>? select = null)
-    {
-        var received = new ConcurrentQueue<string>();
-        var consumer = new AsyncEventingBasicConsumer(channel);
-        consumer.ReceivedAsync += (_, delivery) =>
-        {
-            received.Enqueue(select?.Invoke(delivery) ?? Encoding.UTF8.GetString(delivery.Body.Span));
-            return Task.CompletedTask;
-        };
-        await channel.BasicConsumeAsync(queue, autoAck: true, consumer);
-        return received;
-    }
-
-    private bool Owns(int broker) => Cluster.Get<ActiveCoordinators>(broker).IdsOf(VirtualHostsGrain.TypeName).Count > 0;
-
     // A client of the broker has an exclusive queue, and the only consumer of an auto-delete queue; and all confirmed messages are kept.
     private async Task LoseAsync(int victim, Func<int, Task> loseAsync)
     {
@@ -207,38 +172,5 @@ public sealed class AmqpClusterTests(PostgreSqlFixture postgres) : ReplicatedClu
         await Cluster.SettleAsync();
         var again = await ChannelAsync(victim);
         await again.BasicPublishAsync("", "orders", mandatory: true, Bytes("again"));
-    }
-
-    // 200 if the queue is there.
-    private async Task<int> CodeOfAsync(int broker, string queue)
-    {
-        try
-        {
-            await using var channel = await ChannelAsync(broker);
-            await channel.QueueDeclarePassiveAsync(queue);
-            return 200;
-        }
-        catch (OperationInterruptedException refused)
-        {
-            return refused.ShutdownReason!.ReplyCode;
-        }
-    }
-
-    // Over a connection of its own.
-    private async Task<IChannel> ChannelAsync(int broker)
-    {
-        var port = Cluster.Get<IEnumerable<IGateway>>(broker).Single(static gateway => gateway.Name == "amqp").EndPoint.Port;
-        var factory = new ConnectionFactory
-        {
-            HostName = "127.0.0.1",
-            Port = port,
-            ClientProvidedName = $"{broker}",
-            AutomaticRecoveryEnabled = false,
-            ContinuationTimeout = Wait.Deadline,
-        };
-        var connection = await factory.CreateConnectionAsync();
-        _connections.Add(connection);
-        return await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
-            publisherConfirmationTrackingEnabled: true));
     }
 }

@@ -128,6 +128,24 @@ public sealed class TopologyDecisionTests
     }
 
     [Fact]
+    public void Only_an_exclusive_queue_is_in_memory_and_commands_and_images_carry_that()
+    {
+        foreach (var (name, isExclusive) in new[] { ("own", true), ("shared", false) })
+        {
+            var declared = new DeclareQueue(new QueueDeclaration { Name = name, Exclusive = isExclusive, InMemory = true },
+                HostRig.Connection);
+            var carried = (DeclareQueue)VirtualHostCommand.Parse(declared.ToBytes());
+            _rig.Do(Topology.DeclareQueue(carried.Queue, carried.Connection, id: name.Length, generated: ""));
+            var delta = new VirtualHostsDelta { Hosts = [new VirtualHostDelta("/", 1, null, [new PutQueue(Topology.FindQueue(name)!)])] };
+            var put = Assert.IsType<PutQueue>(Assert.Single(VirtualHostsDelta.Parse(delta.ToBytes()).Hosts[0].Edits));
+            Assert.Equal(isExclusive, put.Queue.InMemory);
+        }
+        // Brokers of earlier builds do not ask for it.
+        _rig.Queue("before", exclusive: true);
+        Assert.False(Topology.FindQueue("before")!.InMemory);
+    }
+
+    [Fact]
     public void Connection_that_ends_takes_its_exclusive_queues_with_it()
     {
         _rig.Queue("a", exclusive: true).Queue("b", exclusive: true).Queue("kept").Bind("amq.direct", "a", "k");

@@ -1,0 +1,61 @@
+using System.Collections.Concurrent;
+using OrleansMq.Hosting;
+
+namespace OrleansMq.Tests.Amqp.Broker;
+
+/// <summary>The gateways of several brokers in this process, which a test ends and keeps from answering. The incarnation of broker 2 is
+/// <c>i2</c>.</summary>
+internal sealed class TestPeers : IGatewayPeers
+{
+    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers = new();
+    private int _questions;
+
+    /// <summary>Whether other brokers have a build that takes questions.</summary>
+    public bool TakeQuestions { get; set; } = true;
+
+    /// <summary>The incarnations that have ended.</summary>
+    public ConcurrentDictionary<string, bool> Ended { get; } = new();
+
+    /// <summary>Called with each answer. Returns whether it arrives.</summary>
+    public Func<Task<bool>> Answering { get; set; } = static () => Task.FromResult(true);
+
+    /// <summary>How many questions were asked.</summary>
+    public int Questions => Volatile.Read(ref _questions);
+
+    /// <inheritdoc/>
+    public void Receive(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler)
+    {
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> SendAsync(int broker, string gateway, ReadOnlyMemory<byte> message) => Task.FromResult(false);
+
+    /// <inheritdoc/>
+    public void Answer(string gateway, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>? handler)
+    {
+        if (handler is null)
+            _answers.TryRemove(gateway, out _);
+        else
+            _answers[gateway] = handler;
+    }
+
+    /// <inheritdoc/>
+    public async Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question)
+    {
+        Interlocked.Increment(ref _questions);
+        if (!_answers.TryGetValue(gateway, out var handler))
+            return null;
+        var answer = await handler(question);
+        return await Answering() ? answer : null;
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(TakeQuestions);
+
+    /// <inheritdoc/>
+    public int? BrokerOf(string incarnation) => HasEnded(incarnation) ? null : int.Parse(incarnation[1..],
+        System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <inheritdoc/>
+    public bool HasEnded(string incarnation) => Ended.ContainsKey(incarnation);
+}
