@@ -8,14 +8,12 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>The gateways of this broker that take messages and questions of others. Thread safe.</summary>
 internal sealed class GatewayInbox
 {
-    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers =
-        new(StringComparer.Ordinal);
-
     /// <summary>The gateway that every broker has: it answers a question with the question.</summary>
     public const string Echo = "";
 
-    public GatewayInbox() => _answers[Echo] = static question => Task.FromResult(question);
+    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers =
+        new(StringComparer.Ordinal) { [Echo] = static question => Task.FromResult(question) };
 
     /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
     public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => Set(_handlers, gateway, handler);

@@ -4,14 +4,14 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// Sends messages to the home of exclusive queues in their order, one frame at a time: those that come while a frame is on its way share
 /// the next. Thread safe.
 /// <code>
-/// idle    -- a message comes         --> sending    a frame of this message
-/// sending -- a message comes         --> sending    it waits
-/// sending -- the frame is answered   --> sending, if messages wait; else idle
-/// sending -- the home took none of it --> sending   the same frame, after a pause
+/// idle    -- a message comes          --> sending    a frame of this message
+/// sending -- a message comes          --> sending    it waits
+/// sending -- the frame is answered    --> sending, if messages wait; else idle
+/// sending -- the home took none of it --> sending    the same frame, after a pause
 /// </code>
-/// <para>A frame without an answer is not sent again: its messages may be in their queues, and are <see cref="PublishOutcome.Unknown"/>. So
-/// are those of a frame that the home takes nothing of for <see cref="MaxWait"/>, those that have waited that long behind a frame that
-/// failed, and what comes while as many bytes wait as may. Channels bound what they publish: they wait before that.</para>
+/// <para>A frame without an answer is not sent again: its messages may be in their queues, and are <see cref="PublishOutcome.Unknown"/>. A
+/// frame that the home does not take within <see cref="MaxWait"/> fails likewise, and so do messages that have waited that long behind a
+/// failure. A message beyond the limit of bytes fails at once: channels bound what they publish, and wait before that.</para>
 /// </summary>
 /// <param name="ask">Sends a frame, and returns the answer; null if there is none.</param>
 /// <param name="hasEnded">Returns whether the home's broker has ended for good, and its queues with it.</param>

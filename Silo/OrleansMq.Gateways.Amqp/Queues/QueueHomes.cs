@@ -9,9 +9,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// The exclusive queues of a cluster, each in the memory of its home (<see cref="QueueHome"/>): this gateway sends messages to the other
 /// homes, and takes those to its own queues. Thread safe.
 /// <para>
-/// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. One whose memory
-/// of messages is over its limit takes none, and says so: they are sent again. A home whose image of the virtual host is older than that
-/// of the sender asks the owner before it calls a queue gone.
+/// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. A home that is
+/// over its limit of memory takes no messages, and says so: they are sent again. A home with an older image of the virtual host than the
+/// sender's asks the owner before it calls a queue gone.
 /// </para>
 /// </summary>
 internal sealed class QueueHomes : IDisposable
@@ -131,8 +131,10 @@ internal sealed class QueueHomes : IDisposable
                     .ConfigureAwait(false), target);
             }
             // One of an earlier incarnation of this broker ended with that.
-            return state is null ? (null, PublishOutcome.Gone)
-                : ((await _registry.OpenAsync(target.VirtualHost, state).ConfigureAwait(false)).Queue, PublishOutcome.Gone);
+            if (state is null)
+                return (null, PublishOutcome.Gone);
+            var entry = await _registry.OpenAsync(target.VirtualHost, state).ConfigureAwait(false);
+            return (entry.Queue, PublishOutcome.Gone);
         }
         catch (BrokerException gone) when (LogQueue.IsGone(gone.Code))
         {

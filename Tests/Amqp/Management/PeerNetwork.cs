@@ -65,6 +65,12 @@ internal sealed class PeerNetwork(params int[] brokers)
             Assert.NotEqual(self, broker);
             return network.AskAsync(broker, gateway, question);
         }
+
+        public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(true);
+
+        public int? BrokerOf(string incarnation) => null;
+
+        public bool HasEnded(string incarnation) => false;
     }
 
     private sealed class Metadata(PeerNetwork network, IClusterMetadata own) : IClusterMetadata
