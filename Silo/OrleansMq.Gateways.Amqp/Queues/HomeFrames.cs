@@ -5,8 +5,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// What brokers ask the home of exclusive queues, and its answers.
 /// <code>
-/// publish  0, then for each message: flags, its queue and the version of the image unless both are those of the message before,
-///          exchange, message. Flags: 1, the queue is that of the message before; 2, a dead letter
+/// publish  0, sender, number of the frame; then for each message: flags, its queue and the version of the image unless both are those
+///          of the message before, exchange, message. Flags: 1, the queue is that of the message before; 2, a dead letter
 ///   answer an outcome for each message, a byte; empty: none was taken, since the home has no memory for them now
 /// count    1, queue
 ///   answer 1, ready, held, bytes that are ready, bytes that are held; 0: there is no such queue
@@ -27,6 +27,8 @@ internal static class HomeFrames
     /// <summary>Purges a queue.</summary>
     public const byte PurgeKind = 2;
 
+    // Behind the kind, the sender and the number.
+    private const int OriginEnd = 1 + (2 * sizeof(long));
     private const byte SameQueue = 1;
     private const byte DeadLetter = 2;
 
@@ -37,10 +39,14 @@ internal static class HomeFrames
     public static ReadOnlyMemory<byte> Gone { get; } = new byte[] { 0 };
 
     /// <summary>Returns a question that publishes messages.</summary>
-    public static ReadOnlyMemory<byte> Publishes(IReadOnlyCollection<HomePublish> publishes)
+    /// <param name="origin">The sender, and the number of the frame, which rises with each that it sends.</param>
+    /// <param name="publishes">The messages.</param>
+    public static ReadOnlyMemory<byte> Publishes((long Sender, long Number) origin, IReadOnlyCollection<HomePublish> publishes)
     {
-        using var frame = new MemoryStream(1 + publishes.Sum(static publish => publish.Message.Bytes));
+        using var frame = new MemoryStream(OriginEnd + publishes.Sum(static publish => publish.Message.Bytes));
         frame.WriteByte(PublishKind);
+        MessageFields.WriteNumber(frame, origin.Sender);
+        MessageFields.WriteNumber(frame, origin.Number);
         var last = default(HomePublish);
         foreach (var publish in publishes)
         {
@@ -58,6 +64,14 @@ internal static class HomeFrames
         return frame.ToArray();
     }
 
+    /// <summary>Returns the sender of a question that publishes messages, and its number.</summary>
+    public static (long Sender, long Number) ReadOrigin(ReadOnlyMemory<byte> question)
+    {
+        var rest = question[1..];
+        var sender = MessageFields.ReadNumber(ref rest);
+        return (sender, MessageFields.ReadNumber(ref rest));
+    }
+
     /// <summary>Reads the messages of a question, each in memory of its own. Those of one queue that follow each other have the same
     /// target.</summary>
     /// <param name="question">The question.</param>
@@ -66,7 +80,7 @@ internal static class HomeFrames
     {
         var publishes = new List<HomePublish>();
         var last = default(HomePublish);
-        for (var rest = question[1..]; !rest.IsEmpty;)
+        for (var rest = question[OriginEnd..]; !rest.IsEmpty;)
         {
             var flags = rest.Span[0];
             rest = rest[1..];

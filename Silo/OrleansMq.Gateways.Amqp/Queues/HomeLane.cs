@@ -1,3 +1,5 @@
+using OrleansMq.VirtualHosts;
+
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
@@ -36,6 +38,9 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
 
     private readonly Lock _lock = new();
     private readonly Queue<Publish> _waiting = new();
+    // No other lane has it. Frames are numbered: the home takes none twice, and none that comes late behind the next.
+    private readonly long _sender = VirtualHostOwner.NewId();
+    private long _number;
     private long _bytes;
     private bool _isSending;
 
@@ -107,7 +112,8 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
                 ReadOnlyMemory<byte>? answer;
                 try
                 {
-                    answer = await ask(HomeFrames.Publishes([.. batch.Select(static publish => publish.Message)])).ConfigureAwait(false);
+                    answer = await ask(HomeFrames.Publishes((_sender, ++_number), [.. batch.Select(static publish => publish.Message)]))
+                        .ConfigureAwait(false);
                 }
                 finally
                 {

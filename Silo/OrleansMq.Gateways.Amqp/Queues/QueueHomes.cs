@@ -10,8 +10,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// homes, and takes those to its own queues. Thread safe.
 /// <para>
 /// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. A home that is
-/// over its limit of memory takes no messages, and says so: they are sent again. A home with an older image of the virtual host than the
-/// sender's asks the owner before it calls a queue gone.
+/// over its limit of memory takes no messages, and says so: they are sent again. A frame that comes twice, or late behind the next one, is
+/// not taken: its messages come once, and in their order. A home with an older image of the virtual host than the sender's asks the owner
+/// before it calls a queue gone.
 /// </para>
 /// </summary>
 internal sealed class QueueHomes : IDisposable
@@ -27,6 +28,8 @@ internal sealed class QueueHomes : IDisposable
     private readonly QueueHome _own;
     private readonly IGatewayPeers _peers;
     private readonly RareLine _unsent;
+    // The number of the last frame of each sender. A gateway has one sender to this home while it runs.
+    private readonly Dictionary<long, long> _last = [];
 
     /// <param name="registry">The queues of this gateway.</param>
     /// <param name="own">This gateway's home.</param>
@@ -89,17 +92,23 @@ internal sealed class QueueHomes : IDisposable
 
     private async Task<ReadOnlyMemory<byte>> AnswerAsync(ReadOnlyMemory<byte> question) => question.Span[0] switch
     {
-        HomeFrames.PublishKind => _registry.Memory.IsOver ? HomeFrames.Busy : await TakeAsync(HomeFrames.ReadPublishes(question,
-            _registry.Time.GetUtcNow().ToUnixTimeMilliseconds())).ConfigureAwait(false),
+        HomeFrames.PublishKind => await TakeAsync(question).ConfigureAwait(false),
         HomeFrames.CountKind => await CountOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
         HomeFrames.PurgeKind => await PurgeOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
         var other => throw new InvalidDataException($"A question to exclusive queues has the kind {other}."),
     };
 
     // In their order. An owner that does not answer, or does so late, is not asked for the queues that follow.
-    private async Task<ReadOnlyMemory<byte>> TakeAsync(List<HomePublish> publishes)
+    private async Task<ReadOnlyMemory<byte>> TakeAsync(ReadOnlyMemory<byte> question)
     {
+        // Before anything else: the same frame may be taken at the same time.
+        var isNext = IsNext(HomeFrames.ReadOrigin(question));
+        if (_registry.Memory.IsOver)
+            return HomeFrames.Busy;
+        var publishes = HomeFrames.ReadPublishes(question, _registry.Time.GetUtcNow().ToUnixTimeMilliseconds());
         var outcomes = new byte[publishes.Count];
+        if (!isNext)
+            return outcomes;
         var began = _registry.Time.GetTimestamp();
         var (target, queue, otherwise, mayLook) = (default(HomeTarget), default(IAmqpQueue), PublishOutcome.Gone, true);
         for (var i = 0; i < outcomes.Length; i++)
@@ -114,6 +123,17 @@ internal sealed class QueueHomes : IDisposable
             outcomes[i] = (byte)(queue is null ? otherwise : await queue.PublishAsync(publish.Message).ConfigureAwait(false));
         }
         return outcomes;
+    }
+
+    private bool IsNext((long Sender, long Number) origin)
+    {
+        lock (_last)
+        {
+            if (origin.Number <= _last.GetValueOrDefault(origin.Sender))
+                return false;
+            _last[origin.Sender] = origin.Number;
+            return true;
+        }
     }
 
     // The queue; null with the outcome of what is published to it.

@@ -182,6 +182,20 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Messages_of_a_question_that_comes_twice_come_once()
+    {
+        await DeclareAsync("replies");
+        _peers.AskTwice = true;
+        for (var i = 0; i < 5; i++)
+            await PublishAsync("replies", $"{i}").WaitAsync(Patience);
+        _peers.AskTwice = false;
+        await PublishAsync("replies", "5").WaitAsync(Patience);
+        for (var i = 0; i < 6; i++)
+            Assert.Equal($"{i}", Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
+        Assert.Equal(0u, await _home.MessageCountAsync("replies"));
+    }
+
+    [Fact]
     public async Task Other_gateway_counts_and_purges_the_queue_and_only_its_home_reports_it()
     {
         await DeclareAsync("replies");

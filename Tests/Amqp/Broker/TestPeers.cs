@@ -19,6 +19,9 @@ internal sealed class TestPeers : IGatewayPeers
     /// <summary>Called with each answer. Returns whether it arrives.</summary>
     public Func<Task<bool>> Answering { get; set; } = static () => Task.FromResult(true);
 
+    /// <summary>Whether each question comes twice.</summary>
+    public bool AskTwice { get; set; }
+
     /// <summary>How many questions were asked.</summary>
     public int Questions => Volatile.Read(ref _questions);
 
@@ -46,6 +49,8 @@ internal sealed class TestPeers : IGatewayPeers
         if (!_answers.TryGetValue(gateway, out var handler))
             return null;
         var answer = await handler(question);
+        if (AskTwice)
+            await handler(question);
         return await Answering() ? answer : null;
     }
 

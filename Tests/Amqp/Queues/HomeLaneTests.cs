@@ -73,10 +73,14 @@ public sealed class HomeLaneTests
     {
         var lane = NewLane();
         var first = Add(lane, "a");
+        var senders = new HashSet<long>();
         for (var i = 0; i < 3; i++)
         {
             var frame = await NextAsync();
             Assert.Equal(["a"], frame.Bodies);
+            // The home has seen the number before it took nothing.
+            Assert.Equal(i + 1, frame.Origin.Number);
+            senders.Add(frame.Origin.Sender);
             _ = Add(lane, $"{i}");
             if (i < 2)
                 frame.Answer.SetResult(HomeFrames.Busy);
@@ -85,6 +89,7 @@ public sealed class HomeLaneTests
         }
         Assert.Equal(PublishOutcome.Accepted, await first.WaitAsync(Patience));
         Assert.Equal(["0", "1", "2"], (await NextAsync()).Bodies);
+        Assert.Single(senders);
     }
 
     [Fact]
@@ -193,9 +198,10 @@ public sealed class HomeLaneTests
         [
             new(Orders, 3, letter), new(Orders, 3, Message("b")), new(Orders, 4, Message("c")), new(other, 4, Message("")),
         ];
-        var read = HomeFrames.ReadPublishes(HomeFrames.Publishes(publishes), now: 77);
+        var read = HomeFrames.ReadPublishes(HomeFrames.Publishes((8, 9), publishes), now: 77);
         Assert.Equal(publishes.Select(static publish => (publish.Target, publish.Version)),
             read.Select(static publish => (publish.Target, publish.Version)));
+        Assert.Equal((8L, 9L), HomeFrames.ReadOrigin(HomeFrames.Publishes((8, 9), publishes)));
         Assert.Same(read[0].Target, read[1].Target);
         Assert.All(publishes.Zip(read), static pair =>
         {
@@ -223,7 +229,7 @@ public sealed class HomeLaneTests
     private HomeLane NewLane(long limit = long.MaxValue, TimeProvider? clock = null) => new(frame =>
     {
         var answer = new TaskCompletionSource<ReadOnlyMemory<byte>?>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _frames.Enqueue(new Frame([.. HomeFrames.ReadPublishes(frame, 1).Select(static publish =>
+        _frames.Enqueue(new Frame(HomeFrames.ReadOrigin(frame), [.. HomeFrames.ReadPublishes(frame, 1).Select(static publish =>
             Encoding.UTF8.GetString(publish.Message.Body.Span))], answer));
         _asked.Release();
         return answer.Task;
@@ -236,7 +242,7 @@ public sealed class HomeLaneTests
         return frame;
     }
 
-    private sealed record Frame(string[] Bodies, TaskCompletionSource<ReadOnlyMemory<byte>?> Answer)
+    private sealed record Frame((long Sender, long Number) Origin, string[] Bodies, TaskCompletionSource<ReadOnlyMemory<byte>?> Answer)
     {
         public void Accept() => Answer.SetResult(Enumerable.Repeat((byte)PublishOutcome.Accepted, Bodies.Length).ToArray());
     }
