@@ -140,7 +140,7 @@ internal static class RoutingBenchmarks
             for (var message = 0; message < messages; message++)
             {
                 table.Route(exchange, new RoutedMessage(keys[message % keys.Length], headers[message % headers.Length]), collector);
-                found += collector.Queues.Count;
+                found += collector.Targets.Count;
             }
             results.Add(watch.Elapsed.TotalMicroseconds / messages);
             bytes = GC.GetAllocatedBytesForCurrentThread() - before;

@@ -67,11 +67,12 @@ internal sealed class TargetSet
 /// <param name="Headers">Its headers.</param>
 /// <param name="MoreKeys">Further routing keys, from its headers CC and BCC; null for none.</param>
 /// <param name="Properties">Its properties by name, for consistent hash exchanges that hash one; null for none.</param>
+/// <param name="IsDelayed">Whether exchanges of type <c>x-delayed-message</c> are targets, which route it later.</param>
 internal readonly record struct RoutedMessage(string RoutingKey, FieldTable Headers, IReadOnlyList<string>? MoreKeys = null,
-    Func<string, string?>? Properties = null);
+    Func<string, string?>? Properties = null, bool IsDelayed = false);
 
-/// <summary>Collects the queues of a message, each once. Reused by one caller at a time, so that routing allocates little. The work of one
-/// message is bounded: bindings of other clients decide how much a key costs.</summary>
+/// <summary>Collects the targets of a message, each once. Reused by one caller at a time, so that routing allocates little. The work of
+/// one message is bounded: bindings of other clients decide how much a key costs.</summary>
 internal sealed class RouteCollector
 {
     /// <summary>The most steps for one message: matches, bindings that are tested, and patterns that are tried for a word. They take some
@@ -80,15 +81,15 @@ internal sealed class RouteCollector
 
     private int _steps;
     private readonly HashSet<RouteTarget> _seen = [];
-    private readonly List<RouteTarget> _queues = [];
+    private readonly List<RouteTarget> _targets = [];
     private readonly Queue<string> _exchanges = [];
     private readonly HashSet<string> _visited = new(StringComparer.Ordinal);
 
-    /// <summary>The queues that the message goes to.</summary>
-    public IReadOnlyList<RouteTarget> Queues => _queues;
+    /// <summary>The queues that the message goes to, and the exchanges that delay it.</summary>
+    public IReadOnlyList<RouteTarget> Targets => _targets;
 
     /// <summary>The entries that its memory has room for.</summary>
-    public int Capacity => _seen.Capacity + _queues.Capacity + _exchanges.Capacity + _visited.Capacity + Current.Capacity + Next.Capacity
+    public int Capacity => _seen.Capacity + _targets.Capacity + _exchanges.Capacity + _visited.Capacity + Current.Capacity + Next.Capacity
         + Open.Capacity + IsOpen.Capacity;
 
     /// <summary>The number of matches so far, with those of targets that were found before.</summary>
@@ -97,7 +98,7 @@ internal sealed class RouteCollector
     /// <summary>The steps so far; above <see cref="MaxSteps"/> they are not exact.</summary>
     public int Steps => _steps;
 
-    /// <summary>Whether the message has more steps than are allowed. Its queues are then incomplete.</summary>
+    /// <summary>Whether the message has more steps than are allowed. Its targets are then incomplete.</summary>
     public bool IsExhausted => _steps > MaxSteps;
 
     /// <summary>The nodes at which a topic match stands.</summary>
@@ -123,7 +124,7 @@ internal sealed class RouteCollector
     public void Clear()
     {
         _seen.Clear();
-        _queues.Clear();
+        _targets.Clear();
         _exchanges.Clear();
         _visited.Clear();
         Current.Clear();
@@ -161,8 +162,11 @@ internal sealed class RouteCollector
         if (target.Kind == DestinationKind.Exchange)
             Visit(target.Name);
         else if (_seen.Add(target))
-            _queues.Add(target);
+            _targets.Add(target);
     }
+
+    /// <summary>Adds an exchange that delays the message. It is visited once.</summary>
+    public void AddDelaying(RouteTarget exchange) => _targets.Add(exchange);
 
     /// <summary>Adds targets.</summary>
     public void Add(TargetSet targets)

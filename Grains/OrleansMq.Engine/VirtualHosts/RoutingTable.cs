@@ -67,23 +67,25 @@ internal sealed class RoutingTable
         }
     }
 
-    /// <summary>Returns the queues of a message, each once. Its memory for the search is shared with other callers.</summary>
+    /// <summary>Returns the queues of a message, and the exchanges that delay it, each once. Its memory for the search is shared with other
+    /// callers.</summary>
     /// <param name="exchange">The exchange that it was published to.</param>
     /// <param name="message">The message.</param>
     /// <returns>Null: it takes more than <see cref="RouteCollector.MaxSteps"/> steps. The message must not be published.</returns>
-    public RouteTarget[]? QueuesOf(string exchange, in RoutedMessage message)
+    public RouteTarget[]? TargetsOf(string exchange, in RoutedMessage message)
     {
         var collector = RouteCollectorPool.Shared.Rent();
-        var queues = Route(exchange, message, collector) ? collector.Queues.ToArray() : null;
+        var targets = Route(exchange, message, collector) ? collector.Targets.ToArray() : null;
         RouteCollectorPool.Shared.Return(collector);
-        return queues;
+        return targets;
     }
 
     /// <summary>Finds the queues of a message. A queue is found once, however many bindings lead to it, and exchanges that lead to each
-    /// other in a circle are visited once.</summary>
+    /// other in a circle are visited once. An exchange that delays the message is found in place of what its bindings, or its alternate
+    /// exchange, lead to.</summary>
     /// <param name="exchange">The exchange that it was published to.</param>
     /// <param name="message">The message.</param>
-    /// <param name="collector">Takes the queues.</param>
+    /// <param name="collector">Takes the targets.</param>
     /// <returns>False: it takes more than <see cref="RouteCollector.MaxSteps"/> steps. The message must not be published.</returns>
     public bool Route(string exchange, in RoutedMessage message, RouteCollector collector)
     {
@@ -97,6 +99,11 @@ internal sealed class RoutingTable
                 RouteByName(message, collector);
             else if (_exchanges.TryGetValue(name, out var entry))
             {
+                if (message.IsDelayed && entry.Exchange.Type == ExchangeTypes.Delayed)
+                {
+                    collector.AddDelaying(entry.Target);
+                    continue;
+                }
                 entry.Routes.Collect(message, collector);
                 if (collector.Matches == before && entry.Alternate is { } alternate)
                     collector.Visit(alternate);

@@ -92,8 +92,7 @@ internal sealed partial class AmqpChannel
             Check(session.Access.CheckWriteTopic(topic.Name));
             (await session.OpenPublisherAsync(topic).ConfigureAwait(false)).Check(topic);
         }
-        if (DelayedMessages.DelayOf(exchange, message) is { } delay
-            && DelayedMessages.FaultOf(message, delay) is { } tooMuch)
+        if (exchange?.Type == ExchangeTypes.Delayed && DelayedMessages.FaultOf(message) is { } tooMuch)
             throw new AmqpException(ReplyCode.PreconditionFailed, tooMuch);
     }
 
@@ -125,29 +124,21 @@ internal sealed partial class AmqpChannel
             _counters.Add(MessageCount.Routed);
         }
         var image = session.Image;
-        if (DelayedMessages.DelayOf(image.Topology.FindExchange(message.Exchange), message) is { } delay)
-        {
-            // Its bindings may change before it is due. One that takes too many steps now is refused while its publisher is there.
-            QueuesOf(image, message);
-            published.Add(session.Registry.Delays.PublishAsync(session.VirtualHost, message, delay));
-            _counters.Add(MessageCount.Routed);
-            return published;
-        }
         if (message.Exchange.Length == 0 && TopicStream.Of(message.RoutingKey) is { } topic)
         {
             var publisher = await session.OpenPublisherAsync(topic).ConfigureAwait(false);
             published.Add(session.PublishAsync(publisher, topic, Publication.WithoutBlindCopies(message)));
         }
-        var queues = QueuesOf(image, message);
-        if (queues.Length == 0 && (isReply || published.Count > 0))
+        var targets = TargetsOf(image, message);
+        if (targets.Length == 0 && (isReply || published.Count > 0))
             return published;
-        if (queues.Length == 0 && isMandatory)
+        if (targets.Length == 0 && isMandatory)
         {
             // A binding may be newer than this broker's image.
             image = await session.RefreshAsync().ConfigureAwait(false);
-            queues = QueuesOf(image, message);
+            targets = TargetsOf(image, message);
         }
-        if (queues.Length == 0)
+        if (targets.Length == 0)
         {
             _counters.Add(isMandatory ? MessageCount.UnroutableReturned : MessageCount.UnroutableDropped);
             if (isMandatory)
@@ -158,24 +149,41 @@ internal sealed partial class AmqpChannel
             }
             return published;
         }
-        message = Publication.WithoutBlindCopies(message);
-        foreach (var target in queues)
+        var stripped = Publication.WithoutBlindCopies(message);
+        foreach (var target in targets)
         {
-            if (image.Topology.FindQueue(target.Name) is not { } queue)
+            var queue = target.Kind == DestinationKind.Queue ? image.Topology.FindQueue(target.Name) : null;
+            if (queue is null && target.Kind == DestinationKind.Queue)
                 continue;
-            published.Add(await (published.Count == 0 ? PublishAsync(queue, message) : PublishCopyAsync(queue, message))
+            // An exchange that delays it routes it by all of its keys, later.
+            var sent = queue is null ? message : stripped;
+            published.Add(await (published.Count == 0 ? PublishAsync(target, queue, sent) : PublishCopyAsync(target, queue, sent))
                 .ConfigureAwait(false));
         }
         _counters.Add(MessageCount.Routed, published.Count);
         return published;
     }
 
-    private static RouteTarget[] QueuesOf(VirtualHostImage image, AmqpMessage message) =>
-        image.Routes.QueuesOf(message.Exchange, Publication.RoutedOf(message)) ?? throw Publication.TooMuchRouting(message);
-
-    // Completes once the message has its place in the queue's order.
-    private async ValueTask<Task<PublishOutcome>> PublishAsync(QueueState queue, AmqpMessage message)
+    // Bindings may change before a delayed message is due. One that takes too many steps now is refused while its publisher is there, as is
+    // one that cannot be delayed.
+    private static RouteTarget[] TargetsOf(VirtualHostImage image, AmqpMessage message)
     {
+        var routed = Publication.RoutedOf(message);
+        var targets = image.Routes.TargetsOf(message.Exchange, routed) ?? throw Publication.TooMuchRouting(message);
+        if (!routed.IsDelayed || !Array.Exists(targets, static target => target.Kind == DestinationKind.Exchange))
+            return targets;
+        if (DelayedMessages.FaultOf(message) is { } fault)
+            throw new AmqpException(ReplyCode.PreconditionFailed, fault);
+        if (image.Routes.TargetsOf(message.Exchange, routed with { IsDelayed = false }) is null)
+            throw Publication.TooMuchRouting(message);
+        return targets;
+    }
+
+    // Completes once the message has its place in the queue's order. Without a queue the target is an exchange that delays it.
+    private async ValueTask<Task<PublishOutcome>> PublishAsync(RouteTarget target, QueueState? queue, AmqpMessage message)
+    {
+        if (queue is null)
+            return session.Registry.Delays.PublishAsync(session.VirtualHost, message, target.Name);
         QueueEntry entry;
         try
         {
@@ -191,7 +199,7 @@ internal sealed partial class AmqpChannel
 
     // A message's first queue is bounded with the message. Each further one has a copy of it in the end: the next goes on its way once
     // there is room. A channel that ends gives up the queues that there is no room for, and the message is not confirmed.
-    private async ValueTask<Task<PublishOutcome>> PublishCopyAsync(QueueState queue, AmqpMessage message)
+    private async ValueTask<Task<PublishOutcome>> PublishCopyAsync(RouteTarget target, QueueState? queue, AmqpMessage message)
     {
         var (room, bytes) = (session.Copies, message.Bytes);
         var entry = room.EnterAsync(bytes);
@@ -200,7 +208,7 @@ internal sealed partial class AmqpChannel
         Task<PublishOutcome>? published = null;
         try
         {
-            published = await PublishAsync(queue, message).ConfigureAwait(false);
+            published = await PublishAsync(target, queue, message).ConfigureAwait(false);
             return published;
         }
         finally

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Gateways.Amqp.Delays;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.VirtualHosts;
@@ -28,7 +29,7 @@ internal static class Publication
                 "correlation_id" => properties.CorrelationId,
                 "timestamp" => properties.Timestamp?.ToString(CultureInfo.InvariantCulture),
                 _ => null,
-            });
+            }, IsDelayed: DelayedMessages.DelayOf(headers) is not null);
     }
 
     /// <summary>Returns the routing key, and those of the headers CC and BCC. What is no text there, as records of other clients may have

@@ -3,6 +3,7 @@ using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
+using FieldTable = OrleansMq.Gateways.Amqp.Wire.FieldTable;
 using FieldValue = OrleansMq.Gateways.Amqp.Wire.FieldValue;
 
 namespace OrleansMq.Gateways.Amqp.Delays;
@@ -10,7 +11,8 @@ namespace OrleansMq.Gateways.Amqp.Delays;
 /// <summary>
 /// Exchanges of type <c>x-delayed-message</c>. A message with a delay becomes a schedule of the broker, which appends it to the virtual
 /// host's queue of due messages at its time, once. One broker consumes that queue and routes each message by the bindings that its exchange
-/// has then. Thread safe.
+/// has then. A message that bindings, or an alternate exchange, lead to such an exchange is delayed as one that is published there; its
+/// other queues have it at once. A message is delayed once: its header is below 0 then. Thread safe.
 /// <code>
 /// published -> scheduled    the schedule is stored: the publish is confirmed
 /// scheduled -> due          its time has come: it is in the queue amq.delayed, which no client can declare or consume
@@ -38,16 +40,16 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
 
     private readonly ConcurrentDictionary<(string VirtualHost, int FirstEpoch), Lazy<Task<DueMessages>>> _hosts = new();
 
-    /// <summary>Returns how long a message is to wait; null if it is routed at once.</summary>
-    /// <param name="exchange">The exchange that it is published to.</param>
-    /// <param name="message">The message.</param>
-    public static TimeSpan? DelayOf(ExchangeState? exchange, AmqpMessage message) =>
-        exchange?.Type == ExchangeTypes.Delayed && message.Properties.Headers?.Find("x-delay"u8)?.Integer is > 0 and var delay
-            ? TimeSpan.FromMilliseconds(Math.Min(delay, (long)TimeSpan.MaxValue.TotalMilliseconds - 1)) : null;
+    /// <summary>Returns how long exchanges that delay keep a message back; null if they route it at once.</summary>
+    /// <param name="headers">The message's headers; null for none.</param>
+    public static TimeSpan? DelayOf(FieldTable? headers) => headers?.Find("x-delay"u8)?.Integer is > 0 and var delay
+        ? TimeSpan.FromMilliseconds(Math.Min(delay, (long)TimeSpan.MaxValue.TotalMilliseconds - 1)) : null;
 
-    /// <summary>Returns why a message cannot be delayed; null if it can.</summary>
-    public static string? FaultOf(AmqpMessage message, TimeSpan delay)
+    /// <summary>Returns why a message cannot be delayed; null if it can, or has no delay.</summary>
+    public static string? FaultOf(AmqpMessage message)
     {
+        if (DelayOf(message.Properties.Headers) is not { } delay)
+            return null;
         if (delay > NewSchedule.MaxAhead)
             return $"{Header} is {delay.TotalMilliseconds:0}, at most {NewSchedule.MaxAhead.TotalMilliseconds:0} milliseconds are allowed";
         return MessageRecords.BytesOf(message) is > NewSchedule.MaxBytes and var bytes
@@ -58,9 +60,13 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
     /// <exception cref="BrokerException">Their queue cannot be opened.</exception>
     public Task OpenAsync(string virtualHost) => HostAsync(virtualHost);
 
-    /// <summary>Publishes a message after a delay.</summary>
-    public async Task<PublishOutcome> PublishAsync(string virtualHost, AmqpMessage message, TimeSpan delay)
+    /// <summary>Publishes a message after its delay.</summary>
+    /// <param name="virtualHost">The virtual host.</param>
+    /// <param name="message">The message, with a delay.</param>
+    /// <param name="exchange">The exchange that delays it, and routes it then.</param>
+    public async Task<PublishOutcome> PublishAsync(string virtualHost, AmqpMessage message, string exchange)
     {
+        var delay = DelayOf(message.Properties.Headers) ?? TimeSpan.Zero;
         try
         {
             var host = await HostAsync(virtualHost).ConfigureAwait(false);
@@ -68,6 +74,7 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
             {
                 Properties = message.Properties.WithHeader(Header, delay.TotalMilliseconds <= int.MaxValue
                     ? FieldValue.Of(-(int)delay.TotalMilliseconds) : FieldValue.Of(-(long)delay.TotalMilliseconds)),
+                DelayedBy = exchange == message.Exchange ? null : exchange,
             };
             var schedule = new NewSchedule(host.Topic)
             {
@@ -84,7 +91,7 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
         catch (BrokerException fault)
         {
             registry.Log.Write(EngineLogLevel.Warning,
-                $"A message to exchange '{message.Exchange}' was not scheduled: {fault.Code}: {fault.Message}");
+                $"A message to exchange '{exchange}' was not scheduled: {fault.Code}: {fault.Message}");
             return fault.Code switch
             {
                 ErrorCode.PolicyViolation => PublishOutcome.Refused,

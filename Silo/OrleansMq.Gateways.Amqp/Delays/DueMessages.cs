@@ -171,7 +171,7 @@ internal sealed class DueMessages : IAsyncDisposable
 
     private async Task<PublishOutcome> PublishInPlaceAsync(HeldMessage held)
     {
-        if (!await _places.TryTakeAsync(held.Message.Exchange).ConfigureAwait(false))
+        if (!await _places.TryTakeAsync(held.Message.RoutedBy).ConfigureAwait(false))
             return PublishOutcome.Unknown;
         try
         {
@@ -180,7 +180,7 @@ internal sealed class DueMessages : IAsyncDisposable
         }
         finally
         {
-            _places.Give(held.Message.Exchange);
+            _places.Give(held.Message.RoutedBy);
         }
     }
 

@@ -16,6 +16,13 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
     /// read.</summary>
     public bool IsDeadLetter { get; init; }
 
+    /// <summary>The exchange that has delayed it, where bindings or an alternate exchange led there from <see cref="Exchange"/>;
+    /// null: none has, or it was published there.</summary>
+    public string? DelayedBy { get; init; }
+
+    /// <summary>The exchange whose bindings route it.</summary>
+    public string RoutedBy => DelayedBy ?? Exchange;
+
     /// <summary>The bytes that it takes in memory, about.</summary>
     public int Bytes => Body.Length + Properties.Bytes.Length + (2 * RoutingKey.Length) + 256;
 
@@ -30,8 +37,8 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
 
     // No queue holds a copy.
     private AmqpMessage(AmqpMessage original) =>
-        (Exchange, RoutingKey, Properties, Body, Published, IsDeadLetter) = (original.Exchange, original.RoutingKey, original.Properties,
-            original.Body, original.Published, original.IsDeadLetter);
+        (Exchange, RoutingKey, Properties, Body, Published, IsDeadLetter, DelayedBy) = (original.Exchange, original.RoutingKey,
+            original.Properties, original.Body, original.Published, original.IsDeadLetter, original.DelayedBy);
 
     /// <summary>A queue in memory holds it. Of several the first one counts its bytes, the others their places.</summary>
     public void Hold(MemoryBudget memory) => memory.Add(Interlocked.Increment(ref _holders) == 1 ? Bytes : HolderBytes);

@@ -52,6 +52,8 @@ internal static class DeadLetter
             Properties = message.Properties.Without(BasicProperty.Expiration).With(headers),
             Published = now.ToUnixTimeMilliseconds(),
             IsDeadLetter = true,
+            // Another producer may have written the record's header.
+            DelayedBy = null,
         };
     }
 

@@ -16,6 +16,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 ///          amqp.content-type and other texts among the properties, for readers that know no AMQP
 ///          NAME                              each header of the message that is a text, a number or a truth value, as text
 ///          amqp.dead-letter                  of a dead letter: its header x-death is the broker's
+///          amqp.delayed-by                   of a delayed message: the exchange that delays it, if it was published to another one
 ///          omq.priority, omq.expires-at      for the queue
 /// </code>
 /// A record without <c>amqp.properties</c> came from elsewhere, such as Kafka: its headers become headers of the message, its timestamp
@@ -31,6 +32,7 @@ internal static class MessageRecords
     private static readonly byte[] RoutingKey = "amqp.routing-key"u8.ToArray();
     private static readonly byte[] PropertiesName = "amqp.properties"u8.ToArray();
     private static readonly byte[] DeadLetterName = "amqp.dead-letter"u8.ToArray();
+    private static readonly byte[] DelayedBy = "amqp.delayed-by"u8.ToArray();
     private static readonly byte[] Priority = Encoding.UTF8.GetBytes(QueueHeaders.Priority);
     private static readonly byte[] ExpiresAt = Encoding.UTF8.GetBytes(QueueHeaders.ExpiresAt);
 
@@ -87,6 +89,8 @@ internal static class MessageRecords
         }
         if (message.IsDeadLetter)
             headers.Add(new RecordHeader(DeadLetterName, ReadOnlyMemory<byte>.Empty));
+        if (message.DelayedBy is { } delaying)
+            headers.Add(Header(DelayedBy, delaying));
         if (priority is { } level)
             headers.Add(Header(Priority, level.ToString(CultureInfo.InvariantCulture)));
         if (expiresAt is { } end)
@@ -120,6 +124,7 @@ internal static class MessageRecords
     public static AmqpMessage Decode(QueueRecord record, string queue)
     {
         var (exchange, routingKey, properties, isDeadLetter) = ("", queue, default(ReadOnlyMemory<byte>?), false);
+        string? delayedBy = null;
         foreach (var (key, value) in record.Headers)
         {
             if (key.Span.SequenceEqual("amqp.properties"u8))
@@ -130,11 +135,14 @@ internal static class MessageRecords
                 routingKey = ShortText(value, queue);
             else if (key.Span.SequenceEqual("amqp.dead-letter"u8))
                 isDeadLetter = true;
+            else if (key.Span.SequenceEqual("amqp.delayed-by"u8))
+                delayedBy = ShortText(value, exchange);
         }
         return new AmqpMessage(exchange, routingKey, RecordKey.With(properties is { } bytes && IsWellFormed(bytes.Span)
             ? new ContentProperties(bytes) : Describe(record), record.Key), record.Value ?? default, record.Timestamp)
         {
             IsDeadLetter = isDeadLetter,
+            DelayedBy = delayedBy,
         };
     }
 

@@ -478,14 +478,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     }
 
     // Null: there is no exchange, or no queue.
-    private async Task<PublishOutcome?> SendLetterAsync(VirtualHostImage host, AmqpMessage letter, HashSet<long>? stored)
-    {
-        if (host.Topology.FindExchange(letter.Exchange) is not { } found)
-            return null;
-        return DelayedMessages.DelayOf(found, letter) is { } delay && DelayedMessages.FaultOf(letter, delay) is null
-            ? await Delays.PublishAsync(host.Name, letter, delay).ConfigureAwait(false)
-            : await RouteAsync(host, letter, stored).ConfigureAwait(false);
-    }
+    private async Task<PublishOutcome?> SendLetterAsync(VirtualHostImage host, AmqpMessage letter, HashSet<long>? stored) =>
+        host.Topology.FindExchange(letter.Exchange) is null ? null : await RouteAsync(host, letter, stored).ConfigureAwait(false);
 
     // Null: the owner cannot be asked, or the virtual host is deleted.
     private async Task<VirtualHostImage?> RefreshOnceAsync(string virtualHost)
@@ -561,7 +555,8 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>Publishes a message to the queues that its exchange leads to.</summary>
     /// <param name="virtualHost">The virtual host.</param>
     /// <param name="message">The message.</param>
-    /// <param name="stored">The ids of the queues that have it already; those that take it now are added.</param>
+    /// <param name="stored">The ids of the queues, and of the exchanges that delay it, that have it already; those that take it now are
+    /// added.</param>
     /// <returns><see cref="PublishOutcome.Accepted"/>: every queue has it that can, or there is no exchange, or no queue.
     /// <see cref="PublishOutcome.Refused"/>: one is full, or the routing takes too many steps.
     /// <see cref="PublishOutcome.Unknown"/>: of one it is not known.</returns>
@@ -571,9 +566,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         {
             var host = Hosts.Find(virtualHost);
             // This broker's image may be older than the exchange.
-            if (host?.Topology.FindExchange(message.Exchange) is null)
+            if (host?.Topology.FindExchange(message.RoutedBy) is null)
                 host = await Hosts.RefreshAsync(virtualHost).ConfigureAwait(false);
-            return host?.Topology.FindExchange(message.Exchange) is null ? PublishOutcome.Accepted
+            return host?.Topology.FindExchange(message.RoutedBy) is null ? PublishOutcome.Accepted
                 : await RouteAsync(host, message, stored).ConfigureAwait(false) ?? PublishOutcome.Accepted;
         }
         catch (BrokerException fault)
@@ -583,36 +578,44 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
         }
     }
 
-    // Null: no queue. One that the message does not go to again, in a circle, is a queue.
+    // Null: no queue. One that the message does not go to again, in a circle, is a queue. So is an exchange that delays it: what cannot be
+    // delayed goes on at once, since its publisher is gone.
     private async Task<PublishOutcome?> RouteAsync(VirtualHostImage host, AmqpMessage message, HashSet<long>? stored)
     {
-        if (host.Routes.QueuesOf(message.Exchange, Publication.RoutedOf(message)) is not { } queues)
+        var routed = Publication.RoutedOf(message);
+        if (routed.IsDelayed && DelayedMessages.FaultOf(message) is not null)
+            routed = routed with { IsDelayed = false };
+        if (host.Routes.TargetsOf(message.RoutedBy, routed) is not { } targets)
         {
             _unroutable.Write(EngineLogLevel.Error, "A delayed message, or dead letter, reaches no queue until that changes, and is lost "
                 + $"where dead letters are published at most once: {Publication.TooMuchRouting(message).Message}.");
             return PublishOutcome.Refused;
         }
-        if (queues.Length == 0)
+        if (targets.Length == 0)
             return null;
-        message = Publication.WithoutBlindCopies(message);
-        var published = new List<(QueueState Queue, Task<PublishOutcome> Outcome)>();
-        foreach (var target in queues)
+        // As a queue has it.
+        var stripped = Publication.WithoutBlindCopies(message.DelayedBy is null ? message : message with { DelayedBy = null });
+        var published = new List<(RouteTarget Target, Task<PublishOutcome> Outcome)>();
+        foreach (var target in targets)
         {
-            if (host.Topology.FindQueue(target.Name) is { } found && stored?.Contains(found.Id) != true
-                && !DeadLetter.IsCycle(message, found.Name))
-                published.Add((found, PublishAsync(host.Name, found, message)));
+            if (stored?.Contains(target.Id) == true)
+                continue;
+            if (target.Kind == DestinationKind.Exchange)
+                published.Add((target, Delays.PublishAsync(host.Name, message, target.Name)));
+            else if (host.Topology.FindQueue(target.Name) is { } found && !DeadLetter.IsCycle(message, found.Name))
+                published.Add((target, PublishAsync(host.Name, found, stripped)));
         }
         var worst = PublishOutcome.Accepted;
-        foreach (var (queue, publishing) in published)
+        foreach (var (target, publishing) in published)
         {
             var outcome = await publishing.ConfigureAwait(false);
             if (outcome == PublishOutcome.Unknown || (outcome == PublishOutcome.Refused && worst == PublishOutcome.Accepted))
                 worst = outcome;
             else if (outcome != PublishOutcome.Refused)
-                stored?.Add(queue.Id);
+                stored?.Add(target.Id);
             if (outcome == PublishOutcome.TooLarge)
-                Log.Write(EngineLogLevel.Warning, $"Queue '{queue.Name}' can never hold a message of {message.Body.Length} bytes that "
-                    + $"exchange '{message.Exchange}' leads to it: it does not get this one.");
+                Log.Write(EngineLogLevel.Warning, $"{target.Kind} '{target.Name}' can never hold a message of {message.Body.Length} bytes "
+                    + $"that exchange '{message.Exchange}' leads to it: it does not get this one.");
         }
         return worst;
     }

@@ -74,6 +74,57 @@ public sealed class DelayedTests : ClientTest
             Assert.DoesNotContain("BCC", (await GetAsync(queue)).Headers.Keys);
     }
 
+    [Theory]
+    [InlineData("bound")]
+    [InlineData("unmatched")]
+    public async Task Message_that_reaches_a_delayed_exchange_from_another_one_is_delayed_there_alone(string way)
+    {
+        await DeclareAsync();
+        await DeclareAsync("now", "quorum");
+        await Channel.ExchangeDeclareAsync("source", "fanout", true, false);
+        await Channel.QueueBindAsync("now", "source", "");
+        if (way == "bound")
+        {
+            await Channel.ExchangeBindAsync("delayed", "source", "");
+        }
+        else
+        {
+            await Channel.ExchangeDeclareAsync("alternating", "direct", true, false,
+                new Dictionary<string, object?> { ["alternate-exchange"] = "delayed" });
+            await Channel.ExchangeBindAsync("alternating", "source", "");
+        }
+        var published = DateTimeOffset.UtcNow;
+        await Channel.BasicPublishAsync("source", "k", true, Delayed(1000), "m"u8.ToArray());
+        var now = await GetAsync("now");
+        Assert.Equal(("m", "source", 1000), (now.Body, now.Exchange, now.Headers["x-delay"]));
+        await RestartAsync();
+        var late = await NextAsync(await StartAsync(Channel, "q"));
+        Assert.Equal(("m", "source", "k", -1000), (late.Body, late.Exchange, late.RoutingKey, late.Headers["x-delay"]));
+        Assert.True(late.At - published >= TimeSpan.FromMilliseconds(999), $"It came after {late.At - published}.");
+        // The exchange that it was published to has not routed it again.
+        Assert.Null(await Channel.BasicGetAsync("now", autoAck: true));
+        // What cannot be delayed is refused there, too.
+        await RefusedAsync(406, "a delayed message has at most 1000000 bytes", static async channel =>
+        {
+            await channel.BasicPublishAsync("source", "k", false, Delayed(10), new byte[1_000_001]);
+            await channel.QueueDeclarePassiveAsync("q");
+        });
+    }
+
+    [Fact]
+    public async Task Delayed_message_that_reaches_a_second_delayed_exchange_is_not_delayed_again()
+    {
+        await DeclareAsync();
+        await Channel.ExchangeDeclareAsync("first", "x-delayed-message", true, false,
+            new Dictionary<string, object?> { ["x-delayed-type"] = "fanout" });
+        await Channel.ExchangeBindAsync("delayed", "first", "");
+        var published = DateTimeOffset.UtcNow;
+        await Channel.BasicPublishAsync("first", "k", true, Delayed(300), "m"u8.ToArray());
+        var late = await NextAsync(await StartAsync(Channel, "q"));
+        Assert.Equal(("m", "first", -300), (late.Body, late.Exchange, late.Headers["x-delay"]));
+        Assert.True(late.At - published >= TimeSpan.FromMilliseconds(299), $"It came after {late.At - published}.");
+    }
+
     [Fact]
     public async Task Message_that_cannot_be_delayed_is_refused()
     {

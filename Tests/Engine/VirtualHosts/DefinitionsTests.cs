@@ -77,7 +77,7 @@ public sealed class DefinitionsTests
         var collector = new RouteCollector();
         RoutingTable.Of(shop.Topology, shop.Settings.Policies.AlternateOf).Route("amq.topic",
             new RoutedMessage("orders.1", FieldTable.Empty), collector);
-        Assert.Equal("orders", Assert.Single(collector.Queues).Name);
+        Assert.Equal("orders", Assert.Single(collector.Targets).Name);
         Assert.Equal(["parameters[1]: the component 'shovel'", "global_parameters[0]: 'cluster_name'"],
             [.. Definitions.Parse(Encoding.UTF8.GetBytes(Sample)).Ignored]);
     }

@@ -17,7 +17,7 @@ public sealed class RouteCollectorPoolTests
         collector.IsOpen.Add(TopicNode.Empty);
         _pool.Return(collector);
         Assert.Same(collector, _pool.Rent());
-        Assert.Empty(collector.Queues);
+        Assert.Empty(collector.Targets);
         Assert.Empty(collector.Current);
         Assert.Empty(collector.IsOpen);
     }

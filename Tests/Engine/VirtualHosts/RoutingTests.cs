@@ -16,7 +16,7 @@ public sealed class RoutingTests(ITestOutputHelper output)
     private string Route(RoutingTable table, string exchange, string key = "", FieldTable? headers = null, params string[] more)
     {
         table.Route(exchange, new RoutedMessage(key, headers ?? FieldTable.Empty, more), _collector);
-        return string.Join(' ', _collector.Queues.Select(queue => queue.Name).Order(StringComparer.Ordinal));
+        return string.Join(' ', _collector.Targets.Select(queue => queue.Name).Order(StringComparer.Ordinal));
     }
 
     private static FieldTable Fields(params (string Name, FieldValue Value)[] fields) => FieldTable.Of(fields);
@@ -197,6 +197,26 @@ public sealed class RoutingTests(ITestOutputHelper output)
         Assert.Equal("q", Route("x", "a.b"));
         Assert.Equal("Invalid argument, 'x-delayed-type' must be an existing exchange type", _rig.Topology.DeclareExchange(
             new ExchangeDeclaration { Name = "y", Type = "x-delayed-message" }, 7).Refusal!.Text);
+    }
+
+    [Fact]
+    public void Exchange_that_delays_a_message_is_a_target_by_bindings_and_as_an_alternate_exchange()
+    {
+        _rig.Queue("now").Queue("q").Exchange("late", "x-delayed-message", arguments: Fields(
+                ("x-delayed-type", new TextValue("fanout")), ("alternate-exchange", new TextValue("amq.fanout"))))
+            .Exchange("x", "fanout").BindExchange("x", "late").Bind("x", "now").Bind("late", "q").Bind("amq.fanout", "now")
+            .Exchange("y", arguments: Fields(("alternate-exchange", new TextValue("late"))));
+        Assert.Equal("late now", RouteDelayed("x"));
+        Assert.Equal("late", RouteDelayed("y"));
+        Assert.Equal("late", RouteDelayed("late"));
+        Assert.Equal("now q", Route("x"));
+        Assert.Equal("q", Route("y"));
+
+        string RouteDelayed(string exchange)
+        {
+            Assert.True(Table().Route(exchange, new RoutedMessage("k", FieldTable.Empty, IsDelayed: true), _collector));
+            return string.Join(' ', _collector.Targets.Select(static target => target.Name).Order(StringComparer.Ordinal));
+        }
     }
 
     [Fact]

@@ -516,7 +516,7 @@ public sealed class VirtualHostOwnerTests(ITestOutputHelper output)
     {
         var collector = new RouteCollector();
         image.Routes.Route(exchange, new RoutedMessage(key, FieldTable.Empty), collector);
-        return collector.Queues.Select(queue => queue.Name).Order(StringComparer.Ordinal);
+        return collector.Targets.Select(queue => queue.Name).Order(StringComparer.Ordinal);
     }
 
     internal static async Task<VirtualHostOwner> OwnAsync(MemoryStateStore store, VirtualHostTopology? newest = null) =>
