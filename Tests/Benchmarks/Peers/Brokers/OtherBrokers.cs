@@ -52,8 +52,13 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
     {
         public override async ValueTask DisposeAsync()
         {
+            // The script ends the program that started the node, and kills that alone after 20 seconds. A node with thousands of queues
+            // takes longer, and would stay.
+            var processes = Processes.Select(Find).OfType<Process>().ToArray();
             await node.DisposeAsync();
-            // The daemon stays while it knows the node, which ends later with many queues.
+            foreach (var process in processes)
+                await EndAsync(process);
+            // The daemon stays while it knows the node.
             for (var started = Stopwatch.GetTimestamp(); ;)
             {
                 try
@@ -65,6 +70,34 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
                 {
                     await Task.Delay(TimeSpan.FromMilliseconds(500));
                 }
+            }
+        }
+
+        private static Process? Find(int id)
+        {
+            try
+            {
+                return Process.GetProcessById(id);
+            }
+            catch (ArgumentException)
+            {
+                return null; // It has ended.
+            }
+        }
+
+        private static async Task EndAsync(Process process)
+        {
+            using (process)
+            {
+                try
+                {
+                    process.Kill();
+                }
+                catch (InvalidOperationException)
+                {
+                    // It has ended.
+                }
+                await process.WaitForExitAsync();
             }
         }
     }
