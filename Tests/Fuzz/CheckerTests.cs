@@ -100,6 +100,13 @@ public sealed class CheckerTests
         Assert.Null(FuzzOptions.Parse([.. line.Split(' '), "--more"]));
     }
 
+    [Fact]
+    public void Frames_of_amqp_are_for_runs_without_sockets_alone()
+    {
+        Assert.True(FuzzOptions.Parse(["--in-process", "--amqp", "--frames", "1"])!.IsAmqp);
+        Assert.Null(FuzzOptions.Parse(["--amqp", "--frames", "1"]));
+    }
+
     private static Conversation Sent(HostilePort port, params (short Key, int Id)[] requests)
     {
         byte[][] frames = [.. requests.Select(static request =>

@@ -17,6 +17,9 @@ internal sealed record FuzzOptions(long Seed, long Frames, int Seconds, bool InP
     /// <summary>How many clients are hostile at a time, each with a connection.</summary>
     public int Clients { get; init; } = 16;
 
+    /// <summary>Whether the frames are AMQP's instead of Kafka's; only without sockets.</summary>
+    public bool IsAmqp { get; init; }
+
     /// <summary>A seed that no run had before.</summary>
     public static long NewSeed() => Random.Shared.NextInt64(1L << 40);
 
@@ -29,6 +32,11 @@ internal sealed record FuzzOptions(long Seed, long Frames, int Seconds, bool InP
             if (args[i] == "--in-process")
             {
                 options = options with { InProcess = true };
+                continue;
+            }
+            if (args[i] == "--amqp")
+            {
+                options = options with { IsAmqp = true };
                 continue;
             }
             if (i + 1 == args.Length || !long.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number))
@@ -51,6 +59,8 @@ internal sealed record FuzzOptions(long Seed, long Frames, int Seconds, bool InP
                     return null;
             }
         }
+        if (options is { IsAmqp: true, InProcess: false })
+            return null;
         return options is { Frames: 0, Seconds: 0 } ? options with { Seconds = DefaultSeconds } : options;
     }
 }

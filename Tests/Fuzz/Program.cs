@@ -7,11 +7,12 @@ namespace OrleansMq.Tests.Fuzz;
 internal static class Program
 {
     private const string Usage = """
-        Usage: dotnet run -c Release --project Tests/Fuzz -- [--in-process] [--seed N] [--frames N] [--seconds S] [--clients N]
+        Usage: dotnet run -c Release --project Tests/Fuzz -- [--in-process [--amqp]] [--seed N] [--frames N] [--seconds S] [--clients N]
 
         Sends broken and random frames to a broker in a process of its own, over sockets: the Kafka protocol without and with SASL and TLS,
         HTTP, AMQP and RabbitMQ's management API. Two clients that behave well beside it lose nothing, and get nothing twice.
           --in-process   decodes and answers frames of the Kafka protocol without sockets instead: for hundreds of millions of them
+          --amqp         with --in-process: the frames of AMQP clients, against the broker's own connections, channels and queues
           --seed N       the first seed, by default a new one; each connection, or with --in-process each 10,000 frames, has the next one
           --frames N     the number of frames
           --seconds S    how long, 60 by default without --frames

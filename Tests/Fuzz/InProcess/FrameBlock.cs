@@ -8,11 +8,8 @@ namespace OrleansMq.Tests.Fuzz.InProcess;
 
 /// <summary>The frames of one seed, decoded and answered by a broker in memory without a socket.</summary>
 /// <param name="seed">Decides the frames.</param>
-internal sealed class FrameBlock(long seed)
+internal sealed class FrameBlock(long seed) : IFrameBlock
 {
-    /// <summary>The frames of a block.</summary>
-    public const int Frames = 10_000;
-
     // One byte of a frame that is an array's element becomes an object with a few texts and arrays.
     private const int MaxAllocatedPerByte = 128;
     private const int MaxAllocatedBeside = 8_192;
@@ -29,15 +26,14 @@ internal sealed class FrameBlock(long seed)
     /// <summary>How many of them were answered.</summary>
     public int Answered { get; private set; }
 
-    /// <summary>Runs the frames. Throws where one does harm.</summary>
-    /// <exception cref="FuzzFailedException">The message has the frame.</exception>
+    /// <inheritdoc/>
     public async Task RunAsync()
     {
         var random = new Random((int)(seed ^ (seed >> 32)));
         await using var harness = await GatewayHarness.StartAsync(engine: static broker => broker);
         harness.Abort(); // Cancels waits.
         var frames = new KafkaFrames(harness.Orders);
-        for (var number = 0; number < Frames; number++)
+        for (var number = 0; number < IFrameBlock.Frames; number++)
         {
             var frame = frames.Next(random, number);
             try
@@ -65,7 +61,7 @@ internal sealed class FrameBlock(long seed)
             return;
         // Topics with thousands of partitions are allowed, but creating them is not under test here. Deleting comes last.
         if (request.Api!.Key is ApiKey.CreateTopics or ApiKey.CreatePartitions
-            || (request.Api.Key == ApiKey.DeleteTopics && number < Frames * 9 / 10))
+            || (request.Api.Key == ApiKey.DeleteTopics && number < IFrameBlock.Frames * 9 / 10))
             return;
         byte[]? answer;
         try

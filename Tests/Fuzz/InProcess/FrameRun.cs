@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using OrleansMq.Tests.Fuzz.InProcess.Amqp;
 
 namespace OrleansMq.Tests.Fuzz.InProcess;
 
@@ -21,7 +22,7 @@ internal sealed class FrameRun(FuzzOptions options, Action<string> write)
     /// <summary>How many valid requests there were.</summary>
     public long Decoded => _decoded;
 
-    /// <summary>How many requests were answered.</summary>
+    /// <summary>How many answers there were.</summary>
     public long Answered => _answered;
 
     /// <summary>Runs to the end. Returns the number of seeds that failed.</summary>
@@ -39,9 +40,9 @@ internal sealed class FrameRun(FuzzOptions options, Action<string> write)
                 && (options.Seconds == 0 || Stopwatch.GetElapsedTime(began).TotalSeconds < options.Seconds))
             {
                 var seed = Interlocked.Increment(ref _next) - 1;
-                if (options.Frames > 0 && (seed - options.Seed) * FrameBlock.Frames >= options.Frames)
+                if (options.Frames > 0 && (seed - options.Seed) * IFrameBlock.Frames >= options.Frames)
                     return;
-                var block = new FrameBlock(seed);
+                IFrameBlock block = options.IsAmqp ? new AmqpBlock(seed) : new FrameBlock(seed);
                 try
                 {
                     await block.RunAsync();
@@ -49,9 +50,10 @@ internal sealed class FrameRun(FuzzOptions options, Action<string> write)
                 catch (Exception fault)
                 {
                     Interlocked.Increment(ref _failures);
-                    write($"Seed {seed} failed; replay with: {FuzzOptions.Command} --in-process --seed {seed} --frames 1\n{fault}");
+                    write($"Seed {seed} failed; replay with: {FuzzOptions.Command} --in-process{(options.IsAmqp ? " --amqp" : "")} "
+                        + $"--seed {seed} --frames 1\n{fault}");
                 }
-                Interlocked.Add(ref _frames, FrameBlock.Frames);
+                Interlocked.Add(ref _frames, IFrameBlock.Frames);
                 Interlocked.Add(ref _decoded, block.Decoded);
                 Interlocked.Add(ref _answered, block.Answered);
             }
