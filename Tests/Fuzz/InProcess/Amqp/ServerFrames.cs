@@ -40,9 +40,6 @@ internal sealed class ServerFrames(AmqpClient client)
     /// <summary>Whether the broker has closed the connection, and awaits close-ok.</summary>
     public bool IsClosing => _stage == Stage.Closing;
 
-    /// <summary>Whether the virtual host is open.</summary>
-    public bool IsRunning => _stage == Stage.Running;
-
     /// <summary>Returns the channel of a number; null if it was never opened.</summary>
     public ChannelTalk? Find(ushort number) => _channels.GetValueOrDefault(number);
 
