@@ -30,6 +30,8 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
 {
     // The distance to the node's port for tools and other nodes.
     private const int DistributionPort = 20_000;
+    // How long a process may take to end that was killed.
+    private static readonly TimeSpan EndTime = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
@@ -97,7 +99,9 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
                 {
                     // It has ended.
                 }
-                await process.WaitForExitAsync();
+                // One that its new parent never asks about seems to run for ever.
+                using var limit = new CancellationTokenSource(EndTime);
+                await process.WaitForExitAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
