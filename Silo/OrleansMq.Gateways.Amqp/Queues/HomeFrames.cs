@@ -32,8 +32,8 @@ internal static class HomeFrames
     private const byte SameQueue = 1;
     private const byte DeadLetter = 2;
 
-    /// <summary>The answer of a home that takes no messages now.</summary>
-    public static ReadOnlyMemory<byte> Busy => ReadOnlyMemory<byte>.Empty;
+    /// <summary>The answer of a home that takes no messages now: no outcome has this number.</summary>
+    public static ReadOnlyMemory<byte> Busy { get; } = new[] { byte.MaxValue };
 
     /// <summary>The answer to a question for a queue that is not there.</summary>
     public static ReadOnlyMemory<byte> Gone { get; } = new byte[] { 0 };
@@ -96,6 +96,9 @@ internal static class HomeFrames
         }
         return publishes;
     }
+
+    /// <summary>Whether an answer is <see cref="Busy"/>.</summary>
+    public static bool IsBusy(ReadOnlyMemory<byte> answer) => answer.Span.SequenceEqual(Busy.Span);
 
     /// <summary>Returns the outcomes in an answer; null if it has another number of them.</summary>
     /// <param name="answer">The answer.</param>

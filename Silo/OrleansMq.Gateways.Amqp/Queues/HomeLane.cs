@@ -121,10 +121,9 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
                 }
                 if (answer is not { } given)
                     return hasEnded() ? All(batch, PublishOutcome.Gone, hasFailed: false) : Fail(batch, "there was no answer");
-                if (HomeFrames.ReadOutcomes(given, batch.Count) is { } outcomes)
-                    return new Sent(outcomes, false);
-                if (!given.IsEmpty)
-                    return Fail(batch, $"the answer has {given.Length} outcomes, not {batch.Count}");
+                if (!HomeFrames.IsBusy(given))
+                    return HomeFrames.ReadOutcomes(given, batch.Count) is { } outcomes ? new Sent(outcomes, false)
+                        : Fail(batch, $"the answer has {given.Length} outcomes, not {batch.Count}");
                 // The home took none of them: they come once, and in their order.
                 isAgain = true;
                 await Task.Delay(pause, time).ConfigureAwait(false);

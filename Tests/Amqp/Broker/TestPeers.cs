@@ -51,7 +51,7 @@ internal sealed class TestPeers : IGatewayPeers
         var answer = await handler(question);
         if (AskTwice)
             await handler(question);
-        return await Answering() ? answer : null;
+        return await Answering() ? answer : (ReadOnlyMemory<byte>?)null;
     }
 
     /// <inheritdoc/>
