@@ -273,16 +273,23 @@ public sealed class ClusterListsTests : IAsyncLifetime
         Assert.True((await _network.AskAsync(2, ManagementGateway.GatewayName, question)).IsEmpty);
     }
 
-    private Task<IConnection> ConnectAsync(int broker, string user = "guest", string password = "guest", string host = "/",
-        string? name = null) => new ConnectionFactory
+    private async Task<IConnection> ConnectAsync(int broker, string user = "guest", string password = "guest", string host = "/",
+        string? name = null)
     {
-        HostName = "127.0.0.1",
-        Port = _servers[broker].AmqpPort,
-        UserName = user,
-        Password = password,
-        VirtualHost = host,
-        AutomaticRecoveryEnabled = false,
-    }.Patient().CreateConnectionAsync(name ?? $"{broker}");
+        var connection = await new ConnectionFactory
+        {
+            HostName = "127.0.0.1",
+            Port = _servers[broker].AmqpPort,
+            UserName = user,
+            Password = password,
+            VirtualHost = host,
+            AutomaticRecoveryEnabled = false,
+        }.Patient().CreateConnectionAsync(name ?? $"{broker}");
+        // The client does not wait until its virtual host is open.
+        await UntilAsync(() => Task.FromResult(_servers[broker].Amqp.Connections.Any(one =>
+            one.Describe()?.Remote.Port == connection.LocalPort)));
+        return connection;
+    }
 
     private static async Task<IEnumerable<(string, bool)>> NodesAsync(ManagedServer server) =>
         Items(await server.GetAsync("nodes")).Select(static one => (Text(one, "name"), one.GetProperty("running").GetBoolean()));
