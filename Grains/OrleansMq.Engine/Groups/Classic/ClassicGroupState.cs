@@ -71,11 +71,6 @@ internal sealed record ClassicGroupState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public DateTimeOffset? EmptySince { get; init; }
 
-    /// <summary>Returns the state with no time after now. A coordinator whose clock was ahead wrote that it is: by it the group would be
-    /// kept for longer than its time.</summary>
-    /// <param name="now">The time of the coordinator that reads it.</param>
-    public ClassicGroupState NotAfter(DateTimeOffset now) => EmptySince > now ? this with { EmptySince = now } : this;
-
     /// <summary>Whether members encode their subscriptions as Kafka's consumers do.</summary>
     [JsonIgnore]
     public bool IsOfConsumers => ProtocolType == "consumer";

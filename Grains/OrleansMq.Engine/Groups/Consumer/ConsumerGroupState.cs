@@ -46,9 +46,6 @@ internal sealed record ConsumerGroupState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public DateTimeOffset? EmptySince { get; init; }
 
-    /// <inheritdoc cref="Classic.ClassicGroupState.NotAfter"/>
-    public ConsumerGroupState NotAfter(DateTimeOffset now) => EmptySince > now ? this with { EmptySince = now } : this;
-
     /// <summary>The state of the group.</summary>
     [JsonIgnore]
     public GroupState State => Members.IsEmpty ? GroupState.Empty

@@ -399,7 +399,7 @@ internal sealed partial class GroupCore : CoordinatorCore
         var stored = (StoredGroup)documents;
         _membership.Adopt(stored.Group, Now);
         _share.Adopt(stored.Group);
-        _offsets.Adopt(stored.Offsets, Now);
+        _offsets.Adopt(stored.Offsets);
         BeginSessions();
         // Topics may have changed since the group was stored.
         _membership.FollowTopics(_topics, Now);

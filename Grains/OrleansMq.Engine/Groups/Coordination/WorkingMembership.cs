@@ -71,10 +71,10 @@ internal sealed class WorkingMembership(GroupRules rules, GroupOptions options, 
     public void Adopt(GroupDocument? stored, DateTimeOffset now)
     {
         var pending = Classic?.Round.Pending;
-        Classic = stored?.Classic is { } classic ? rules.TakeOver(classic.NotAfter(now), now) : null;
+        Classic = stored?.Classic is { } classic ? rules.TakeOver(classic, now) : null;
         if (Classic is not null && pending is not null)
             Classic = Classic with { Round = Classic.Round with { Pending = pending } };
-        Consumer = stored?.Consumer is { } consumer ? rules.TakeOver(consumer.NotAfter(now), now) : null;
+        Consumer = stored?.Consumer is { } consumer ? rules.TakeOver(consumer, now) : null;
     }
 
     /// <summary>Empties the state, since the group is deleted.</summary>

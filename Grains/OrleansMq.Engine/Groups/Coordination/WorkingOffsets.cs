@@ -26,8 +26,8 @@ internal sealed class WorkingOffsets(GroupRules rules, GroupOptions options, Act
     public DateTimeOffset? EndOfFences => HasFences ? _offsets.Fences.Values.Max(static fence => fence.ForgottenAt) : null;
 
     /// <summary>Takes up what is stored.</summary>
-    public void Adopt(GroupOffsetsDocument? stored, DateTimeOffset now) =>
-        (_offsets, _fencesLastUntil) = (stored?.ToOffsets().NotAfter(now) ?? GroupOffsets.Empty, default);
+    public void Adopt(GroupOffsetsDocument? stored) =>
+        (_offsets, _fencesLastUntil) = (stored?.ToOffsets() ?? GroupOffsets.Empty, default);
 
     /// <summary>Removes all offsets, since the group is deleted.</summary>
     public void Forget() => _offsets = GroupOffsets.Empty with { Fences = _offsets.Fences };

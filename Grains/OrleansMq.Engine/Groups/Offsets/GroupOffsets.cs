@@ -23,19 +23,6 @@ internal sealed record GroupOffsets
     /// <summary>Whether there are no offsets at all. Fences are none.</summary>
     public bool IsEmpty => Topics.IsEmpty && Pending.IsEmpty;
 
-    /// <summary>Returns the offsets with no transaction that ends after now. A coordinator whose clock was ahead wrote those that do: they
-    /// would be remembered for longer than their time.</summary>
-    /// <param name="now">The time of the coordinator that reads them.</param>
-    public GroupOffsets NotAfter(DateTimeOffset now)
-    {
-        var latest = now.ToUnixTimeMilliseconds();
-        var ahead = Fences.Where(fence => fence.Value.EndedAt > latest).ToList();
-        return ahead.Count == 0 ? this : this with
-        {
-            Fences = Fences.SetItems(ahead.Select(fence => KeyValuePair.Create(fence.Key, fence.Value with { EndedAt = latest }))),
-        };
-    }
-
     /// <summary>Returns the committed offset of a partition; null for none.</summary>
     public CommittedOffset? Find(TopicPartition partition) =>
         Topics.TryGetValue(partition.Topic, out var topic) && topic.Partitions.TryGetValue(partition.Partition, out var offset)

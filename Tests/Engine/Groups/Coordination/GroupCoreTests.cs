@@ -245,35 +245,6 @@ public sealed class GroupCoreTests
         Assert.True(core.Core.IsVacant);
     }
 
-    [Theory]
-    [InlineData(GroupType.Classic)]
-    [InlineData(GroupType.Consumer)]
-    public void Group_of_a_coordinator_whose_clock_was_ahead_goes_by_the_clock_of_the_next(GroupType type)
-    {
-        var ahead = new ScriptedCore(_store, Start + TimeSpan.FromDays(1), Topics, number: ++_lastCore);
-        if (type == GroupType.Classic)
-        {
-            var member = Stable(ahead);
-            ahead.Ask<LeaveGroupResult>(new LeaveGroup("g", [new LeavingMember(member.MemberId)]));
-        }
-        else
-        {
-            var member = ahead.Ask<ConsumerGroupHeartbeatResult>(JoinConsumers("m"));
-            ahead.Ask<ConsumerGroupHeartbeatResult>(new ConsumerGroupHeartbeat
-            {
-                GroupId = "g",
-                MemberId = member.MemberId!,
-                MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch,
-            });
-        }
-        Assert.Equal(type, _store.Read().Group!.Type);
-        var core = Open();
-        core.Advance(GroupCore.KeptWithoutOffsets - TimeSpan.FromMinutes(1));
-        Assert.NotNull(_store.Read().Group);
-        core.Advance(TimeSpan.FromMinutes(1));
-        Assert.Equal(StoredGroup.None, _store.Read());
-    }
-
     [Fact]
     public void Expired_group_whose_deletion_fails_is_deleted_again_after_a_pause()
     {

@@ -2,7 +2,6 @@ using OrleansMq.Api;
 using OrleansMq.Coordination;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
-using OrleansMq.Groups.Offsets;
 using OrleansMq.Tests.Engine.Groups.Consumer;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
@@ -102,7 +101,7 @@ public sealed class WorkingOffsetsTests
         Assert.False(_offsets.IsEmpty);
 
         var retained = Create(new GroupOptions { OffsetsRetention = TimeSpan.FromHours(1) });
-        retained.Adopt(stored, Now);
+        retained.Adopt(stored);
         retained.Expire(Now, Now + TimeSpan.FromMinutes(59));
         Assert.False(retained.IsEmpty);
         Assert.Equal(1, _changes);
@@ -112,36 +111,15 @@ public sealed class WorkingOffsetsTests
     }
 
     [Fact]
-    public void End_of_a_transaction_that_a_clock_ahead_wrote_is_forgotten_after_its_time()
-    {
-        var ahead = Create(new GroupOptions());
-        foreach (var (producer, end) in ((long, DateTimeOffset)[])[(7, Now + TimeSpan.FromDays(1)), (8, Now - TimeSpan.FromMinutes(1))])
-        {
-            ahead.End(new EndTransactionOffsets
-            {
-                GroupId = "g",
-                Producer = new ProducerIdentity(producer, 0),
-                Number = 1,
-                CoordinatorEpoch = 1,
-                IsCommit = true,
-            }, end);
-        }
-        _offsets.Adopt(ahead.ToContent(Claim).ToDocument(), Now);
-        Assert.Equal(Now + TransactionOffsetDecision.FenceRetention, _offsets.EndOfFences);
-        _offsets.ForgetFences(Now + TransactionOffsetDecision.FenceRetention);
-        Assert.False(_offsets.HasFences);
-    }
-
-    [Fact]
     public void Adopted_or_forgotten_state_is_no_change()
     {
         Commit("t", 5);
         var stored = _offsets.ToContent(Claim).ToDocument();
         _offsets.Forget();
         Assert.True(_offsets.IsEmpty);
-        _offsets.Adopt(stored, Now);
+        _offsets.Adopt(stored);
         Assert.Equal([("t", 5L)], All());
-        _offsets.Adopt(null, Now);
+        _offsets.Adopt(null);
         Assert.True(_offsets.IsEmpty);
         Assert.Equal(1, _changes);
     }

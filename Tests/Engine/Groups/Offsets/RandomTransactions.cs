@@ -263,7 +263,7 @@ internal sealed class RandomTransactions
     {
         var bytes = _offsets.ToContent(Claim).ToBytes();
         _offsets = Create();
-        _offsets.Adopt(_restart(GroupOffsetsDocument.Parse(bytes)), _now);
+        _offsets.Adopt(_restart(GroupOffsetsDocument.Parse(bytes)));
         _offsets.ForgetFences(_now);
         Count("restarts");
     }
