@@ -155,13 +155,14 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        _broker?.Peers.Answer(ManagementGateway.GatewayName, null);
         await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
         await _closed.CancelAsync().ConfigureAwait(false);
         await _opening.ConfigureAwait(false);
         if (_looking is not null)
             await _looking.DisposeAsync().ConfigureAwait(false);
         await _server.DisposeAsync().ConfigureAwait(false);
+        // A broker that does not have this gateway has no connections.
+        _broker?.Peers.Answer(ManagementGateway.GatewayName, null);
         if (_certificates is not null)
             await _certificates.DisposeAsync().ConfigureAwait(false);
         await _alarms.DisposeAsync().ConfigureAwait(false);

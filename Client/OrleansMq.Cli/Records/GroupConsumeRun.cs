@@ -205,10 +205,33 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     private async Task FlushAndCommitAsync(CancellationToken cancellationToken)
     {
         Flush();
-        var commit = CommitAsync(null, cancellationToken);
-        while (await Task.WhenAny(commit, Task.Delay(BrokerWatch.Interval, CancellationToken.None)).ConfigureAwait(false) != commit)
-            await _watch.LookAsync(cancellationToken).ConfigureAwait(false);
-        await commit.ConfigureAwait(false);
+        using var watching = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var watch = WatchAsync(watching.Token);
+        try
+        {
+            await CommitAsync(null, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            await watching.CancelAsync().ConfigureAwait(false);
+            await watch.ConfigureAwait(false);
+        }
+    }
+
+    private async Task WatchAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(BrokerWatch.Interval, cancellationToken).ConfigureAwait(false);
+                await _watch.LookAsync(cancellationToken).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The commit has ended.
+        }
     }
 
     /// <summary>Commits the printed records.</summary>

@@ -27,10 +27,11 @@ internal interface IGatewayPeers
     /// <param name="question">The question. Its bytes must not change any more.</param>
     Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question);
 
-    /// <summary>Returns whether another broker takes questions, whichever gateways it has: one of an earlier build does not. False also
-    /// where there is no answer.</summary>
+    /// <summary>Returns whether another broker has a gateway that answers questions; null where there is no answer, as of one of an earlier
+    /// build.</summary>
     /// <param name="broker">The broker.</param>
-    Task<bool> TakesQuestionsAsync(int broker);
+    /// <param name="gateway">The gateway's name.</param>
+    Task<bool?> HasGatewayAsync(int broker, string gateway);
 
     /// <summary>Returns the broker that runs an incarnation (<see cref="HostedBroker.Incarnation"/>); null unless it is a live
     /// member.</summary>
@@ -64,7 +65,7 @@ internal sealed class NoPeers : IGatewayPeers
         Task.FromResult<ReadOnlyMemory<byte>?>(null);
 
     /// <inheritdoc/>
-    public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(false);
+    public Task<bool?> HasGatewayAsync(int broker, string gateway) => Task.FromResult<bool?>(null);
 
     /// <inheritdoc/>
     public int? BrokerOf(string incarnation) => null;

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Hosting;
@@ -8,12 +9,16 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>The gateways of this broker that take messages and questions of others. Thread safe.</summary>
 internal sealed class GatewayInbox
 {
-    /// <summary>The gateway that every broker has: it answers a question with the question.</summary>
-    public const string Echo = "";
+    /// <summary>The gateway that every broker has. A question to it is the name of a gateway; the answer is 1 where the broker has it, or
+    /// 0.</summary>
+    public const string Directory = "";
 
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>>>> _answers =
-        new(StringComparer.Ordinal) { [Echo] = static question => Task.FromResult(question) };
+        new(StringComparer.Ordinal);
+
+    public GatewayInbox() => _answers[Directory] = question => Task.FromResult<ReadOnlyMemory<byte>>(
+        new[] { _answers.ContainsKey(Encoding.UTF8.GetString(question.Span)) ? (byte)1 : (byte)0 });
 
     /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
     public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => Set(_handlers, gateway, handler);
@@ -43,8 +48,6 @@ internal sealed class GatewayInbox
 internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, ClusterMembership membership, SiloBroker broker)
     : IGatewayPeers
 {
-    private static readonly ReadOnlyMemory<byte> EchoQuestion = new byte[1];
-
     /// <inheritdoc/>
     public void Receive(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => inbox.Set(gateway, handler);
 
@@ -81,8 +84,9 @@ internal sealed class GatewayPeers(GatewayInbox inbox, ReplicaServices brokers, 
     }
 
     /// <inheritdoc/>
-    public async Task<bool> TakesQuestionsAsync(int to) =>
-        await AskAsync(to, GatewayInbox.Echo, EchoQuestion).ConfigureAwait(false) is not null;
+    public async Task<bool?> HasGatewayAsync(int to, string gateway) =>
+        await AskAsync(to, GatewayInbox.Directory, Encoding.UTF8.GetBytes(gateway)).ConfigureAwait(false) is { } answer
+            ? answer.Span is [1] : null;
 
     /// <inheritdoc/>
     public int? BrokerOf(string incarnation) => membership.BrokerOfIncarnation(incarnation);

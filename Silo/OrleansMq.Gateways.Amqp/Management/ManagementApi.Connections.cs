@@ -129,7 +129,7 @@ internal sealed partial class ManagementApi
             BeginAnswer(context, StatusCodes.Status200OK);
             return;
         }
-        using var lease = BeginPages(brokers.Length);
+        using var lease = BeginPages(brokers.Count(_cluster.IsAlive));
         var pages = await _cluster.AskAsync(brokers, question, context.RequestAborted).ConfigureAwait(false);
         BeginAnswer(context, StatusCodes.Status200OK);
         await context.Response.StartAsync(context.RequestAborted).ConfigureAwait(false);
@@ -171,7 +171,7 @@ internal sealed partial class ManagementApi
         }
     }
 
-    // Where a broker ends meanwhile, the rest of its items is left out.
+    // Where a broker ends meanwhile, the rest of its items is left out. The answer breaks off where one that runs says no more.
     private async Task WritePagesAsync(Utf8JsonWriter writer, PipeWriter output, PeerQuestion question, BrokerPage first,
         CancellationToken ended)
     {
@@ -186,6 +186,8 @@ internal sealed partial class ManagementApi
                 return;
             place = next;
             page = await _cluster.AskAsync(first.Broker, question with { After = next }, ended).ConfigureAwait(false);
+            if (page is null && _cluster.IsAlive(first.Broker))
+                throw ManagementException.Unavailable($"{BrokerAnswers.NodeOf(first.Broker)} has not answered for the rest: retry");
         }
     }
 

@@ -162,8 +162,23 @@ internal sealed partial class ManagementApi
         var described = new List<DescribedQueue>();
         foreach (var some in hosts.SelectMany(static host => host.Topology.Queues.OrderBy(static queue => queue.Name,
             StringComparer.Ordinal), static (host, queue) => (host, queue)).Chunk(Together))
-            described.AddRange(await Task.WhenAll(some.Select(one => DescribeAsync(request, one.host, one.queue))).ConfigureAwait(false));
+            described.AddRange(await Task.WhenAll(some.Select(one => DescribeForListAsync(request, one.host, one.queue)))
+                .ConfigureAwait(false));
         return writer => List(writer, described, WriteQueue);
+    }
+
+    // One whose messages cannot be counted keeps no others out of a list.
+    private static async Task<DescribedQueue> DescribeForListAsync(ManagementRequest request, VirtualHostImage host, QueueState queue)
+    {
+        try
+        {
+            return await DescribeAsync(request, host, queue).ConfigureAwait(false);
+        }
+        catch (BrokerException)
+        {
+            return new DescribedQueue(host.Name, queue, host.Settings.Policies.SettingsOf(queue),
+                host.Topology.ConsumersOf(queue).Count, null);
+        }
     }
 
     // A queue that ends meanwhile has no messages.
@@ -177,7 +192,7 @@ internal sealed partial class ManagementApi
         }
         catch (QueueGoneException)
         {
-            return new DescribedQueue(host.Name, queue, settings, 0, default);
+            return new DescribedQueue(host.Name, queue, settings, 0, default(QueueCounts));
         }
     }
 
@@ -292,4 +307,4 @@ internal sealed partial class ManagementApi
 }
 
 /// <summary>A queue of a list.</summary>
-internal sealed record DescribedQueue(string Host, QueueState State, QueueSettings Settings, int Consumers, QueueCounts Counts);
+internal sealed record DescribedQueue(string Host, QueueState State, QueueSettings Settings, int Consumers, QueueCounts? Counts);

@@ -89,7 +89,7 @@ internal sealed partial class ManagementApi
         {
             writer.WriteString("name", BrokerAnswers.NodeOf(node.Broker));
             writer.WriteString("type", "disc");
-            writer.WriteBoolean("running", false);
+            writer.WriteBoolean("running", node.Page is not null);
         });
     }
 
@@ -154,7 +154,7 @@ internal sealed partial class ManagementApi
         writer.WriteString("vhost", queue.Host);
         writer.WriteString("type", QueueArguments.NameOf(state.Type));
         writer.WriteString("node", NodeOf(queue));
-        writer.WriteString("state", "running");
+        writer.WriteString("state", queue.Counts is null ? "down" : "running");
         writer.WriteBoolean("durable", state.Durable);
         writer.WriteBoolean("auto_delete", state.AutoDelete);
         writer.WriteBoolean("exclusive", state.Owner is not null);
@@ -162,20 +162,24 @@ internal sealed partial class ManagementApi
         writer.WriteString("policy", queue.Settings.Policy);
         writer.WriteString("operator_policy", queue.Settings.OperatorPolicy);
         writer.WriteNumber("consumers", queue.Consumers);
-        writer.WriteNumber("messages", queue.Counts.Ready + queue.Counts.Held);
-        writer.WriteNumber("messages_ready", queue.Counts.Ready);
-        writer.WriteNumber("messages_unacknowledged", queue.Counts.Held);
-        if (queue.Counts.ReadyBytes is { } ready)
+        if (queue.Counts is not { } counts)
+            return;
+        writer.WriteNumber("messages", counts.Ready + counts.Held);
+        writer.WriteNumber("messages_ready", counts.Ready);
+        writer.WriteNumber("messages_unacknowledged", counts.Held);
+        if (counts.ReadyBytes is { } ready)
             writer.WriteNumber("message_bytes_ready", ready);
-        if (queue.Counts is not { ReadyBytes: { } waiting, HeldBytes: { } held })
+        if (counts is not { ReadyBytes: { } waiting, HeldBytes: { } held })
             return;
         writer.WriteNumber("message_bytes_unacknowledged", held);
         writer.WriteNumber("message_bytes", waiting + held);
     });
 
-    // The leader of its topic; this broker for one in its memory, or without a leader.
+    // The leader of its topic, or the broker that has it in memory; this one where there is none.
     private string NodeOf(DescribedQueue queue)
     {
+        if (queue.State is { InMemory: true, Owner: { } owner })
+            return broker.Peers.BrokerOf(QueueHome.Of(owner).Incarnation) is { } home ? BrokerAnswers.NodeOf(home) : Node;
         var partition = LogQueue.PartitionOf(queue.Host, queue.State);
         var leader = broker.Metadata.Image.FindServed(partition.Topic)?.Partitions[partition.Partition].Leader ?? -1;
         return leader >= 0 ? BrokerAnswers.NodeOf(leader) : Node;

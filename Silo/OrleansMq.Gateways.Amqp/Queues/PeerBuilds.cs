@@ -30,6 +30,10 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
         return !brokers.IsEmpty && all.IsCompletedSuccessfully && all.Result.All(static answer => answer);
     }
 
+    // Whichever gateways it has.
+    private async Task<bool> TakesQuestionsAsync(int other) =>
+        await broker.Peers.HasGatewayAsync(other, QueueHomes.GatewayName).ConfigureAwait(false) is not null;
+
     private Task<bool> AskAsync(int other, BrokerRegistration registration)
     {
         lock (_lock)
@@ -37,7 +41,7 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
             if (_asked.TryGetValue(other, out var last) && last.Registration == registration && (!last.Answer.IsCompleted
                 || last.Answer is { IsCompletedSuccessfully: true, Result: true } || time.GetElapsedTime(last.Since) < Pause))
                 return last.Answer;
-            var answer = broker.Peers.TakesQuestionsAsync(other);
+            var answer = TakesQuestionsAsync(other);
             _asked[other] = (registration, answer, time.GetTimestamp());
             return answer;
         }

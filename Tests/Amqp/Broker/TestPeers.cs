@@ -55,7 +55,8 @@ internal sealed class TestPeers : IGatewayPeers
     }
 
     /// <inheritdoc/>
-    public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(TakeQuestions);
+    public Task<bool?> HasGatewayAsync(int broker, string gateway) =>
+        Task.FromResult<bool?>(TakeQuestions ? _answers.ContainsKey(gateway) : null);
 
     /// <inheritdoc/>
     public int? BrokerOf(string incarnation) => HasEnded(incarnation) ? null : int.Parse(incarnation[1..],

@@ -19,6 +19,9 @@ internal sealed class PeerNetwork(params int[] brokers)
     /// <summary>Answers instead of the brokers; null: they do themselves.</summary>
     public Func<int, ReadOnlyMemory<byte>?>? Instead { get; set; }
 
+    /// <summary>With <see cref="Instead"/>, whether brokers say that they have the gateway; null: they do not answer.</summary>
+    public bool? Has { get; set; }
+
     /// <summary>The brokers that are registered, and do not run.</summary>
     public int[] Dead { get; set; } = [];
 
@@ -66,7 +69,8 @@ internal sealed class PeerNetwork(params int[] brokers)
             return network.AskAsync(broker, gateway, question);
         }
 
-        public Task<bool> TakesQuestionsAsync(int broker) => Task.FromResult(true);
+        public Task<bool?> HasGatewayAsync(int broker, string gateway) => Task.FromResult(network.Instead is null
+            ? network._answers.ContainsKey((broker, gateway)) : network.Has);
 
         public int? BrokerOf(string incarnation) => null;
 

@@ -38,6 +38,9 @@ internal sealed class ClusterAnswers(BrokerAnswers own, HostedBroker broker, Eng
                 .WaitAsync(Patience, cancellationToken).ConfigureAwait(false);
             if (answer is { IsEmpty: false } page)
                 return PeerPage.Read(page);
+            if (answer is null && await broker.Peers.HasGatewayAsync(asked, ManagementGateway.GatewayName)
+                .WaitAsync(Patience, cancellationToken).ConfigureAwait(false) == false)
+                return PeerPage.Nothing;
             log.Write(EngineLogLevel.Debug, $"AMQP management: broker {asked} has no answer to '{question.Kind}'.");
         }
         catch (Exception fault) when (fault is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
@@ -51,10 +54,11 @@ internal sealed class ClusterAnswers(BrokerAnswers own, HostedBroker broker, Eng
     public async Task<Finding> FindAsync(PeerQuestion question, CancellationToken cancellationToken)
     {
         var here = new BrokerPage(broker.BrokerId, await AskAsync(broker.BrokerId, question, cancellationToken).ConfigureAwait(false));
-        if (here.Page!.Match != PageMatch.None)
+        if (here.Page!.Match == PageMatch.Found)
             return new Finding([here], []);
-        var pages = await AskAsync(Brokers.Where(one => one != broker.BrokerId), question, cancellationToken).ConfigureAwait(false);
-        return new Finding(pages, SilentOf(pages));
+        // Another broker may have one of the same name: names are those of addresses.
+        var others = await AskAsync(Brokers.Where(one => one != broker.BrokerId), question, cancellationToken).ConfigureAwait(false);
+        return new Finding([here, .. others], SilentOf(others));
     }
 
     /// <summary>Returns the brokers that run and have not answered.</summary>

@@ -43,6 +43,9 @@ internal sealed class PeerPage
     {
     }
 
+    /// <summary>That of a broker without AMQP.</summary>
+    public static PeerPage Nothing { get; } = Read(Write(static _ => (PageMatch.None, null)));
+
     /// <summary>Whether the broker has what is asked for.</summary>
     public PageMatch Match { get; private init; }
 
