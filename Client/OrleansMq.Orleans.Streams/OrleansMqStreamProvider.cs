@@ -81,8 +81,12 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// by default.</summary>
     internal TimeSpan SubscribeTimeout { get; set; } = TimeSpan.FromSeconds(25);
 
-    /// <summary>How long a look may take how far a replay is, or which one is in force. One that takes longer counts as failed.</summary>
+    /// <summary>How long a look may take how far a replay is. One that takes longer counts as failed.</summary>
     internal TimeSpan LongestLook { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long an event waits, in its grain's turn, for the look which replay is in force. It comes again where that takes
+    /// longer.</summary>
+    internal TimeSpan LongestAsk { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Between two sweeps of what replays have left: longer than a subscription takes to be written.</summary>
     internal TimeSpan SweepInterval { get; set; } = TimeSpan.FromMinutes(5);
@@ -256,7 +260,7 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     private SubscriptionPlace PlaceOf(StreamId stream, Guid subscription, Func<bool>? isRead = null, Task? abandoning = null) =>
         new(Subscriptions.Table, stream, subscription, isRead, abandoning, LookAsync);
 
-    private Task LookAsync() => Subscriptions.CatchUpAsync(CancellationToken.None).WaitAsync(LongestLook);
+    private Task LookAsync() => Subscriptions.CatchUpAsync(CancellationToken.None).WaitAsync(LongestAsk);
 
     // The first replay of a generation in the topic's order is in force. One that comes later begins the next generation: of two calls at
     // once the last one counts. A record that a call has given up cannot come into force after a later call has returned. False: the

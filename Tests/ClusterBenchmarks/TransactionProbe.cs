@@ -109,12 +109,24 @@ internal sealed class TransactionProbe : ICoordinatorProbe
             throw new InvalidOperationException($"After {_committed} commits and {kill} kills the epoch is {_producer.ProducerEpoch}.");
         using var patience = new CancellationTokenSource(Patience);
         long stable;
-        while ((stable = await EndAsync(IsolationLevel.ReadCommitted)) != await EndAsync(IsolationLevel.ReadUncommitted) || stable < 0)
+        while ((stable = await EndsAsync(IsolationLevel.ReadCommitted)) != await EndsAsync(IsolationLevel.ReadUncommitted))
             await Task.Delay(Pause, patience.Token);
+        // A record and a marker each.
+        if (stable != 2 * _committed)
+            throw new InvalidOperationException($"After {_committed} commits {stable} records and markers are stable.");
     }
 
-    private async Task<long> EndAsync(IsolationLevel isolation) =>
-        (await _client.Patient.FindOffsetAsync(_partition, OffsetSpec.Latest with { Isolation = isolation })).Offset;
+    // Of all partitions.
+    private async Task<long> EndsAsync(IsolationLevel isolation)
+    {
+        var sum = 0L;
+        for (var partition = 0; partition < Partitions; partition++)
+        {
+            sum += (await _client.Patient.FindOffsetAsync(new TopicPartition(Topic, partition),
+                OffsetSpec.Latest with { Isolation = isolation })).Offset;
+        }
+        return sum;
+    }
 
     // Each transaction has an epoch of its own, so that the sequence begins again.
     private Memory<byte> Batch()

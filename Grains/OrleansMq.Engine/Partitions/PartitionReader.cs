@@ -41,14 +41,18 @@ internal sealed class PartitionReader(Partition partition)
         var start = partition.LogStartOffset;
         if (spec.IsAt(OffsetSpec.Earliest))
             return new OffsetResult(ErrorCode.None, start, LeaderEpoch: EpochOf(start));
+        // Before the end that it is told with: a later leader has at least that.
+        var epoch = partition.LeaderEpoch;
         if (!partition.Replication.KnowsLatest)
             return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                 Message: $"The new leader of {partition.TopicPartition} does not know yet how far its replicas are. Retry.");
-        // Before the end that it is told with: a later leader has at least that.
-        var epoch = partition.LeaderEpoch;
         var limit = partition.HighWatermark;
         if (spec.Isolation == IsolationLevel.ReadCommitted)
             limit = partition.StableOffset(limit);
+        // What was read may be of two leaderships, if one has ended meanwhile.
+        if (partition.LeaderEpoch != epoch || Refuse(out _) != ErrorCode.None)
+            return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
+                Message: $"The leader of {partition.TopicPartition} has changed meanwhile. Retry.");
         if (spec.IsAt(OffsetSpec.Latest))
             return new OffsetResult(ErrorCode.None, limit, LeaderEpoch: epoch);
         if (spec.IsAt(OffsetSpec.LatestProven))

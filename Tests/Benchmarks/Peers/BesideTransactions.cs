@@ -15,7 +15,7 @@ internal static class BesideTransactions
 
     public static async Task<int> RunAsync(CommandArguments arguments)
     {
-        var (rounds, producers) = (arguments.Number("--rounds", 5), arguments.Number("--producers", 100));
+        var (rounds, producers) = (arguments.Number("--rounds", 6), arguments.Number("--producers", 100));
         var (records, size) = (arguments.Number("--records", 2_000_000), arguments.Number("--size", 100));
         var partitions = arguments.Number("--partitions", 4);
         if (rounds == 0)

@@ -32,9 +32,29 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
         get
         {
             lock (_lock)
-                return string.Create(CultureInfo.InvariantCulture, $"{_logs.Values.Sum(static log => log.Ends.Count)} ends, "
+                return string.Create(CultureInfo.InvariantCulture, $"{Ends} ends, "
                     + $"{_logs.Values.Sum(static log => log.Opens)} partitions' producers, "
-                    + $"{_ids.Values.Sum(static id => id.Told.Count)} descriptions, {_lists} lists");
+                    + $"{_ids.Values.Sum(static id => id.Told.Count)} descriptions, {Numbered} of them numbered, {_lists} lists");
+        }
+    }
+
+    /// <summary>The number of ends that are judged: those that name their leader's epoch.</summary>
+    public int Ends
+    {
+        get
+        {
+            lock (_lock)
+                return _logs.Values.Sum(static log => log.Ends.Count(static end => end.Epoch >= 0));
+        }
+    }
+
+    /// <summary>The number of descriptions that name the transaction's number.</summary>
+    public int Numbered
+    {
+        get
+        {
+            lock (_lock)
+                return _ids.Values.Sum(static id => id.Told.Count(static told => told.Number >= 0));
         }
     }
 
@@ -59,7 +79,8 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
                 case TransactionEventKind.Ended when words[1] == "Commit":
                     _committed.Add(words[0]);
                     break;
-                case TransactionEventKind.Stored:
+                // A repeated batch may have an offset that is not known.
+                case TransactionEventKind.Stored when Long(words[2]) >= 0:
                     LogOf(words[0], words[1]).Stored.Add((seen.Nanos, Long(words[2]) + 1, words[3]));
                     break;
                 case TransactionEventKind.Read or TransactionEventKind.Polled:
@@ -103,13 +124,14 @@ internal sealed class AdminHistory(Violations violations, Func<string, bool> has
                     open.Add($"{name} is described as {last?.Phase ?? "nothing"}");
             }
             if (_listed.Asked < since)
-                open.Add("no list");
-            var phases = _listed.Entries.Select(static entry => entry.Split('=')).ToDictionary(static entry => entry[0],
+                return [.. open, "no list"];
+            var listed = _listed.Entries.Select(static entry => entry.Split('=')).ToLookup(static entry => entry[0],
                 static entry => entry[1]);
+            open.AddRange(listed.Where(static id => id.Count() > 1).Select(static id => $"{id.Key} is listed twice"));
+            var phases = listed.ToDictionary(static id => id.Key, static id => id.First());
             open.AddRange(_ids.Where(id => id.Value.KnownAt < since && !phases.ContainsKey(id.Key))
                 .Select(static id => $"{id.Key} is not listed"));
-            open.AddRange(phases.Where(static listed => !IsAtRest(listed.Value))
-                .Select(static listed => $"{listed.Key} is listed as {listed.Value}"));
+            open.AddRange(phases.Where(static id => !IsAtRest(id.Value)).Select(static id => $"{id.Key} is listed as {id.Value}"));
             return open;
         }
     }

@@ -82,6 +82,7 @@ internal sealed class TransactionRun(IBrokersUnderTest brokers, RunLog log, int 
         log.Tell(figures);
         // Otherwise a reader that takes everything for committed would be right.
         Assert.True(committed.Count < all.Count, figures);
+        Assert.True(told.Ends > 0 && (brokers.Transactions is null || told.Numbered > 0), $"Too little was told to judge it. {figures}");
         return figures;
 
         void Take(TransactionEvent seen)
