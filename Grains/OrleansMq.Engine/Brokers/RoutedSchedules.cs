@@ -16,7 +16,7 @@ namespace OrleansMq.Brokers;
 internal sealed class RoutedSchedules(IBroker broker, Func<TopicPartition, IPartitionSchedules> of, TimeProvider time) : ISchedules
 {
     private const int Partitions = 8;
-    private const int MaxHeaders = 1_000;
+    internal const int MaxHeaders = 1_000;
     private const int MaxPage = 1_000;
 
     // As durable as the records of any topic may be. Small segments, since only closed ones are compacted, and a new leader reads the whole

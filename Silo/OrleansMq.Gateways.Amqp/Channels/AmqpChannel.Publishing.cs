@@ -94,6 +94,9 @@ internal sealed partial class AmqpChannel
         }
         if (exchange?.Type == ExchangeTypes.Delayed && DelayedMessages.FaultOf(message) is { } tooMuch)
             throw new AmqpException(ReplyCode.PreconditionFailed, tooMuch);
+        // What a transaction cannot publish is refused before it has published others.
+        if (_transaction is not null && DelayedMessages.DelayOf(message.Properties.Headers) is not null)
+            TargetsOf(session.Image, message);
     }
 
     private static string? FaultOfExpiration(string text)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Api;
+using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.VirtualHosts;
@@ -35,6 +36,9 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
 
     // That of a virtual host that is made for the first time. One that is made again has another queue under the name.
     private const long FirstDueQueueId = 0x64656c61796564;
+    // Beside those of the message its record has some of the broker's: the exchange that delays it among them.
+    private const int MaxHeaders = RoutedSchedules.MaxHeaders - 20;
+    private const int MaxBytes = NewSchedule.MaxBytes - 512;
     private const int MaxAttempts = 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
@@ -52,8 +56,10 @@ internal sealed class DelayedMessages(QueueRegistry registry, IBroker broker) : 
             return null;
         if (delay > NewSchedule.MaxAhead)
             return $"{Header} is {delay.TotalMilliseconds:0}, at most {NewSchedule.MaxAhead.TotalMilliseconds:0} milliseconds are allowed";
-        return MessageRecords.BytesOf(message) is > NewSchedule.MaxBytes and var bytes
-            ? $"a delayed message has at most {NewSchedule.MaxBytes} bytes with its properties, not {bytes}" : null;
+        if (message.Properties.Headers?.Entries().Count() > MaxHeaders)
+            return $"a delayed message has at most {MaxHeaders} headers";
+        return MessageRecords.BytesOf(message) is > MaxBytes and var bytes
+            ? $"a delayed message has at most {MaxBytes} bytes with its properties, not {bytes}" : null;
     }
 
     /// <summary>Has a virtual host's due messages routed from now on. Called where it has an exchange that delays.</summary>

@@ -7,10 +7,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <code>
 /// publish  0, sender, number of the frame; then for each message: flags, its queue and the version of the image unless both are those
 ///          of the message before, exchange, message. Flags: 1, the queue is that of the message before; 2, a dead letter
-///   answer an outcome for each message, a byte; empty: none was taken, since the home has no memory for them now
+///   answer an outcome for each message, a byte; 255: none was taken, since the home has no memory for them now
 /// count    1, queue
-///   answer 1, ready, held, bytes that are ready, bytes that are held; 0: there is no such queue
-/// purge    2, queue
+///   answer 1, ready, held, bytes that are ready, bytes that are held, place of the last message; 0: there is no such queue
+/// purge    2, queue, place of the last message to remove
 ///   answer 1, how many messages were removed; 0: there is no such queue
 /// queue    virtual host, name, id
 /// </code>
@@ -107,16 +107,13 @@ internal static class HomeFrames
         : [.. answer.ToArray().Select(static outcome => outcome <= (byte)PublishOutcome.TooLarge ? (PublishOutcome)outcome
             : PublishOutcome.Unknown)];
 
-    /// <summary>Returns a question for a queue.</summary>
-    /// <param name="kind"><see cref="CountKind"/> or <see cref="PurgeKind"/>.</param>
+    /// <summary>Returns the question for a queue's messages.</summary>
+    public static ReadOnlyMemory<byte> Count(HomeTarget target) => Question(CountKind, target);
+
+    /// <summary>Returns the question that purges a queue.</summary>
     /// <param name="target">The queue.</param>
-    public static ReadOnlyMemory<byte> Question(byte kind, HomeTarget target)
-    {
-        using var frame = new MemoryStream();
-        frame.WriteByte(kind);
-        Write(frame, target);
-        return frame.ToArray();
-    }
+    /// <param name="end">The place of the last message to remove: one that comes twice, or late, removes no later ones.</param>
+    public static ReadOnlyMemory<byte> Purge(HomeTarget target, long end) => Question(PurgeKind, target, end);
 
     /// <summary>Returns the queue of a question.</summary>
     public static HomeTarget ReadTarget(ReadOnlyMemory<byte> question)
@@ -125,9 +122,28 @@ internal static class HomeFrames
         return ReadTarget(ref rest);
     }
 
+    /// <summary>Returns the queue of a question that purges it, and the place of the last message to remove.</summary>
+    public static (HomeTarget Target, long End) ReadPurge(ReadOnlyMemory<byte> question)
+    {
+        var rest = question[1..];
+        return (ReadTarget(ref rest), MessageFields.ReadNumber(ref rest));
+    }
+
+    private static ReadOnlyMemory<byte> Question(byte kind, HomeTarget target, long? end = null)
+    {
+        using var frame = new MemoryStream();
+        frame.WriteByte(kind);
+        Write(frame, target);
+        if (end is { } place)
+            MessageFields.WriteNumber(frame, place);
+        return frame.ToArray();
+    }
+
     /// <summary>Returns the answer with a queue's messages.</summary>
-    public static ReadOnlyMemory<byte> Counts(QueueCounts counts) =>
-        Numbers(counts.Ready, counts.Held, counts.ReadyBytes ?? 0, counts.HeldBytes ?? 0);
+    /// <param name="counts">Their numbers.</param>
+    /// <param name="end">The place of the last one.</param>
+    public static ReadOnlyMemory<byte> Counts(QueueCounts counts, long end) =>
+        Numbers(counts.Ready, counts.Held, counts.ReadyBytes ?? 0, counts.HeldBytes ?? 0, end);
 
     /// <summary>Returns the answer with some numbers.</summary>
     public static ReadOnlyMemory<byte> Numbers(params long[] numbers)
@@ -139,12 +155,12 @@ internal static class HomeFrames
         return frame.ToArray();
     }
 
-    /// <summary>Returns the messages in an answer.</summary>
+    /// <summary>Returns the messages in an answer, and the place of the last one.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
-    public static QueueCounts ReadCounts(ReadOnlyMemory<byte> answer)
+    public static (QueueCounts Counts, long End) ReadCounts(ReadOnlyMemory<byte> answer)
     {
-        var numbers = ReadNumbers(answer, 4);
-        return new QueueCounts(numbers[0], numbers[1], numbers[2], numbers[3]);
+        var numbers = ReadNumbers(answer, 5);
+        return (new QueueCounts(numbers[0], numbers[1], numbers[2], numbers[3]), numbers[4]);
     }
 
     /// <summary>Returns the numbers of an answer.</summary>

@@ -13,15 +13,14 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </code>
 /// <para>A frame without an answer is not sent again: its messages may be in their queues, and are <see cref="PublishOutcome.Unknown"/>. A
 /// frame that the home does not take within <see cref="MaxWait"/> fails likewise, and so do messages that have waited that long behind a
-/// failure. A message beyond the limit of bytes fails at once: channels bound what they publish, and wait before that.</para>
+/// failure. What waits is bounded by those that publish: channels have a window, and wait for its room.</para>
 /// </summary>
 /// <param name="ask">Sends a frame, and returns the answer; null if there is none.</param>
 /// <param name="hasEnded">Returns whether the home's broker has ended for good, and its queues with it.</param>
 /// <param name="room">The room for frames, and for batches to queues on the log.</param>
-/// <param name="limit">The most bytes that wait, unless one message has more.</param>
 /// <param name="time">The clock.</param>
 /// <param name="report">Takes lines for the log about messages that were not sent.</param>
-internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>?>> ask, Func<bool> hasEnded, BatchRoom room, long limit,
+internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<byte>?>> ask, Func<bool> hasEnded, BatchRoom room,
     TimeProvider time, Action<string> report)
 {
     /// <summary>The most messages of a frame.</summary>
@@ -33,6 +32,7 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
     /// <summary>How long a frame is tried, and how long messages wait behind one that failed.</summary>
     internal static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(15);
 
+    private static readonly TimeSpan LeastWait = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan MaxPause = TimeSpan.FromMilliseconds(400);
 
@@ -41,18 +41,7 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
     // No other lane has it. Frames are numbered: the home takes none twice, and none that comes late behind the next.
     private readonly long _sender = VirtualHostOwner.NewId();
     private long _number;
-    private long _bytes;
     private bool _isSending;
-
-    /// <summary>The bytes of the messages that wait.</summary>
-    public long WaitingBytes
-    {
-        get
-        {
-            lock (_lock)
-                return _bytes;
-        }
-    }
 
     /// <summary>Sends a message.</summary>
     public Task<PublishOutcome> AddAsync(HomePublish message)
@@ -60,21 +49,12 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
         var publish = new Publish(message, time.GetTimestamp());
         lock (_lock)
         {
-            if (_waiting.Count == 0 || _bytes + publish.Bytes <= limit)
-            {
-                _waiting.Enqueue(publish);
-                _bytes += publish.Bytes;
-                if (_isSending)
-                    return publish.Task;
-                _isSending = true;
-            }
-            else
-                publish.SetResult(PublishOutcome.Unknown);
+            _waiting.Enqueue(publish);
+            if (_isSending)
+                return publish.Task;
+            _isSending = true;
         }
-        if (publish.Task.IsCompleted)
-            report($"{limit} bytes wait: a message to queue '{message.Target.Queue}' is not taken.");
-        else
-            _ = Task.Run(SendAllAsync);
+        _ = Task.Run(SendAllAsync);
         return publish.Task;
     }
 
@@ -101,12 +81,16 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
     private async Task<Sent> SendAsync(List<Publish> batch, bool isAgain)
     {
         var bytes = batch.Sum(static publish => publish.Bytes);
-        var (began, pause) = (time.GetTimestamp(), MinPause);
+        // What has waited behind other frames has less time, and is tried once at least.
+        var (began, pause, isTried) = (batch[0].Since, MinPause, false);
         try
         {
             while (!hasEnded())
             {
                 var left = MaxWait - time.GetElapsedTime(began);
+                if (!isTried && left < LeastWait)
+                    left = LeastWait;
+                isTried = true;
                 if (left <= TimeSpan.Zero || !await room.EnterAsync(bytes, isAgain, left, time).ConfigureAwait(false))
                     return Fail(batch, "they were not taken in time");
                 ReadOnlyMemory<byte>? answer;
@@ -153,7 +137,7 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
         lock (_lock)
         {
             while (_waiting.TryPeek(out var next) && time.GetElapsedTime(next.Since) >= MaxWait)
-                late.Add(Dequeue());
+                late.Add(_waiting.Dequeue());
         }
         late.ForEach(static publish => publish.SetResult(PublishOutcome.Unknown));
     }
@@ -167,23 +151,15 @@ internal sealed class HomeLane(Func<ReadOnlyMemory<byte>, Task<ReadOnlyMemory<by
                 _isSending = false;
                 return null;
             }
-            var batch = new List<Publish> { Dequeue() };
+            var batch = new List<Publish> { _waiting.Dequeue() };
             var bytes = batch[0].Bytes;
             while (batch.Count < MaxMessages && _waiting.TryPeek(out var next) && bytes + next.Bytes <= MaxBytes)
             {
                 bytes += next.Bytes;
-                batch.Add(Dequeue());
+                batch.Add(_waiting.Dequeue());
             }
             return batch;
         }
-    }
-
-    // Under the lock.
-    private Publish Dequeue()
-    {
-        var publish = _waiting.Dequeue();
-        _bytes -= publish.Bytes;
-        return publish;
     }
 
     private sealed class Publish(HomePublish message, long since) : TaskCompletionSource<PublishOutcome>

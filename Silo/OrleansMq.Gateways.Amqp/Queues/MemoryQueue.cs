@@ -100,17 +100,32 @@ internal sealed class MemoryQueue : IAmqpQueue
         return default;
     }
 
+    /// <summary>The place of the last message that has come.</summary>
+    public long LastPlace
+    {
+        get
+        {
+            lock (_lock)
+                return _next;
+        }
+    }
+
     /// <inheritdoc/>
-    public ValueTask<long> PurgeAsync()
+    public ValueTask<long> PurgeAsync() => new(Purge(long.MaxValue));
+
+    /// <summary>Removes the ready messages up to a place. Returns their number.</summary>
+    public long Purge(long end)
     {
         lock (_lock)
         {
-            var count = _ready.Count;
-            foreach (var item in _ready)
+            var items = _ready.Where(item => item.Position <= end).ToArray();
+            foreach (var item in items)
+            {
+                _ready.Remove(item);
+                _readyBytes -= item.Message.Body.Length;
                 Forget(item);
-            _ready.Clear();
-            _readyBytes = 0;
-            return new(count);
+            }
+            return items.Length;
         }
     }
 

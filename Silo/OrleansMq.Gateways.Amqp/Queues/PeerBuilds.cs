@@ -4,7 +4,7 @@ using OrleansMq.Hosting;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>Whether all live brokers of a cluster find queues in the memory of another broker: those of an earlier build look for topics.
-/// Each broker is asked until it has answered so. Thread safe.</summary>
+/// Each broker is asked until it has answered so, and again after a minute. Thread safe.</summary>
 /// <param name="broker">This broker.</param>
 /// <param name="time">The clock.</param>
 internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
@@ -14,6 +14,9 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
 
     // Between two questions to a broker that did not answer. One of an earlier build logs each as an error.
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
+
+    // How long an answer counts: a broker may start again with an earlier build.
+    private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(1);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<int, (BrokerRegistration Registration, Task<bool> Answer, long Since)> _asked = [];
@@ -39,7 +42,7 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
         lock (_lock)
         {
             if (_asked.TryGetValue(other, out var last) && last.Registration == registration && (!last.Answer.IsCompleted
-                || last.Answer is { IsCompletedSuccessfully: true, Result: true } || time.GetElapsedTime(last.Since) < Pause))
+                || time.GetElapsedTime(last.Since) < (last.Answer is { IsCompletedSuccessfully: true, Result: true } ? Lifetime : Pause)))
                 return last.Answer;
             var answer = TakesQuestionsAsync(other);
             _asked[other] = (registration, answer, time.GetTimestamp());

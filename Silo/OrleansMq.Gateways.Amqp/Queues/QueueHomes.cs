@@ -28,8 +28,8 @@ internal sealed class QueueHomes : IDisposable
     private readonly QueueHome _own;
     private readonly IGatewayPeers _peers;
     private readonly RareLine _unsent;
-    // The number of the last frame of each sender. A gateway has one sender to this home while it runs.
-    private readonly Dictionary<long, long> _last = [];
+    // The last frame of each sender and its answer. A gateway has one sender to this home while it runs.
+    private readonly Dictionary<long, (long Number, Task<ReadOnlyMemory<byte>> Answer)> _last = [];
 
     /// <param name="registry">The queues of this gateway.</param>
     /// <param name="own">This gateway's home.</param>
@@ -53,12 +53,15 @@ internal sealed class QueueHomes : IDisposable
     /// <exception cref="QueueGoneException">The queue is deleted, or its home is no live member of the cluster.</exception>
     /// <exception cref="BrokerException">There is no answer.</exception>
     public async ValueTask<QueueCounts> CountAsync(QueueHome home, HomeTarget target) =>
-        HomeFrames.ReadCounts(await AskAsync(home, target, HomeFrames.CountKind).ConfigureAwait(false));
+        HomeFrames.ReadCounts(await AskAsync(home, target, HomeFrames.Count(target)).ConfigureAwait(false)).Counts;
 
-    /// <summary>Purges a queue of another home. Returns the number of messages.</summary>
+    /// <summary>Purges a queue of another home of the messages that it has now. Returns their number.</summary>
     /// <inheritdoc cref="CountAsync" path="/exception"/>
-    public async ValueTask<long> PurgeAsync(QueueHome home, HomeTarget target) =>
-        HomeFrames.ReadNumbers(await AskAsync(home, target, HomeFrames.PurgeKind).ConfigureAwait(false), 1)[0];
+    public async ValueTask<long> PurgeAsync(QueueHome home, HomeTarget target)
+    {
+        var (_, end) = HomeFrames.ReadCounts(await AskAsync(home, target, HomeFrames.Count(target)).ConfigureAwait(false));
+        return HomeFrames.ReadNumbers(await AskAsync(home, target, HomeFrames.Purge(target, end)).ConfigureAwait(false), 1)[0];
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _peers.Answer(GatewayOf(_own), null);
@@ -74,18 +77,18 @@ internal sealed class QueueHomes : IDisposable
     }
 
     private HomeLane LaneTo(QueueHome home) => new(frame => SendAsync(home, frame), () => _peers.HasEnded(home.Incarnation),
-        _registry.Copies, _registry.Memory.Limit / 2, _registry.Time, line => _unsent.Write(EngineLogLevel.Warning,
+        _registry.Copies, _registry.Time, line => _unsent.Write(EngineLogLevel.Warning,
             $"Exclusive queues in the memory of {home.Incarnation}: {line}"));
 
     private async Task<ReadOnlyMemory<byte>?> SendAsync(QueueHome home, ReadOnlyMemory<byte> question) =>
         _peers.BrokerOf(home.Incarnation) is { } broker
             ? await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false) : null;
 
-    private async Task<ReadOnlyMemory<byte>> AskAsync(QueueHome home, HomeTarget target, byte kind)
+    private async Task<ReadOnlyMemory<byte>> AskAsync(QueueHome home, HomeTarget target, ReadOnlyMemory<byte> question)
     {
         if (_peers.BrokerOf(home.Incarnation) is not { } broker)
             throw new QueueGoneException();
-        return await _peers.AskAsync(broker, GatewayOf(home), HomeFrames.Question(kind, target)).ConfigureAwait(false)
+        return await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false)
             ?? throw new BrokerException(ErrorCode.RequestTimedOut,
                 $"Broker {broker}, which has queue '{target.Queue}' in memory, did not answer.");
     }
@@ -94,21 +97,44 @@ internal sealed class QueueHomes : IDisposable
     {
         HomeFrames.PublishKind => await TakeAsync(question).ConfigureAwait(false),
         HomeFrames.CountKind => await CountOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
-        HomeFrames.PurgeKind => await PurgeOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
+        HomeFrames.PurgeKind => await PurgeOwnAsync(HomeFrames.ReadPurge(question)).ConfigureAwait(false),
         var other => throw new InvalidDataException($"A question to exclusive queues has the kind {other}."),
     };
 
-    // In their order. An owner that does not answer, or does so late, is not asked for the queues that follow.
+    // A frame that comes twice has one answer, also while it is being taken. One that comes late is not taken.
     private async Task<ReadOnlyMemory<byte>> TakeAsync(ReadOnlyMemory<byte> question)
     {
-        // Before anything else: the same frame may be taken at the same time.
-        var isNext = IsNext(HomeFrames.ReadOrigin(question));
+        var (sender, number) = HomeFrames.ReadOrigin(question);
+        var answer = new TaskCompletionSource<ReadOnlyMemory<byte>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        (long Number, Task<ReadOnlyMemory<byte>> Answer) last;
+        lock (_last)
+        {
+            last = _last.GetValueOrDefault(sender);
+            if (number > last.Number)
+                _last[sender] = (number, answer.Task);
+        }
+        if (number == last.Number)
+            return await last.Answer.ConfigureAwait(false);
+        if (number < last.Number)
+            throw new InvalidDataException($"Frame {number} of messages to exclusive queues comes behind frame {last.Number}.");
+        try
+        {
+            answer.SetResult(await TakeNextAsync(question).ConfigureAwait(false));
+        }
+        catch (Exception fault)
+        {
+            answer.SetException(fault);
+        }
+        return await answer.Task.ConfigureAwait(false);
+    }
+
+    // In their order. An owner that does not answer, or does so late, is not asked for the queues that follow.
+    private async Task<ReadOnlyMemory<byte>> TakeNextAsync(ReadOnlyMemory<byte> question)
+    {
         if (_registry.Memory.IsOver)
             return HomeFrames.Busy;
         var publishes = HomeFrames.ReadPublishes(question, _registry.Time.GetUtcNow().ToUnixTimeMilliseconds());
         var outcomes = new byte[publishes.Count];
-        if (!isNext)
-            return outcomes;
         var began = _registry.Time.GetTimestamp();
         var (target, queue, otherwise, mayLook) = (default(HomeTarget), default(IAmqpQueue), PublishOutcome.Gone, true);
         for (var i = 0; i < outcomes.Length; i++)
@@ -123,17 +149,6 @@ internal sealed class QueueHomes : IDisposable
             outcomes[i] = (byte)(queue is null ? otherwise : await queue.PublishAsync(publish.Message).ConfigureAwait(false));
         }
         return outcomes;
-    }
-
-    private bool IsNext((long Sender, long Number) origin)
-    {
-        lock (_last)
-        {
-            if (origin.Number <= _last.GetValueOrDefault(origin.Sender))
-                return false;
-            _last[origin.Sender] = origin.Number;
-            return true;
-        }
     }
 
     // The queue; null with the outcome of what is published to it.
@@ -171,12 +186,10 @@ internal sealed class QueueHomes : IDisposable
         && queue.Id == target.Id && !_registry.IsOnLog(queue) && _registry.IsHome(queue) ? queue : null;
 
     private async Task<ReadOnlyMemory<byte>> CountOwnAsync(HomeTarget target) =>
-        Find(_registry.Hosts.Find(target.VirtualHost), target) is { } queue
-            ? HomeFrames.Counts(await _registry.CountAsync(target.VirtualHost, queue).ConfigureAwait(false)) : HomeFrames.Gone;
+        await FindAsync(target, version: 0, mayLook: false).ConfigureAwait(false) is { Queue: MemoryQueue queue }
+            ? HomeFrames.Counts(await queue.CountAllAsync().ConfigureAwait(false), queue.LastPlace) : HomeFrames.Gone;
 
-    private async Task<ReadOnlyMemory<byte>> PurgeOwnAsync(HomeTarget target)
-    {
-        var (queue, _) = await FindAsync(target, version: 0, mayLook: false).ConfigureAwait(false);
-        return queue is null ? HomeFrames.Gone : HomeFrames.Numbers(await queue.PurgeAsync().ConfigureAwait(false));
-    }
+    private async Task<ReadOnlyMemory<byte>> PurgeOwnAsync((HomeTarget Target, long End) purge) =>
+        await FindAsync(purge.Target, version: 0, mayLook: false).ConfigureAwait(false) is { Queue: MemoryQueue queue }
+            ? HomeFrames.Numbers(queue.Purge(purge.End)) : HomeFrames.Gone;
 }

@@ -275,7 +275,7 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     {
         var gateway = QueueHomes.GatewayName + (home ?? QueueHome.Of(queue.Owner!)).Mark;
         var lane = new HomeLane(frame => _peers.AskAsync(1, gateway, frame), () => _peers.HasEnded("i1"), new BatchRoom(1 << 20),
-            limit: 1 << 20, TimeProvider.System, static _ => { });
+            TimeProvider.System, static _ => { });
         return await lane.AddAsync(new HomePublish(new HomeTarget("/", queue.Name, queue.Id), version,
             new AmqpMessage("", queue.Name, ContentProperties.None, Bytes("m"), 1))).WaitAsync(Patience);
     }

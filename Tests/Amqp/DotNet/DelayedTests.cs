@@ -104,7 +104,7 @@ public sealed class DelayedTests : ClientTest
         // The exchange that it was published to has not routed it again.
         Assert.Null(await Channel.BasicGetAsync("now", autoAck: true));
         // What cannot be delayed is refused there, too.
-        await RefusedAsync(406, "a delayed message has at most 1000000 bytes", static async channel =>
+        await RefusedAsync(406, "a delayed message has at most 999488 bytes", static async channel =>
         {
             await channel.BasicPublishAsync("source", "k", false, Delayed(10), new byte[1_000_001]);
             await channel.QueueDeclarePassiveAsync("q");
@@ -129,7 +129,7 @@ public sealed class DelayedTests : ClientTest
     public async Task Message_that_cannot_be_delayed_is_refused()
     {
         await DeclareAsync();
-        await RefusedAsync(406, "a delayed message has at most 1000000 bytes", static async channel =>
+        await RefusedAsync(406, "a delayed message has at most 999488 bytes", static async channel =>
         {
             await channel.BasicPublishAsync("delayed", "k", false, Delayed(10), new byte[1_000_001]);
             await channel.QueueDeclarePassiveAsync("q");

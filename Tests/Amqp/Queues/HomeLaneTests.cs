@@ -101,7 +101,7 @@ public sealed class HomeLaneTests
         {
             Interlocked.Increment(ref asked);
             return Task.FromResult<ReadOnlyMemory<byte>?>(HomeFrames.Busy);
-        }, static () => false, new BatchRoom(1 << 20), long.MaxValue, clock, _reports.Enqueue);
+        }, static () => false, new BatchRoom(1 << 20), clock, _reports.Enqueue);
         var publish = Add(lane, "a");
         await clock.AdvanceUntilAsync(publish, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(1));
         Assert.Equal(PublishOutcome.Unknown, await publish);
@@ -125,31 +125,6 @@ public sealed class HomeLaneTests
         Assert.Equal(["c"], frame.Bodies);
         frame.Accept();
         Assert.Equal(PublishOutcome.Accepted, await third.WaitAsync(Patience));
-    }
-
-    [Fact]
-    public async Task Bytes_that_wait_are_bounded_and_what_is_beyond_is_unknown_at_once()
-    {
-        var bytes = Message("x").Bytes;
-        var lane = NewLane(limit: 10 * bytes);
-        var first = Add(lane, "0");
-        var frame = await NextAsync();
-        var publishes = Enumerable.Range(1, 100).Select(i => Add(lane, $"{i % 10}")).ToArray();
-        Assert.Equal(10 * bytes, lane.WaitingBytes);
-        Assert.All(publishes[..10], static publish => Assert.False(publish.IsCompleted));
-        Assert.All(publishes[10..], static publish => Assert.Equal(PublishOutcome.Unknown, publish.Result));
-        Assert.Equal(90, _reports.Count);
-        frame.Accept();
-        Assert.Equal(PublishOutcome.Accepted, await first.WaitAsync(Patience));
-        frame = await NextAsync();
-        Assert.Equal(10, frame.Bodies.Length);
-        Assert.Equal(0, lane.WaitingBytes);
-        // One that has more than the limit waits where none does.
-        var large = Add(lane, new string('x', 20 * bytes));
-        Assert.False(large.IsCompleted);
-        frame.Accept();
-        (await NextAsync()).Accept();
-        Assert.Equal(PublishOutcome.Accepted, await large.WaitAsync(Patience));
     }
 
     [Fact]
@@ -217,23 +192,24 @@ public sealed class HomeLaneTests
     public void Counts_and_a_queue_that_is_gone_are_read_from_answers()
     {
         var counts = new QueueCounts(1, 2, 3, 4);
-        Assert.Equal(counts, HomeFrames.ReadCounts(HomeFrames.Counts(counts)));
+        Assert.Equal((counts, 9), HomeFrames.ReadCounts(HomeFrames.Counts(counts, 9)));
         Assert.Throws<QueueGoneException>(() => HomeFrames.ReadCounts(HomeFrames.Gone));
-        Assert.Equal(Orders, HomeFrames.ReadTarget(HomeFrames.Question(HomeFrames.PurgeKind, Orders)));
+        Assert.Equal(Orders, HomeFrames.ReadTarget(HomeFrames.Count(Orders)));
+        Assert.Equal((Orders, 7), HomeFrames.ReadPurge(HomeFrames.Purge(Orders, 7)));
     }
 
     private static AmqpMessage Message(string body) => new("", "orders", ContentProperties.None, Encoding.UTF8.GetBytes(body), 1);
 
     private static Task<PublishOutcome> Add(HomeLane lane, string body) => lane.AddAsync(new HomePublish(Orders, 1, Message(body)));
 
-    private HomeLane NewLane(long limit = long.MaxValue, TimeProvider? clock = null) => new(frame =>
+    private HomeLane NewLane(TimeProvider? clock = null) => new(frame =>
     {
         var answer = new TaskCompletionSource<ReadOnlyMemory<byte>?>(TaskCreationOptions.RunContinuationsAsynchronously);
         _frames.Enqueue(new Frame(HomeFrames.ReadOrigin(frame), [.. HomeFrames.ReadPublishes(frame, 1).Select(static publish =>
             Encoding.UTF8.GetString(publish.Message.Body.Span))], answer));
         _asked.Release();
         return answer.Task;
-    }, () => Volatile.Read(ref _hasEnded), new BatchRoom(1 << 30), limit, clock ?? TimeProvider.System, _reports.Enqueue);
+    }, () => Volatile.Read(ref _hasEnded), new BatchRoom(1 << 30), clock ?? TimeProvider.System, _reports.Enqueue);
 
     private async Task<Frame> NextAsync()
     {

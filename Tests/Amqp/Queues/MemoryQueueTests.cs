@@ -38,6 +38,20 @@ public sealed class MemoryQueueTests
     }
 
     [Fact]
+    public async Task Purge_up_to_a_place_keeps_what_came_later()
+    {
+        var queue = NewQueue();
+        await queue.PublishAsync(Message("first"));
+        var end = queue.LastPlace;
+        var later = Message("later");
+        await queue.PublishAsync(later);
+        Assert.Equal(1, queue.Purge(end));
+        Assert.Equal(0, queue.Purge(end));
+        Assert.Equal((1, later.Body.Length), ((await queue.CountAllAsync()).Ready, (await queue.CountAllAsync()).ReadyBytes));
+        Assert.Equal(later.Bytes, _memory.Used);
+    }
+
+    [Fact]
     public async Task Deleted_queue_gives_back_once_what_it_had_ready_and_what_was_held()
     {
         var queue = NewQueue();
