@@ -52,7 +52,7 @@ public sealed class AdminHistoryTests
         Described(Java, 2, -1, "PrepareAbort");
         _history.Judge();
         Assert.True(_violations.IsEmpty, $"{_violations}");
-        Assert.Equal("4 ends, 2 partitions' producers, 15 descriptions, 1 lists", _history.Figures);
+        Assert.Equal("4 ends, 2 partitions' producers, 15 descriptions, 9 of them numbered, 1 lists", _history.Figures);
     }
 
     [Theory]
