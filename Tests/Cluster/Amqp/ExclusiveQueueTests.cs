@@ -86,10 +86,10 @@ public sealed class ExclusiveQueueTests(PostgreSqlFixture postgres) : AmqpClient
         foreach (var broker in Cluster.Running)
         {
             using var management = Management(broker);
-            var listed = await management.GetFromJsonAsync<JsonElement>("/api/queues/%2F");
-            var queue = listed.EnumerateArray().Single(static queue => queue.GetProperty("name").GetString() == "replies");
-            Assert.Equal(3, queue.GetProperty("messages_ready").GetInt64());
-            Assert.True(queue.GetProperty("exclusive").GetBoolean());
+            await Wait.UntilAsync(async () => (await management.GetFromJsonAsync<JsonElement>("/api/queues/%2F")).EnumerateArray()
+                .Any(static queue => queue.GetProperty("name").GetString() == "replies" && queue.GetProperty("exclusive").GetBoolean()
+                    && queue.TryGetProperty("messages_ready", out var ready) && ready.GetInt64() == 3),
+                $"broker {broker} lists three messages");
         }
         using (var management = Management(3))
         {
