@@ -121,8 +121,27 @@ internal sealed partial class ManagementApi
     private Func<HttpContext, Task> ListOf(PeerQuestion question, int? only = null) =>
         context => WriteListAsync(context, question, only is { } one ? [one] : _cluster.Brokers);
 
+    private Task WriteListAsync(HttpContext context, PeerQuestion question, int[] brokers) => WriteItemsAsync(context, question, brokers,
+        static writer => writer.WriteStartArray(), static writer => writer.WriteEndArray());
+
+    // With its consumers behind its own fields.
+    private Task WriteChannelAsync(HttpContext context, BrokerPage found, PeerQuestion consumers) => WriteItemsAsync(context, consumers,
+        [found.Broker], writer =>
+        {
+            using var channel = JsonDocument.Parse(found.Page!.First);
+            writer.WriteStartObject();
+            foreach (var field in channel.RootElement.EnumerateObject())
+                field.WriteTo(writer);
+            writer.WriteStartArray("consumer_details");
+        }, static writer =>
+        {
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        });
+
     // Sent page by page: in memory are the first pages of the brokers, and one more.
-    private async Task WriteListAsync(HttpContext context, PeerQuestion question, int[] brokers)
+    private async Task WriteItemsAsync(HttpContext context, PeerQuestion question, int[] brokers, Action<Utf8JsonWriter> begin,
+        Action<Utf8JsonWriter> end)
     {
         if (HttpMethods.IsHead(context.Request.Method))
         {
@@ -137,37 +156,10 @@ internal sealed partial class ManagementApi
         var writer = new Utf8JsonWriter(output, Json);
         await using (writer.ConfigureAwait(false))
         {
-            writer.WriteStartArray();
+            begin(writer);
             foreach (var page in pages)
                 await WritePagesAsync(writer, output, question, page, context.RequestAborted).ConfigureAwait(false);
-            writer.WriteEndArray();
-        }
-    }
-
-    private async Task WriteChannelAsync(HttpContext context, BrokerPage found, PeerQuestion consumers)
-    {
-        if (HttpMethods.IsHead(context.Request.Method))
-        {
-            BeginAnswer(context, StatusCodes.Status200OK);
-            return;
-        }
-        using var lease = BeginPages(1);
-        using var channel = JsonDocument.Parse(found.Page!.First);
-        var first = await _cluster.AskAsync(found.Broker, consumers, context.RequestAborted).ConfigureAwait(false);
-        BeginAnswer(context, StatusCodes.Status200OK);
-        await context.Response.StartAsync(context.RequestAborted).ConfigureAwait(false);
-        var output = context.Response.BodyWriter;
-        var writer = new Utf8JsonWriter(output, Json);
-        await using (writer.ConfigureAwait(false))
-        {
-            writer.WriteStartObject();
-            foreach (var field in channel.RootElement.EnumerateObject())
-                field.WriteTo(writer);
-            writer.WriteStartArray("consumer_details");
-            await WritePagesAsync(writer, output, consumers, new BrokerPage(found.Broker, first), context.RequestAborted)
-                .ConfigureAwait(false);
-            writer.WriteEndArray();
-            writer.WriteEndObject();
+            end(writer);
         }
     }
 
