@@ -180,8 +180,6 @@ internal sealed partial class ManagementApi
             Arguments = body.Table("arguments"),
         };
         Demand(access.CheckDeclareExchange(name, declaration.Arguments.Text(ExchangeTypes.Alternate)));
-        if (declaration.Type == ExchangeTypes.Delayed)
-            throw ManagementException.Bad("NOT_IMPLEMENTED - exchanges of type x-delayed-message are not implemented");
         if (image.Topology.FindExchange(name) is null)
             Mutate(request, declaration.Durable);
         var answer = await request.Hosts.SendAsync(host, new DeclareExchange(declaration)).ConfigureAwait(false);

@@ -164,6 +164,53 @@ public sealed class ManagementTests : IAsyncLifetime
         await _server.DoAsync(404, "DELETE", "exchanges/%2F/events");
     }
 
+    [Fact]
+    public async Task Delayed_exchange_is_declared_and_imported_and_delays()
+    {
+        const string delayed = """{"type":"x-delayed-message","arguments":{"x-delayed-type":"direct"}}""";
+        await _server.DoAsync(201, "PUT", "exchanges/%2F/later", delayed);
+        await _server.DoAsync(204, "PUT", "exchanges/%2F/later", delayed);
+        var exchange = await _server.GetAsync("exchanges/%2F/later");
+        Assert.Equal("x-delayed-message", exchange.GetProperty("type").GetString());
+        Assert.Equal("direct", exchange.GetProperty("arguments").GetProperty("x-delayed-type").GetString());
+        await _server.DoAsync(204, "POST", "definitions/%2F", """
+            {"exchanges":[{"name":"imported","type":"x-delayed-message","durable":true,"auto_delete":false,
+            "arguments":{"x-delayed-type":"direct"}}]}
+            """);
+        await _server.DoAsync(201, "PUT", "queues/%2F/q", "{}");
+        var factory = new ConnectionFactory { HostName = "127.0.0.1", Port = _server.AmqpPort }.Patient();
+        await using var connection = await factory.CreateConnectionAsync();
+        await using var channel = await connection.CreateChannelAsync(new CreateChannelOptions(true, true));
+        foreach (var name in new[] { "later", "imported" })
+        {
+            await _server.DoAsync(201, "POST", $"bindings/%2F/e/{name}/q/q", """{"routing_key":"k"}""");
+            var published = DateTimeOffset.UtcNow;
+            await channel.BasicPublishAsync(name, "k", false, new BasicProperties
+            {
+                Headers = new Dictionary<string, object?> { ["x-delay"] = 500 },
+            }, new byte[] { 1 });
+            BasicGetResult? received = null;
+            await UntilAsync(async () => (received = await channel.BasicGetAsync("q", true)) is not null);
+            Assert.Equal(name, received!.Exchange);
+            // The broker's clock and the test's are the same, and both are rounded to a millisecond.
+            Assert.True(DateTimeOffset.UtcNow - published >= TimeSpan.FromMilliseconds(499));
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"type":"x-delayed-message"}""")]
+    [InlineData("""{"type":"x-delayed-message","arguments":{"x-delayed-type":"odd"}}""")]
+    [InlineData("""{"type":"x-delayed-message","arguments":{"x-delayed-type":1}}""")]
+    [InlineData("""{"type":"x-delayed-message","arguments":{"x-delayed-type":"x-delayed-message"}}""")]
+    public async Task Delayed_exchange_of_an_unknown_type_is_refused_as_by_the_port(string body)
+    {
+        Assert.Contains("'x-delayed-type' must be an existing exchange type",
+            await _server.DoAsync(400, "PUT", "exchanges/%2F/later", body), StringComparison.Ordinal);
+        Assert.Contains("exchanges[0]", await _server.DoAsync(400, "POST", "definitions/%2F",
+            $$"""{"exchanges":[{"name":"later",{{body[1..]}}]}"""), StringComparison.Ordinal);
+        await _server.DoAsync(404, "GET", "exchanges/%2F/later");
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
