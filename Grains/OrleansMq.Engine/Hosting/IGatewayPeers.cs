@@ -27,10 +27,10 @@ internal interface IGatewayPeers
     /// <param name="question">The question. Its bytes must not change any more.</param>
     Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question);
 
-    /// <summary>Returns whether another broker has a gateway that answers questions; null where there is no answer, as of one of an earlier
-    /// build.</summary>
+    /// <summary>Returns whether another broker has a gateway that answers questions, or a build whose gateways can do something; null where
+    /// there is no answer, as of one of an earlier build.</summary>
     /// <param name="broker">The broker.</param>
-    /// <param name="gateway">The gateway's name.</param>
+    /// <param name="gateway">The gateway's name, or one of <see cref="GatewayFeatures"/>.</param>
     Task<bool?> HasGatewayAsync(int broker, string gateway);
 
     /// <summary>Returns the broker that runs an incarnation (<see cref="HostedBroker.Incarnation"/>); null unless it is a live
@@ -39,6 +39,17 @@ internal interface IGatewayPeers
 
     /// <summary>Whether an incarnation has ended for good. One that is not known has not.</summary>
     bool HasEnded(string incarnation);
+}
+
+/// <summary>What the gateways of this build can do, whether the broker runs them or not. Brokers of earlier builds are asked for
+/// it.</summary>
+internal static class GatewayFeatures
+{
+    /// <summary>AMQP gateways read queues in the memory of other brokers.</summary>
+    public const string MemoryReaders = "amqp-memory-readers";
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlySet<string> All { get; } = new HashSet<string>(StringComparer.Ordinal) { MemoryReaders };
 }
 
 /// <summary>There are no other brokers.</summary>

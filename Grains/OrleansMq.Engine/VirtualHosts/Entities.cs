@@ -86,9 +86,23 @@ internal sealed record QueueState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Owner { get; init; }
 
-    /// <summary>Whether it is in the memory of the broker that has <see cref="Owner"/>, where brokers share it.</summary>
+    /// <summary>Whether it is in the memory of the broker that has <see cref="Owner"/>, or had <see cref="Declarer"/>, where brokers share
+    /// it.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool InMemory { get; init; }
+
+    /// <summary>The connection that declared it, if it is in memory and not exclusive: it ends with that connection's broker.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Declarer { get; init; }
+
+    /// <summary>The connection whose id names the broker that has it in memory, where brokers share it; null: it is on the log.</summary>
+    [JsonIgnore]
+    public string? Keeper => InMemory ? Owner ?? Declarer : null;
+
+    /// <summary>What it ends with: the id of a connection, or that of a broker (<see cref="ConnectionId.OfBroker"/>); null if it ends with
+    /// neither.</summary>
+    [JsonIgnore]
+    public string? EndsWith => Owner ?? (InMemory && Declarer is { } declarer ? ConnectionId.OfBroker(declarer) : null);
 
     /// <summary>Its arguments.</summary>
     public FieldTable Arguments { get; init; } = FieldTable.Empty;

@@ -9,7 +9,8 @@ internal sealed partial class VirtualHostTopology
     public IEnumerable<QueueConsumer> Consumers => _shards.SelectMany(static shard => shard.Consumers.Values)
         .SelectMany(static consumers => consumers.Values);
 
-    /// <summary>The connections that have consumers or exclusive queues.</summary>
+    /// <summary>The connections that have consumers or exclusive queues, and <see cref="ConnectionId.OfBroker"/> of those in whose memory
+    /// there are others.</summary>
     public IEnumerable<string> Connections => _consumersOf.Keys.Union(_byOwner.Keys);
 
     /// <summary>Returns the consumers of a queue by their ids, without a copy of them.</summary>

@@ -14,7 +14,7 @@ internal sealed record QueueDeclaration
     /// <summary>Whether it belongs to the connection.</summary>
     public bool Exclusive { get; init; }
 
-    /// <summary>Whether it is to be in the memory of the connection's broker, if it is exclusive.</summary>
+    /// <summary>Whether it is to be in the memory of the connection's broker, if it is not durable.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool InMemory { get; init; }
 
@@ -85,7 +85,8 @@ internal sealed partial class VirtualHostTopology
             Durable = isDurable,
             AutoDelete = request.AutoDelete,
             Owner = request.Exclusive ? connection : null,
-            InMemory = request is { Exclusive: true, InMemory: true },
+            InMemory = request.InMemory && !isDurable,
+            Declarer = request is { InMemory: true, Exclusive: false } && !isDurable ? connection : null,
             Arguments = arguments,
         };
         if (queue.Type != QueueType.Classic && PropertyFault(queue) is { } property)
@@ -125,7 +126,9 @@ internal sealed partial class VirtualHostTopology
     public TopologyDecision EndQueue(string name, long id) =>
         FindQueue(name) is { } queue && queue.Id == id && ConsumersOf(queue).IsEmpty ? End([], [queue]) : TopologyDecision.Keep(this);
 
-    /// <summary>Ends the exclusive queues of a connection that is gone, and its consumers.</summary>
+    /// <summary>Ends the exclusive queues of a connection that is gone, and its consumers; or the queues in the memory of a broker that is
+    /// gone.</summary>
+    /// <param name="connection">The connection, or what stands for all of the broker's.</param>
     public TopologyDecision EndConnection(string connection) =>
         End([.. _consumersOf.GetValueOrDefault(connection, []).OrderBy(static consumer => consumer.Id, StringComparer.Ordinal)],
             [.. QueuesOf(connection).Order(StringComparer.Ordinal).Select(FindQueue).OfType<QueueState>()]);

@@ -136,7 +136,7 @@ internal sealed partial class VirtualHostTopology
     public ImmutableHashSet<BindingState> BindingsTo(DestinationKind kind, string name) =>
         (kind == DestinationKind.Queue ? _toQueue : _toExchange).GetValueOrDefault(name, NoBindings);
 
-    /// <summary>Returns the exclusive queues of a connection.</summary>
+    /// <summary>Returns the queues that end with a connection, which are its exclusive ones, or with a broker.</summary>
     public IReadOnlyCollection<string> QueuesOf(string owner) => _byOwner.GetValueOrDefault(owner, []);
 
     /// <summary>Whether both ends of a binding exist with the ids that it names.</summary>
@@ -160,10 +160,10 @@ internal sealed partial class VirtualHostTopology
             case PutQueue { Queue: var queue }:
                 return With(queue.Name, shard => shard with { Queues = shard.Queues.SetItem(queue.Name, queue) },
                     FindQueue(queue.Name) is null ? 1 : 0,
-                    queue.Owner is { } owner ? _byOwner.SetItem(owner, _byOwner.GetValueOrDefault(owner, []).Add(queue.Name)) : null);
+                    queue.EndsWith is { } owner ? _byOwner.SetItem(owner, _byOwner.GetValueOrDefault(owner, []).Add(queue.Name)) : null);
             case RemoveQueue { Queue: var queue }:
                 return With(queue.Name, shard => shard with { Queues = shard.Queues.Remove(queue.Name) },
-                    FindQueue(queue.Name) is null ? 0 : -1, queue.Owner is { } gone ? Without(_byOwner, gone, queue.Name) : null);
+                    FindQueue(queue.Name) is null ? 0 : -1, queue.EndsWith is { } gone ? Without(_byOwner, gone, queue.Name) : null);
             case AddBinding { Binding: var binding }:
                 return WithBinding(binding, shard => shard with { Bindings = shard.Bindings.Add(binding) },
                     (index, key) => index.SetItem(key, index.GetValueOrDefault(key, NoBindings).Add(binding)));

@@ -9,8 +9,8 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>The gateways of this broker that take messages and questions of others. Thread safe.</summary>
 internal sealed class GatewayInbox
 {
-    /// <summary>The gateway that every broker has. A question to it is the name of a gateway; the answer is 1 where the broker has it, or
-    /// 0.</summary>
+    /// <summary>The gateway that every broker has. A question to it is the name of a gateway, or of what gateways of a build can do
+    /// (<see cref="GatewayFeatures"/>); the answer is 1 where the broker has it, or 0.</summary>
     public const string Directory = "";
 
     private readonly ConcurrentDictionary<string, Func<ReadOnlyMemory<byte>, bool>> _handlers = new(StringComparer.Ordinal);
@@ -18,7 +18,7 @@ internal sealed class GatewayInbox
         new(StringComparer.Ordinal);
 
     public GatewayInbox() => _answers[Directory] = question => Task.FromResult<ReadOnlyMemory<byte>>(
-        new[] { _answers.ContainsKey(Encoding.UTF8.GetString(question.Span)) ? (byte)1 : (byte)0 });
+        new[] { Has(Encoding.UTF8.GetString(question.Span)) ? (byte)1 : (byte)0 });
 
     /// <summary>Sets the handler of the messages to a gateway; null removes it.</summary>
     public void Set(string gateway, Func<ReadOnlyMemory<byte>, bool>? handler) => Set(_handlers, gateway, handler);
@@ -33,6 +33,8 @@ internal sealed class GatewayInbox
     /// <summary>Asks a gateway. Returns its answer; null if there is no such gateway.</summary>
     public async Task<ReadOnlyMemory<byte>?> AskAsync(string gateway, ReadOnlyMemory<byte> question) =>
         _answers.TryGetValue(gateway, out var handler) ? await handler(question).ConfigureAwait(false) : (ReadOnlyMemory<byte>?)null;
+
+    private bool Has(string name) => GatewayFeatures.All.Contains(name) || _answers.ContainsKey(name);
 
     private static void Set<T>(ConcurrentDictionary<string, T> handlers, string gateway, T? handler)
         where T : class

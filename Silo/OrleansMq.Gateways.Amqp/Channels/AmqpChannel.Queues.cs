@@ -53,7 +53,7 @@ internal sealed partial class AmqpChannel
             Name = name,
             Durable = declare.Durable,
             Exclusive = declare.Exclusive,
-            InMemory = declare.Exclusive && await session.Registry.KeepsExclusiveAsync().ConfigureAwait(false),
+            InMemory = (declare.Exclusive || !declare.Durable) && await session.Registry.KeepsInMemoryAsync().ConfigureAwait(false),
             AutoDelete = declare.AutoDelete,
             Arguments = arguments,
         };

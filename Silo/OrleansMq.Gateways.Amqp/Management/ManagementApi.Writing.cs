@@ -178,8 +178,8 @@ internal sealed partial class ManagementApi
     // The leader of its topic, or the broker that has it in memory; this one where there is none.
     private string NodeOf(DescribedQueue queue)
     {
-        if (queue.State is { InMemory: true, Owner: { } owner })
-            return broker.Peers.BrokerOf(QueueHome.Of(owner).Incarnation) is { } home ? BrokerAnswers.NodeOf(home) : Node;
+        if (queue.State.Keeper is { } keeper)
+            return broker.Peers.BrokerOf(QueueHome.Of(keeper).Incarnation) is { } home ? BrokerAnswers.NodeOf(home) : Node;
         var partition = LogQueue.PartitionOf(queue.Host, queue.State);
         var leader = broker.Metadata.Image.FindServed(partition.Topic)?.Partitions[partition.Partition].Leader ?? -1;
         return leader >= 0 ? BrokerAnswers.NodeOf(leader) : Node;

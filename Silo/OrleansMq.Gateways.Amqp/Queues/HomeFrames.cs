@@ -1,9 +1,7 @@
-using OrleansMq.Gateways.Amqp.Wire;
-
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// What brokers ask the home of exclusive queues, and its answers.
+/// What brokers ask the home of queues in memory, and its answers.
 /// <code>
 /// publish  0, sender, number of the frame; then for each message: flags, its queue and the version of the image unless both are those
 ///          of the message before, exchange, message. Flags: 1, the queue is that of the message before; 2, a dead letter
@@ -91,7 +89,8 @@ internal static class HomeFrames
                 version = MessageFields.ReadNumber(ref rest);
             }
             var exchange = MessageFields.ReadText(ref rest);
-            last = new HomePublish(target, version, Own(MessageFields.ReadMessage(ref rest, exchange), now, (flags & DeadLetter) != 0));
+            last = new HomePublish(target, version, MessageFields.Own(MessageFields.ReadMessage(ref rest,
+                exchange), now, (flags & DeadLetter) != 0));
             publishes.Add(last);
         }
         return publishes;
@@ -188,21 +187,5 @@ internal static class HomeFrames
         var host = MessageFields.ReadText(ref rest);
         var queue = MessageFields.ReadText(ref rest);
         return new HomeTarget(host, queue, MessageFields.ReadNumber(ref rest));
-    }
-
-    // The frame's memory does not stay for one of its messages.
-    private static AmqpMessage Own(AmqpMessage message, long now, bool isDeadLetter)
-    {
-        var (properties, body) = (message.Properties.Bytes, message.Body);
-        var bytes = new byte[properties.Length + body.Length];
-        properties.CopyTo(bytes);
-        body.CopyTo(bytes.AsMemory(properties.Length));
-        return message with
-        {
-            Properties = new ContentProperties(bytes.AsMemory(0, properties.Length)),
-            Body = bytes.AsMemory(properties.Length),
-            Published = now,
-            IsDeadLetter = isDeadLetter,
-        };
     }
 }

@@ -3,7 +3,7 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// Sends messages to the home of exclusive queues in their order, one frame at a time: those that come while a frame is on its way share
+/// Sends messages to the home of queues in memory in their order, one frame at a time: those that come while a frame is on its way share
 /// the next. Thread safe.
 /// <code>
 /// idle    -- a message comes          --> sending    a frame of this message

@@ -8,17 +8,16 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// A queue on the log: a topic of one partition, and a cursor on it. Queues that are neither durable nor exclusive are on the log where
-/// several brokers serve them; else each is in memory (<see cref="MemoryQueue"/>). The topic keeps each record until the cursor has settled
-/// it. The cursor's name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none of this one, was
-/// left by a queue that is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes late, with the
-/// topic's id, takes nothing of a queue that was declared again. A publisher that has not heard of a deletion opens the queue once more:
-/// what it has created then is deleted again.
+/// A queue on the log: a topic of one partition, and a cursor on it. A queue that is not durable is in memory (<see cref="MemoryQueue"/>),
+/// but for one that was declared over the management API, or beside a broker of an earlier build. The topic keeps each record until the
+/// cursor has settled it. The cursor's name is the queue's id: it tells whose the topic is. A topic with another queue's cursor, and none
+/// of this one, was left by a queue that is deleted; it is deleted, too, before this queue has one of its own. So a deletion that comes
+/// late, with the topic's id, takes nothing of a queue that was declared again. A publisher that has not heard of a deletion opens the
+/// queue once more: what it has created then is deleted again.
 /// <para>
 /// Failures: an append without an answer is <see cref="PublishOutcome.Unknown"/>, and the publisher publishes again. A reader whose session
 /// ended attaches again; what it held is delivered once more. With a dead-letter exchange the gateway, not the engine, judges times to
-/// live:
-/// as a message is received, and at the head while nothing consumes (<see cref="DeadLetterWatch"/>).
+/// live: as a message is received, and at the head while nothing consumes (<see cref="DeadLetterWatch"/>).
 /// </para>
 /// </summary>
 internal sealed class LogQueue : IAmqpQueue

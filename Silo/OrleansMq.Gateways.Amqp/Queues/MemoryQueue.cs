@@ -4,8 +4,9 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// A queue in this broker's memory: one that is not durable, and where several brokers serve the virtual host, exclusive to a connection of
-/// this one. It ends with its broker. It refuses what would take it beyond <see cref="MaxBytes"/>, ready and held messages together.
+/// A queue in this broker's memory: one that is not durable, and where several brokers serve the virtual host, was declared over a
+/// connection of this one. It ends with its broker. It refuses what would take it beyond <see cref="MaxBytes"/>, ready and held messages
+/// together.
 /// <para>Under its lock: messages ready by priority and place, readers that wait in the order of their turn. Dead letters are published
 /// outside of it (<see cref="LetterLane"/>); one that cannot be stored is lost, as the queue is with its broker.</para>
 /// </summary>
@@ -70,15 +71,21 @@ internal sealed class MemoryQueue : IAmqpQueue
     }
 
     /// <inheritdoc/>
-    public ValueTask<IQueueReader> AttachAsync(int priority)
+    public ValueTask<IQueueReader> AttachAsync(int priority) => new(Attach(priority));
+
+    /// <summary>Attaches a reader.</summary>
+    /// <param name="priority">Readers with a higher one receive first.</param>
+    /// <param name="maxBytes">The most bytes that one receive returns, unless one message has more.</param>
+    /// <exception cref="QueueGoneException">The queue is deleted.</exception>
+    public IQueueReader Attach(int priority, long maxBytes = long.MaxValue)
     {
         lock (_lock)
         {
             if (_isGone)
                 throw new QueueGoneException();
-            var reader = new Reader(this, priority);
+            var reader = new Reader(this, priority, maxBytes);
             _readers.Add(reader);
-            return new(reader);
+            return reader;
         }
     }
 
@@ -244,9 +251,12 @@ internal sealed class MemoryQueue : IAmqpQueue
         var items = new List<HeldMessage>();
         // Readers that wait share what is there.
         var most = Math.Min(reader.Max, Math.Max(1, _ready.Count / (_waiting.Count + 1)));
-        while (items.Count < most && _ready.Count > 0 && !(_ready.Min!.ExpiresAt <= Now && items.Count > 0))
+        var bytes = 0L;
+        while (items.Count < most && _ready.Count > 0 && (items.Count == 0
+            || (!(_ready.Min!.ExpiresAt <= Now) && bytes + _ready.Min.Message.Bytes <= reader.MaxBytes)))
         {
             var item = TakeHead();
+            bytes += item.Message.Bytes;
             reader.Held.Add(item.Position, item);
             items.Add(new HeldMessage(item.Message, new MessageHold(item.Position, item.Failures), item.WasDelivered));
             item.WasDelivered = true;
@@ -334,13 +344,15 @@ internal sealed class MemoryQueue : IAmqpQueue
             x!.Priority != y!.Priority ? y.Priority.CompareTo(x.Priority) : x.Position.CompareTo(y.Position);
     }
 
-    private sealed class Reader(MemoryQueue queue, int priority) : IQueueReader
+    private sealed class Reader(MemoryQueue queue, int priority, long maxBytes) : IQueueReader
     {
         private TaskCompletionSource<IReadOnlyList<HeldMessage>>? _answer;
 
         public int Priority { get; } = priority;
 
         public int Max { get; private set; }
+
+        public long MaxBytes => maxBytes;
 
         public bool IsActive { get; set; }
 

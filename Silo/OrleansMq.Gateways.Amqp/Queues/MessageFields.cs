@@ -32,6 +32,25 @@ internal static class MessageFields
         return new AmqpMessage(exchange, key, properties, body, ReadNumber(ref rest));
     }
 
+    /// <summary>Returns a message in memory of its own: that of its frame does not stay for one of its messages.</summary>
+    /// <param name="message">The message, in the memory of its frame.</param>
+    /// <param name="published">When it came, in milliseconds since 1970.</param>
+    /// <param name="isDeadLetter">Whether it is a dead letter.</param>
+    public static AmqpMessage Own(AmqpMessage message, long published, bool isDeadLetter)
+    {
+        var (properties, body) = (message.Properties.Bytes, message.Body);
+        var bytes = new byte[properties.Length + body.Length];
+        properties.CopyTo(bytes);
+        body.CopyTo(bytes.AsMemory(properties.Length));
+        return message with
+        {
+            Properties = new ContentProperties(bytes.AsMemory(0, properties.Length)),
+            Body = bytes.AsMemory(properties.Length),
+            Published = published,
+            IsDeadLetter = isDeadLetter,
+        };
+    }
+
     /// <summary>Writes a text with its length.</summary>
     public static void WriteText(MemoryStream frame, string text) => WriteBytes(frame, Encoding.UTF8.GetBytes(text));
 

@@ -3,8 +3,8 @@ using OrleansMq.Hosting;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
 
-/// <summary>Whether all live brokers of a cluster find queues in the memory of another broker: those of an earlier build look for topics.
-/// Each broker is asked until it has answered so, and again after a minute. Thread safe.</summary>
+/// <summary>Whether all live brokers of a cluster publish to and read queues in the memory of another broker: those of an earlier build do
+/// not. Each broker is asked until it has answered so, and again after a minute. Thread safe.</summary>
 /// <param name="broker">This broker.</param>
 /// <param name="time">The clock.</param>
 internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
@@ -22,7 +22,7 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
     private readonly Dictionary<int, (BrokerRegistration Registration, Task<bool> Answer, long Since)> _asked = [];
 
     /// <summary>Returns whether they all do. False where one does not answer in time.</summary>
-    public async ValueTask<bool> AllFindMemoryAsync()
+    public async ValueTask<bool> AllReadMemoryAsync()
     {
         var brokers = broker.Metadata.Image.Brokers;
         var all = Task.WhenAll(brokers.Where(other => other.Value.IsAlive && other.Key != broker.BrokerId)
@@ -33,9 +33,8 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
         return !brokers.IsEmpty && all.IsCompletedSuccessfully && all.Result.All(static answer => answer);
     }
 
-    // Whichever gateways it has.
-    private async Task<bool> TakesQuestionsAsync(int other) =>
-        await broker.Peers.HasGatewayAsync(other, QueueHomes.GatewayName).ConfigureAwait(false) is not null;
+    private async Task<bool> ReadsMemoryAsync(int other) =>
+        await broker.Peers.HasGatewayAsync(other, GatewayFeatures.MemoryReaders).ConfigureAwait(false) is true;
 
     private Task<bool> AskAsync(int other, BrokerRegistration registration)
     {
@@ -44,7 +43,7 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
             if (_asked.TryGetValue(other, out var last) && last.Registration == registration && (!last.Answer.IsCompleted
                 || time.GetElapsedTime(last.Since) < (last.Answer is { IsCompletedSuccessfully: true, Result: true } ? Lifetime : Pause)))
                 return last.Answer;
-            var answer = TakesQuestionsAsync(other);
+            var answer = ReadsMemoryAsync(other);
             _asked[other] = (registration, answer, time.GetTimestamp());
             return answer;
         }

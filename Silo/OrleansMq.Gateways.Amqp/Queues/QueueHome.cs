@@ -2,7 +2,8 @@ using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Gateways.Amqp.Queues;
 
-/// <summary>The gateway that has a connection, and the connection's exclusive queues in memory. The id of a connection tells it.</summary>
+/// <summary>The gateway that has a connection, and in memory the queues that it declared and that are not durable. The id of the connection
+/// tells it.</summary>
 /// <param name="Incarnation">The incarnation of the gateway's broker; empty for a broker that stands alone.</param>
 /// <param name="Mark">The end of the ids of the gateway's connections: a broker may have several gateways.</param>
 internal readonly record struct QueueHome(string Incarnation, string Mark)
@@ -20,7 +21,7 @@ internal readonly record struct QueueHome(string Incarnation, string Mark)
     public string NewConnection() => ConnectionId.New(Incarnation) + Mark;
 }
 
-/// <summary>An exclusive queue, as brokers name it to its home.</summary>
+/// <summary>A queue in memory, as brokers name it to its home.</summary>
 /// <param name="VirtualHost">Its virtual host.</param>
 /// <param name="Queue">Its name.</param>
 /// <param name="Id">Its id.</param>

@@ -6,8 +6,8 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// The exclusive queues of a cluster, each in the memory of its home (<see cref="QueueHome"/>): this gateway sends messages to the other
-/// homes, and takes those to its own queues. Thread safe.
+/// The queues of a cluster that are each in the memory of their home (<see cref="QueueHome"/>): this gateway sends messages to the other
+/// homes and reads their queues, and takes messages and readers to its own. Thread safe.
 /// <para>
 /// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. A home that is
 /// over its limit of memory takes no messages, and says so: they are sent again. A frame that comes twice, or late behind the next one, is
@@ -20,13 +20,22 @@ internal sealed class QueueHomes : IDisposable
     /// <summary>The beginning of the names by which gateways take questions; a home's <see cref="QueueHome.Mark"/> follows.</summary>
     internal const string GatewayName = "amqp-queues";
 
+    /// <summary>The beginning of the names by which gateways take the questions of readers.</summary>
+    internal const string ReadersName = "amqp-readers";
+
     // How long the questions of other brokers wait for the owner of the virtual hosts. They have ten seconds.
     private static readonly TimeSpan MaxLook = TimeSpan.FromSeconds(3);
+
+    // Between two questions that end a reader.
+    private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(5);
 
     private readonly ConcurrentDictionary<QueueHome, HomeLane> _lanes = new();
     private readonly QueueRegistry _registry;
     private readonly QueueHome _own;
     private readonly IGatewayPeers _peers;
+    private readonly HomeReaders _readers;
+    private readonly CancellationTokenSource _closed = new();
     private readonly RareLine _unsent;
     // The last frame of each sender and its answer. A gateway has one sender to this home while it runs.
     private readonly Dictionary<long, (long Number, Task<ReadOnlyMemory<byte>> Answer)> _last = [];
@@ -38,10 +47,16 @@ internal sealed class QueueHomes : IDisposable
     {
         (_registry, _own, _peers) = (registry, own, peers);
         _unsent = new RareLine(registry.Log, registry.Time);
+        _readers = new HomeReaders(FindToReadAsync, peers, registry.Time);
     }
 
-    /// <summary>Takes the messages of other brokers from now on.</summary>
-    public void Open() => _peers.Answer(GatewayOf(_own), AnswerAsync);
+    /// <summary>Takes the messages and the readers of other brokers from now on.</summary>
+    public void Open()
+    {
+        _peers.Answer(GatewayOf(_own), AnswerAsync);
+        _peers.Answer(ReadersOf(_own), _readers.AnswerAsync);
+        _readers.Open();
+    }
 
     /// <summary>Publishes a message to a queue of another home. The calls of one caller keep their order, also where it does not wait for
     /// each.</summary>
@@ -63,10 +78,58 @@ internal sealed class QueueHomes : IDisposable
         return HomeFrames.ReadNumbers(await AskAsync(home, target, HomeFrames.Purge(target, end)).ConfigureAwait(false), 1)[0];
     }
 
+    /// <summary>Attaches a reader to a queue of another home.</summary>
+    /// <exception cref="QueueGoneException">The queue is deleted, or its home is no live member of the cluster.</exception>
+    /// <exception cref="BrokerException">There is no answer.</exception>
+    public async ValueTask<IQueueReader> AttachAsync(QueueHome home, HomeTarget target, int priority)
+    {
+        var reader = new RemoteReader(this, home, target, priority, _registry.Time, _registry.Log);
+        await reader.AttachAsync().ConfigureAwait(false);
+        return reader;
+    }
+
+    /// <summary>Returns what a new reader's home must know of it.</summary>
+    public ReaderOrigin OriginOf(HomeTarget target, int priority) =>
+        new(target, _registry.Hosts.Find(target.VirtualHost)?.Version ?? 0, priority, _own.Incarnation);
+
+    /// <summary>Asks another home about a reader. Returns its answer; null if there is none.</summary>
+    /// <exception cref="QueueGoneException">The home's broker has ended.</exception>
+    public async Task<ReadOnlyMemory<byte>?> AskReaderAsync(QueueHome home, ReadOnlyMemory<byte> question)
+    {
+        if (_peers.BrokerOf(home.Incarnation) is { } broker)
+            return await _peers.AskAsync(broker, ReadersOf(home), question).ConfigureAwait(false);
+        return _peers.HasEnded(home.Incarnation) ? throw new QueueGoneException() : (ReadOnlyMemory<byte>?)null;
+    }
+
+    /// <summary>Ends a reader of a queue of another home, and completes when that has answered, or has ended. The readers of a gateway that
+    /// is closed end with its broker.</summary>
+    public async Task EndReaderAsync(QueueHome home, long reader)
+    {
+        try
+        {
+            var question = ReaderFrames.Of(ReaderFrames.EndKind, reader);
+            for (var pause = MinPause; await AskReaderAsync(home, question).ConfigureAwait(false) is null;
+                pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
+                await Task.Delay(pause, _registry.Time, _closed.Token).ConfigureAwait(false);
+        }
+        catch (Exception ended) when (ended is QueueGoneException or OperationCanceledException)
+        {
+            // So have its readers.
+        }
+    }
+
     /// <inheritdoc/>
-    public void Dispose() => _peers.Answer(GatewayOf(_own), null);
+    public void Dispose()
+    {
+        _peers.Answer(GatewayOf(_own), null);
+        _peers.Answer(ReadersOf(_own), null);
+        _readers.Dispose();
+        _closed.Cancel();
+    }
 
     private static string GatewayOf(QueueHome home) => GatewayName + home.Mark;
+
+    private static string ReadersOf(QueueHome home) => ReadersName + home.Mark;
 
     // A broker that starts again is another home: lanes to those that have ended go.
     private HomeLane Add(QueueHome home)
@@ -78,7 +141,7 @@ internal sealed class QueueHomes : IDisposable
 
     private HomeLane LaneTo(QueueHome home) => new(frame => SendAsync(home, frame), () => _peers.HasEnded(home.Incarnation),
         _registry.Copies, _registry.Time, line => _unsent.Write(EngineLogLevel.Warning,
-            $"Exclusive queues in the memory of {home.Incarnation}: {line}"));
+            $"Queues in the memory of {home.Incarnation}: {line}"));
 
     private async Task<ReadOnlyMemory<byte>?> SendAsync(QueueHome home, ReadOnlyMemory<byte> question) =>
         _peers.BrokerOf(home.Incarnation) is { } broker
@@ -98,7 +161,7 @@ internal sealed class QueueHomes : IDisposable
         HomeFrames.PublishKind => await TakeAsync(question).ConfigureAwait(false),
         HomeFrames.CountKind => await CountOwnAsync(HomeFrames.ReadTarget(question)).ConfigureAwait(false),
         HomeFrames.PurgeKind => await PurgeOwnAsync(HomeFrames.ReadPurge(question)).ConfigureAwait(false),
-        var other => throw new InvalidDataException($"A question to exclusive queues has the kind {other}."),
+        var other => throw new InvalidDataException($"A question to queues in memory has the kind {other}."),
     };
 
     // A frame that comes twice has one answer, also while it is being taken. One that comes late is not taken.
@@ -116,7 +179,7 @@ internal sealed class QueueHomes : IDisposable
         if (number == last.Number)
             return await last.Answer.ConfigureAwait(false);
         if (number < last.Number)
-            throw new InvalidDataException($"Frame {number} of messages to exclusive queues comes behind frame {last.Number}.");
+            throw new InvalidDataException($"Frame {number} of messages to queues in memory comes behind frame {last.Number}.");
         try
         {
             answer.SetResult(await TakeNextAsync(question).ConfigureAwait(false));
@@ -179,6 +242,14 @@ internal sealed class QueueHomes : IDisposable
         {
             return (null, PublishOutcome.Unknown);
         }
+    }
+
+    private async Task<MemoryQueue?> FindToReadAsync(HomeTarget target, long version)
+    {
+        var (queue, otherwise) = await FindAsync(target, version, mayLook: true).ConfigureAwait(false);
+        return queue is null && otherwise == PublishOutcome.Unknown
+            ? throw new BrokerException(ErrorCode.RequestTimedOut, $"Whether there is a queue '{target.Queue}' is not known.")
+            : (MemoryQueue?)queue;
     }
 
     // Null also for a queue that is not in this gateway's memory.

@@ -234,9 +234,9 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     public Task<QueueEntry> OpenAsync(string virtualHost, QueueState queue) =>
         _entries.GetOrOpen((virtualHost, queue.Id), () => CreateAsync(virtualHost, queue)).Value;
 
-    /// <summary>Returns whether an exclusive queue that is declared now is to be in the memory of this broker, where others share it: all
-    /// brokers must find it there.</summary>
-    public ValueTask<bool> KeepsExclusiveAsync() => Hosts.IsShared ? _builds.AllFindMemoryAsync() : new(false);
+    /// <summary>Returns whether a queue that is declared now and not durable is to be in the memory of this broker, where others share it:
+    /// all brokers must find it there.</summary>
+    public ValueTask<bool> KeepsInMemoryAsync() => Hosts.IsShared ? _builds.AllReadMemoryAsync() : new(false);
 
     /// <summary>Has a queue that was declared just now opened in the background. Its first use opens it where that comes before.</summary>
     /// <returns>Whether it waits for that, without messages and consumers; false: open it now, since it is in memory, acts without a
@@ -421,7 +421,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
             return await (await opening.Value.ConfigureAwait(false)).Queue.CountAllAsync().ConfigureAwait(false);
         // In the memory of this broker, and not open, it was never used.
         if (!IsOnLog(queue))
-            return IsHome(queue) ? default : await _homes.CountAsync(QueueHome.Of(queue.Owner!), TargetOf(virtualHost, queue))
+            return IsHome(queue) ? default : await _homes.CountAsync(QueueHome.Of(queue.Keeper!), TargetOf(virtualHost, queue))
                 .ConfigureAwait(false);
         try
         {
@@ -791,16 +791,16 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         if (Hosts.Find(virtualHost)?.Topology.FindQueue(state.Name)?.Id == state.Id)
             return new QueueEntry(this, virtualHost, state, settings, IsHome(state) ? new MemoryQueue(state, settings, this, Time, Memory)
-                : new RemoteQueue(_homes, state.Owner!, TargetOf(virtualHost, state)));
+                : new RemoteQueue(_homes, state.Keeper!, TargetOf(virtualHost, state)));
         _entries.TryRemove((virtualHost, state.Id), out _);
         throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Queue '{state.Name}' is deleted.");
     }
 
     /// <summary>Whether a queue is on the log; if not, it is in the memory of its home. A queue on the log stays there.</summary>
-    public bool IsOnLog(QueueState queue) => queue.Durable || (Hosts.IsShared && !queue.InMemory);
+    public bool IsOnLog(QueueState queue) => queue.Durable || (Hosts.IsShared && queue.Keeper is null);
 
     /// <summary>Whether this gateway is the home of a queue in memory.</summary>
-    public bool IsHome(QueueState queue) => !Hosts.IsShared || (queue.Owner is { } owner && QueueHome.Of(owner) == _home);
+    public bool IsHome(QueueState queue) => !Hosts.IsShared || (queue.Keeper is { } keeper && QueueHome.Of(keeper) == _home);
 
     private static HomeTarget TargetOf(string virtualHost, QueueState queue) => new(virtualHost, queue.Name, queue.Id);
 
@@ -1001,10 +1001,10 @@ internal sealed class QueueEntry : IAsyncDisposable
     private static TimeSpan PeriodOf(TimeSpan expires) =>
         TimeSpan.FromTicks(Math.Clamp(expires.Ticks / 4, TimeSpan.FromSeconds(1).Ticks, TimeSpan.FromMinutes(1).Ticks));
 
-    // A queue with consumers here waits for no time: the last one's end arms it. One in another broker's memory expires there.
+    // A queue with consumers here waits for no time: the last one's end arms it. An exclusive one is used at its home only.
     private void ArmExpiry()
     {
-        if (Settings.Expires is not { } expires || Queue is RemoteQueue)
+        if (Settings.Expires is not { } expires || (Queue is RemoteQueue && State.Owner is not null))
             return;
         lock (_lock)
         {

@@ -3,15 +3,14 @@ using OrleansMq.VirtualHosts;
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
-/// An exclusive queue that is in the memory of another broker, that of its connection. Only that connection consumes it: this broker
-/// publishes to it, and counts and purges it for operators. Thread safe.
+/// A queue that is in the memory of another broker. Thread safe.
 /// </summary>
 /// <param name="homes">The way to its home.</param>
-/// <param name="owner">The queue's connection.</param>
+/// <param name="keeper">The connection that declared it.</param>
 /// <param name="target">The queue.</param>
-internal sealed class RemoteQueue(QueueHomes homes, string owner, HomeTarget target) : IAmqpQueue
+internal sealed class RemoteQueue(QueueHomes homes, string keeper, HomeTarget target) : IAmqpQueue
 {
-    private readonly QueueHome _home = QueueHome.Of(owner);
+    private readonly QueueHome _home = QueueHome.Of(keeper);
     private volatile bool _isGone;
 
     /// <inheritdoc/>
@@ -20,7 +19,7 @@ internal sealed class RemoteQueue(QueueHomes homes, string owner, HomeTarget tar
 
     /// <inheritdoc/>
     public ValueTask<IQueueReader> AttachAsync(int priority) =>
-        throw new NotSupportedException("An exclusive queue is consumed at the broker of its connection.");
+        _isGone ? throw new QueueGoneException() : homes.AttachAsync(_home, target, priority);
 
     /// <inheritdoc/>
     public ValueTask<QueueCounts> CountAllAsync() => _isGone ? throw new QueueGoneException() : homes.CountAsync(_home, target);

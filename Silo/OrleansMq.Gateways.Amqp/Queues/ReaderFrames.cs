@@ -1,0 +1,188 @@
+namespace OrleansMq.Gateways.Amqp.Queues;
+
+/// <summary>
+/// What brokers ask the home of queues in memory for their consumers, and its answers.
+/// <code>
+/// attach   0, reader, version of the image, priority, queue, incarnation of the reader's broker
+/// receive  1, reader, number of the call, most messages, milliseconds to wait
+///   answer 1, then for each message: number of its delivery, place, failures, flags, exchange, message. Flags: 1, it may have been
+///          delivered before; 2, a dead letter
+/// settle   2, reader, then for each message: number of its delivery, settlement. The settlement is a byte
+/// read     3, reader, number of the delivery
+///   answer as for a receive with one message
+/// yield    4, reader
+/// stop     5, reader, number of the call that no longer waits
+/// end      6, reader
+/// answers  1; 0: there is no such queue; 2: there is no such reader, or no such delivery
+/// queue    virtual host, name, id
+/// </code>
+/// Readers are numbered by those who attach them, calls and deliveries by reader, each from 1. A call that comes twice has one answer, and
+/// a settlement is in force once. <see cref="MessageFields"/> has the form of texts, numbers and messages.
+/// </summary>
+internal static class ReaderFrames
+{
+    /// <summary>Attaches a reader.</summary>
+    public const byte AttachKind = 0;
+
+    /// <summary>Receives messages.</summary>
+    public const byte ReceiveKind = 1;
+
+    /// <summary>Settles messages.</summary>
+    public const byte SettleKind = 2;
+
+    /// <summary>Reads a message again.</summary>
+    public const byte ReadKind = 3;
+
+    /// <summary>Gives a single active reader's turn up.</summary>
+    public const byte YieldKind = 4;
+
+    /// <summary>Ends the wait of a receive.</summary>
+    public const byte StopKind = 5;
+
+    /// <summary>Ends a reader.</summary>
+    public const byte EndKind = 6;
+
+    private const byte Redelivered = 1;
+    private const byte DeadLetter = 2;
+
+    /// <summary>The answer to what was carried out.</summary>
+    public static ReadOnlyMemory<byte> Done { get; } = new byte[] { 1 };
+
+    /// <summary>The answer for a queue that is not there.</summary>
+    public static ReadOnlyMemory<byte> Gone { get; } = new byte[] { 0 };
+
+    /// <summary>The answer for a reader, or a delivery, that is not there.</summary>
+    public static ReadOnlyMemory<byte> Unknown { get; } = new byte[] { 2 };
+
+    /// <summary>Returns the question that attaches a reader.</summary>
+    public static ReadOnlyMemory<byte> Attach(long reader, ReaderOrigin origin)
+    {
+        using var frame = Question(AttachKind, reader, origin.Version, origin.Priority);
+        MessageFields.WriteText(frame, origin.Target.VirtualHost);
+        MessageFields.WriteText(frame, origin.Target.Queue);
+        MessageFields.WriteNumber(frame, origin.Target.Id);
+        MessageFields.WriteText(frame, origin.Incarnation);
+        return frame.ToArray();
+    }
+
+    /// <summary>Returns the question for messages.</summary>
+    public static ReadOnlyMemory<byte> Receive(long reader, long call, int max, TimeSpan maxWait)
+    {
+        using var frame = Question(ReceiveKind, reader, call, max, (long)maxWait.TotalMilliseconds);
+        return frame.ToArray();
+    }
+
+    /// <summary>Returns the question that settles messages.</summary>
+    public static ReadOnlyMemory<byte> Settle(long reader, IEnumerable<(long Delivery, Settlement Settlement)> settlements)
+    {
+        using var frame = Question(SettleKind, reader);
+        foreach (var (delivery, settlement) in settlements)
+        {
+            MessageFields.WriteNumber(frame, delivery);
+            frame.WriteByte((byte)settlement);
+        }
+        return frame.ToArray();
+    }
+
+    /// <summary>Returns a question about a reader, with some numbers.</summary>
+    public static ReadOnlyMemory<byte> Of(byte kind, long reader, params ReadOnlySpan<long> numbers)
+    {
+        using var frame = Question(kind, reader, numbers);
+        return frame.ToArray();
+    }
+
+    /// <summary>Returns the reader of a question.</summary>
+    public static long ReadReader(ReadOnlyMemory<byte> question)
+    {
+        var rest = question[1..];
+        return MessageFields.ReadNumber(ref rest);
+    }
+
+    /// <summary>Returns the numbers that follow the reader in a question.</summary>
+    public static long[] ReadNumbers(ReadOnlyMemory<byte> question, int count)
+    {
+        var rest = question[(1 + sizeof(long))..];
+        var numbers = new long[count];
+        for (var i = 0; i < count; i++)
+            numbers[i] = MessageFields.ReadNumber(ref rest);
+        return numbers;
+    }
+
+    /// <summary>Reads a question that attaches a reader.</summary>
+    public static ReaderOrigin ReadAttach(ReadOnlyMemory<byte> question)
+    {
+        var rest = question[(1 + sizeof(long))..];
+        var version = MessageFields.ReadNumber(ref rest);
+        var priority = (int)MessageFields.ReadNumber(ref rest);
+        var host = MessageFields.ReadText(ref rest);
+        var queue = MessageFields.ReadText(ref rest);
+        var target = new HomeTarget(host, queue, MessageFields.ReadNumber(ref rest));
+        return new ReaderOrigin(target, version, priority, MessageFields.ReadText(ref rest));
+    }
+
+    /// <summary>Reads a question that settles messages.</summary>
+    public static List<(long Delivery, Settlement Settlement)> ReadSettle(ReadOnlyMemory<byte> question)
+    {
+        var settlements = new List<(long, Settlement)>();
+        for (var rest = question[(1 + sizeof(long))..]; !rest.IsEmpty;)
+        {
+            var delivery = MessageFields.ReadNumber(ref rest);
+            settlements.Add((delivery, (Settlement)rest.Span[0]));
+            rest = rest[1..];
+        }
+        return settlements;
+    }
+
+    /// <summary>Returns the answer with messages.</summary>
+    public static ReadOnlyMemory<byte> Messages(IReadOnlyCollection<(long Delivery, HeldMessage Held)> messages)
+    {
+        using var frame = new MemoryStream(1 + messages.Sum(static one => one.Held.Message.Bytes));
+        frame.WriteByte(Done.Span[0]);
+        foreach (var (delivery, held) in messages)
+        {
+            MessageFields.WriteNumber(frame, delivery);
+            MessageFields.WriteNumber(frame, held.Hold.Position);
+            MessageFields.WriteNumber(frame, held.Hold.Failures);
+            frame.WriteByte((byte)((held.IsRedelivered ? Redelivered : 0) | (held.Message.IsDeadLetter ? DeadLetter : 0)));
+            MessageFields.WriteText(frame, held.Message.Exchange);
+            MessageFields.WriteMessage(frame, held.Message);
+        }
+        return frame.ToArray();
+    }
+
+    /// <summary>Reads the messages of an answer, each in memory of its own.</summary>
+    public static List<(long Delivery, HeldMessage Held)> ReadMessages(ReadOnlyMemory<byte> answer)
+    {
+        var messages = new List<(long, HeldMessage)>();
+        for (var rest = answer[1..]; !rest.IsEmpty;)
+        {
+            var delivery = MessageFields.ReadNumber(ref rest);
+            var position = MessageFields.ReadNumber(ref rest);
+            var hold = new MessageHold(position, (int)MessageFields.ReadNumber(ref rest));
+            var flags = rest.Span[0];
+            rest = rest[1..];
+            var exchange = MessageFields.ReadText(ref rest);
+            var message = MessageFields.ReadMessage(ref rest, exchange);
+            messages.Add((delivery, new HeldMessage(MessageFields.Own(message, message.Published, (flags & DeadLetter) != 0), hold,
+                (flags & Redelivered) != 0)));
+        }
+        return messages;
+    }
+
+    private static MemoryStream Question(byte kind, long reader, params ReadOnlySpan<long> numbers)
+    {
+        var frame = new MemoryStream();
+        frame.WriteByte(kind);
+        MessageFields.WriteNumber(frame, reader);
+        foreach (var number in numbers)
+            MessageFields.WriteNumber(frame, number);
+        return frame;
+    }
+}
+
+/// <summary>A reader, as its broker names it to the home of the queue.</summary>
+/// <param name="Target">The queue.</param>
+/// <param name="Version">The version of the virtual host's image by which the broker knows of the queue.</param>
+/// <param name="Priority">Readers with a higher one receive first.</param>
+/// <param name="Incarnation">The incarnation of the reader's broker: the reader ends with that.</param>
+internal readonly record struct ReaderOrigin(HomeTarget Target, long Version, int Priority, string Incarnation);
