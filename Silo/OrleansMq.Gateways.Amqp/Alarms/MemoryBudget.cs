@@ -7,7 +7,10 @@ namespace OrleansMq.Gateways.Amqp.Alarms;
 /// a fifth of it is free again: they are not blocked and unblocked with every message.
 /// <para>What only its client can finish, a content in part or an open transaction, has at most half of the limit: blocked clients cannot
 /// finish, so it alone must not block them. Beyond that the connection ends that has the most of it, see <see cref="UnfinishedBytes"/>:
-/// one client must not have others refused. Thread safe.</para>
+/// one client must not have others refused.</para>
+/// <para>What waits for queues of other brokers counts, and blocks publishers, but does not keep messages of other brokers out: two brokers
+/// that are over their limits with messages for each other would wait for each other. See <see cref="TakesFromOthers"/>. Thread
+/// safe.</para>
 /// </summary>
 /// <param name="limit">The limit in bytes.</param>
 internal sealed class MemoryBudget(long limit)
@@ -24,6 +27,7 @@ internal sealed class MemoryBudget(long limit)
     // Those that have had bytes that only their clients can finish.
     private readonly HashSet<UnfinishedBytes> _connections = [];
     private long _used;
+    private long _held;
     private long _unfinished;
     private long _times;
     private volatile bool _isOver;
@@ -39,6 +43,9 @@ internal sealed class MemoryBudget(long limit)
     /// <summary>The bytes in use.</summary>
     public long Used => Interlocked.Read(ref _used);
 
+    /// <summary>Those of them that queues in memory hold, with their dead letters that are not stored yet.</summary>
+    public long Held => Interlocked.Read(ref _held);
+
     /// <summary>Those of them that only their clients can finish, without those of connections that have to end.</summary>
     public long Unfinished => Interlocked.Read(ref _unfinished);
 
@@ -47,6 +54,10 @@ internal sealed class MemoryBudget(long limit)
 
     /// <summary>Whether publishers are to be blocked.</summary>
     public bool IsOver => _isOver;
+
+    /// <summary>Whether queues in memory are to take messages of other brokers: over the limit, too, while they hold at most half of it. So
+    /// those messages take the memory to one and a half times the limit at most, with what is on its way.</summary>
+    public bool TakesFromOthers => !_isOver || Held <= limit / 2;
 
     /// <summary>Returns the limit for a broker that is not told one: a quarter of the memory that the process may use.</summary>
     public static long DefaultLimit() => Math.Max(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4, LeastLimit);
@@ -57,6 +68,13 @@ internal sealed class MemoryBudget(long limit)
         var used = Interlocked.Add(ref _used, bytes);
         if (IsOverAt(used, _isOver) != _isOver)
             Change();
+    }
+
+    /// <summary>Counts bytes that queues in memory hold; those that are given back are below 0.</summary>
+    public void AddHeld(long bytes)
+    {
+        Interlocked.Add(ref _held, bytes);
+        Add(bytes);
     }
 
     /// <summary>Counts bytes among those that only their clients can finish, apart from <see cref="Add(long)"/>.</summary>

@@ -41,10 +41,10 @@ internal sealed record AmqpMessage(string Exchange, string RoutingKey, ContentPr
             original.Properties, original.Body, original.Published, original.IsDeadLetter, original.DelayedBy);
 
     /// <summary>A queue in memory holds it. Of several the first one counts its bytes, the others their places.</summary>
-    public void Hold(MemoryBudget memory) => memory.Add(Interlocked.Increment(ref _holders) == 1 ? Bytes : HolderBytes);
+    public void Hold(MemoryBudget memory) => memory.AddHeld(Interlocked.Increment(ref _holders) == 1 ? Bytes : HolderBytes);
 
     /// <summary>A queue in memory holds it no more.</summary>
-    public void Release(MemoryBudget memory) => memory.Add(Interlocked.Decrement(ref _holders) == 0 ? -Bytes : -HolderBytes);
+    public void Release(MemoryBudget memory) => memory.AddHeld(Interlocked.Decrement(ref _holders) == 0 ? -Bytes : -HolderBytes);
 
     /// <summary>Whether it must survive a power cut: delivery-mode 2.</summary>
     public bool IsPersistent => Properties.DeliveryMode == 2;

@@ -10,9 +10,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// homes and reads their queues, and takes messages and readers to its own. Thread safe.
 /// <para>
 /// Failures: a home that has ended for good has no queues any more. One that does not answer may have taken the messages. A home that is
-/// over its limit of memory takes no messages, and says so: they are sent again. A frame that comes twice, or late behind the next one, is
-/// not taken: its messages come once, and in their order. A home with an older image of the virtual host than the sender's asks the owner
-/// before it calls a queue gone.
+/// over its limit of memory, and whose queues hold more than half of it, takes no messages, and says so: they are sent again. What the
+/// home itself has for others does not count there: two homes would wait for each other. A frame that comes twice, or late behind the next
+/// one, is not taken: its messages come once, and in their order. A home with an older image of the virtual host than the sender's asks
+/// the owner before it calls a queue gone.
 /// </para>
 /// </summary>
 internal sealed class QueueHomes : IDisposable
@@ -194,7 +195,7 @@ internal sealed class QueueHomes : IDisposable
     // In their order. An owner that does not answer, or does so late, is not asked for the queues that follow.
     private async Task<ReadOnlyMemory<byte>> TakeNextAsync(ReadOnlyMemory<byte> question)
     {
-        if (_registry.Memory.IsOver)
+        if (!_registry.Memory.TakesFromOthers)
             return HomeFrames.Busy;
         var publishes = HomeFrames.ReadPublishes(question, _registry.Time.GetUtcNow().ToUnixTimeMilliseconds());
         var outcomes = new byte[publishes.Count];

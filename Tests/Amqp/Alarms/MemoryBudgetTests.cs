@@ -30,6 +30,24 @@ public sealed class MemoryBudgetTests
     }
 
     [Fact]
+    public void Messages_of_other_brokers_are_kept_out_by_what_queues_hold_and_not_by_what_is_on_its_way()
+    {
+        var budget = new MemoryBudget(100);
+        budget.AddHeld(100);
+        Assert.True(budget.TakesFromOthers);
+        budget.AddHeld(1);
+        Assert.False(budget.TakesFromOthers);
+        budget.AddHeld(-51);
+        budget.Add(200);
+        Assert.Equal((true, 50, 250), (budget.IsOver, budget.Held, budget.Used));
+        Assert.True(budget.TakesFromOthers);
+        budget.AddHeld(1);
+        Assert.False(budget.TakesFromOthers);
+        budget.Add(-200);
+        Assert.True(budget.TakesFromOthers);
+    }
+
+    [Fact]
     public void What_only_clients_can_finish_has_half_of_it_and_cannot_block_alone()
     {
         var budget = new MemoryBudget(100);

@@ -182,6 +182,38 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Home_that_is_over_its_limit_with_messages_for_others_takes_those_for_its_queues()
+    {
+        await DeclareAsync("replies");
+        var image = _hosts[1].Find("/")!;
+        // As where messages for each other wait at both.
+        foreach (var gateway in _gateways)
+            gateway.Memory.Add(gateway.Memory.Limit + 1);
+        Assert.Equal(PublishOutcome.Accepted, await SendAsync(image.Topology.FindQueue("replies")!, image.Version));
+        Assert.True(_gateways[0].Memory.IsOver);
+        Assert.InRange(_gateways[0].Memory.Held, 1, 1_000);
+        foreach (var gateway in _gateways)
+            gateway.Memory.Add(-gateway.Memory.Limit - 1);
+        Assert.Equal("m", Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
+        await UntilAsync(() => _gateways[0].Memory.Held == 0);
+    }
+
+    [Fact]
+    public async Task Home_whose_queues_are_over_its_limit_takes_messages_once_they_have_room()
+    {
+        await DeclareAsync("replies");
+        var image = _hosts[1].Find("/")!;
+        var memory = _gateways[0].Memory;
+        memory.AddHeld(memory.Limit + 1);
+        var sending = SendAsync(image.Topology.FindQueue("replies")!, image.Version);
+        await UntilAsync(() => _peers.Questions > 1);
+        Assert.False(sending.IsCompleted);
+        memory.AddHeld(-memory.Limit - 1);
+        Assert.Equal(PublishOutcome.Accepted, await sending);
+        Assert.Equal(1u, await _home.MessageCountAsync("replies"));
+    }
+
+    [Fact]
     public async Task Messages_of_a_question_that_comes_twice_come_once()
     {
         await DeclareAsync("replies");
