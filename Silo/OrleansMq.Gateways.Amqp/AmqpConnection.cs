@@ -81,6 +81,9 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     /// <summary>Its number among the connections of this process.</summary>
     public long Number => _number;
 
+    /// <summary>Its name, as <see cref="ConnectionDescription.Name"/>.</summary>
+    public string Name => ConnectionDescription.NameOf(RemoteEndPoint, _local);
+
     /// <inheritdoc/>
     public IPEndPoint RemoteEndPoint { get; }
 

@@ -39,7 +39,10 @@ internal sealed record ConnectionDescription
     /// <summary>Returns the name of a channel.</summary>
     public string NameOf(ChannelDescription channel) => $"{Name} ({channel.Number})";
 
-    private static string NameOf(IPEndPoint remote, IPEndPoint local) => $"{remote} -> {local}";
+    /// <summary>Returns the name of a connection.</summary>
+    /// <param name="remote">The client's address.</param>
+    /// <param name="local">The address that the client dialled.</param>
+    public static string NameOf(IPEndPoint remote, IPEndPoint local) => $"{remote} -> {local}";
 }
 
 /// <summary>A channel at one moment.</summary>

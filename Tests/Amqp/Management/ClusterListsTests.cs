@@ -1,5 +1,6 @@
 using System.Text.Json;
 using OrleansMq.Gateways.Amqp.Management;
+using OrleansMq.Gateways.Amqp.Management.Peers;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
 
@@ -97,6 +98,27 @@ public sealed class ClusterListsTests : IAsyncLifetime
         await UntilAsync(async () => Items(await _servers[1].GetAsync("connections")).Length == 0);
         await _servers[1].DoAsync(404, "GET", path);
         await _servers[1].DoAsync(404, "DELETE", path);
+    }
+
+    // The addresses of two brokers in this process differ: the second one's answer is scripted.
+    [Fact]
+    public async Task Connection_is_closed_at_each_broker_that_has_one_of_its_name_and_shows_it()
+    {
+        await _servers[1].DoAsync(201, "PUT", "users/bob", """{"password":"p","tags":"management"}""");
+        await using var connection = await ConnectAsync(1);
+        var name = Text(Items(await _servers[1].GetAsync("connections")).Single(), "name");
+        _network.Instead = static _ => PeerPage.Write(static _ => (PageMatch.Found, null));
+        foreach (var login in new[] { "bob:p", "guest:guest" })
+        {
+            _network.Traffic.Clear();
+            await _servers[1].DoAsync(204, "DELETE", $"connections/{Uri.EscapeDataString(name)}", login: login);
+            var (asked, text, _) = Assert.Single(_network.Traffic);
+            using var question = JsonDocument.Parse(text);
+            Assert.Equal((2, "Close", name), (asked, Text(question.RootElement, "kind"), Text(question.RootElement, "connection")));
+            if (login == "bob:p")
+                Assert.Equal(name, Text(await _servers[1].GetAsync($"connections/{Uri.EscapeDataString(name)}"), "name"));
+        }
+        await UntilAsync(() => Task.FromResult(!connection.IsOpen));
     }
 
     [Fact]

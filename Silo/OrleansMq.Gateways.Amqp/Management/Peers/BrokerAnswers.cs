@@ -63,12 +63,13 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         }
     }
 
-    // Closes them, or writes what is asked for as far as there is room. Each is described when its turn comes.
+    // Closes them, or writes what is asked for as far as there is room. Each is described when its turn comes; where one name is asked for,
+    // the others are not.
     private (PageMatch Match, PagePlace? Next) WriteConnections(Utf8JsonWriter writer, PeerQuestion question)
     {
         var match = PageMatch.None;
-        foreach (var connection in amqp.Connections.Where(one => one.Number >= question.After.Connection)
-            .OrderBy(static one => one.Number))
+        foreach (var connection in amqp.Connections.Where(one => one.Number >= question.After.Connection
+            && (!question.HasName || question.MayConcern(one.Name))).OrderBy(static one => one.Number))
         {
             if (connection.Describe() is not { } described || !question.Concerns(described))
                 continue;

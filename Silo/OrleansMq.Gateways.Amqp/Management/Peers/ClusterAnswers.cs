@@ -50,13 +50,14 @@ internal sealed class ClusterAnswers(BrokerAnswers own, HostedBroker broker, Eng
         return null;
     }
 
-    /// <summary>Finds the broker that has something: first this one, and then the others at the same time.</summary>
+    /// <summary>Finds the broker that has something: first this one, and then the others at the same time. A connection is closed at every
+    /// broker that has one of its name: names are those of addresses, and the networks of two brokers may have the same.</summary>
     public async Task<Finding> FindAsync(PeerQuestion question, CancellationToken cancellationToken)
     {
         var here = new BrokerPage(broker.BrokerId, await AskAsync(broker.BrokerId, question, cancellationToken).ConfigureAwait(false));
-        if (here.Page!.Match == PageMatch.Found)
+        if (here.Page!.Match == PageMatch.Found && question.Kind != QuestionKind.Close)
             return new Finding([here], []);
-        // Another broker may have one of the same name: names are those of addresses.
+        // Also where it is refused here: another broker may have one of the same name.
         var others = await AskAsync(Brokers.Where(one => one != broker.BrokerId), question, cancellationToken).ConfigureAwait(false);
         return new Finding([here, .. others], SilentOf(others));
     }

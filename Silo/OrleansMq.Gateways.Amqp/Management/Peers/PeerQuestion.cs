@@ -58,14 +58,20 @@ internal sealed record PeerQuestion(QuestionKind Kind)
     /// <summary>Where the answer begins.</summary>
     public PagePlace After { get; init; }
 
+    /// <summary>Whether it is about a connection or channel of one name.</summary>
+    public bool HasName => Connection is not null || Channel is not null;
+
+    /// <summary>Returns whether the connection of a name may be what is asked for: others need not be described.</summary>
+    public bool MayConcern(string connection) => (Connection is null || connection == Connection)
+        && (Channel is null || Channel.StartsWith(connection, StringComparison.Ordinal));
+
     /// <summary>Returns whether a connection is what is asked for, whether it may be shown or not.</summary>
     public bool Concerns(ConnectionDescription connection) =>
         (User is null || connection.Client.User == User)
         && (VirtualHost is null || connection.Client.VirtualHost == VirtualHost)
         && (Hosts is null || Hosts.Contains(connection.Client.VirtualHost))
-        && (Connection is null || connection.Name == Connection)
-        && (Channel is null || (Channel.StartsWith(connection.Name, StringComparison.Ordinal)
-            && connection.Channels.Any(channel => Concerns(connection, channel))));
+        && (!HasName || MayConcern(connection.Name))
+        && (Channel is null || connection.Channels.Any(channel => Concerns(connection, channel)));
 
     /// <summary>Returns whether a channel of such a connection is what is asked for.</summary>
     public bool Concerns(ConnectionDescription connection, ChannelDescription channel) =>
