@@ -221,7 +221,7 @@ public sealed class ClusterListsTests : IAsyncLifetime
     [InlineData(2)]
     public async Task Long_lists_come_in_pages_without_gaps(int home)
     {
-        // Each page has 26 of these consumers at most.
+        // Each page has 25 of these consumers at most.
         const int count = 100;
         await using var connection = await ConnectAsync(home);
         await using var channel = await connection.CreateChannelAsync();
@@ -246,7 +246,7 @@ public sealed class ClusterListsTests : IAsyncLifetime
         if (home == 2)
         {
             Assert.InRange(_network.Traffic.Count, 4, 10);
-            Assert.All(_network.Traffic, static traffic => Assert.InRange(traffic.Answer!.Length, 1, 300_000));
+            Assert.All(_network.Traffic, static traffic => Assert.InRange(traffic.Answer!.Length, 1, PeerPage.Bytes));
         }
 
         var names = Items(await _servers[1].GetAsync("channels")).Select(static one => Text(one, "name")).ToArray();
@@ -254,6 +254,28 @@ public sealed class ClusterListsTests : IAsyncLifetime
         var details = await _servers[1].GetAsync($"channels/{Uri.EscapeDataString(names[0])}");
         Assert.Equal(count / 2, Items(details.GetProperty("consumer_details")).Select(static one => Text(one, "consumer_tag"))
             .Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Item_that_is_larger_than_a_page_has_one_to_itself()
+    {
+        await using var connection = await ConnectAsync(2);
+        await using var channel = await connection.CreateChannelAsync();
+        await channel.QueueDeclareAsync("q", durable: true, exclusive: false, autoDelete: false);
+        // Each character has six bytes in JSON.
+        foreach (var (tag, length) in new[] { ("a", 10), ("b", 40_000), ("c", 60_000), ("d", 10), ("e", 10) })
+        {
+            var arguments = new Dictionary<string, object?> { ["text"] = new string('\u0001', length) };
+            await channel.BasicConsumeAsync("q", autoAck: false, tag, noLocal: false, exclusive: false, arguments,
+                new AsyncEventingBasicConsumer(channel));
+        }
+        _network.Traffic.Clear();
+
+        Assert.Equal(["a", "b", "c", "d", "e"], Items(await _servers[1].GetAsync("consumers")).Select(static one =>
+            Text(one, "consumer_tag")));
+        var pages = _network.Traffic.Select(static traffic => (Items: CountItems(traffic.Answer!), traffic.Answer!.Length)).ToArray();
+        Assert.Equal([2, 1, 2], pages.Select(static page => page.Items));
+        Assert.Equal([false, true, false], pages.Select(static page => page.Length > PeerPage.Bytes));
     }
 
     [Fact]
@@ -321,6 +343,12 @@ public sealed class ClusterListsTests : IAsyncLifetime
         var totals = overview.GetProperty("object_totals");
         return (totals.GetProperty("connections").GetInt32(), totals.GetProperty("channels").GetInt32(),
             totals.GetProperty("consumers").GetInt32());
+    }
+
+    private static int CountItems(string page)
+    {
+        using var json = JsonDocument.Parse(page);
+        return json.RootElement.GetProperty("items").GetArrayLength();
     }
 
     private static JsonElement[] Items(JsonElement list) => [.. list.EnumerateArray()];

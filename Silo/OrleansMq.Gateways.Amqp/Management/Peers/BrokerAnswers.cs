@@ -39,11 +39,11 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         // Counts of a few seconds ago do.
         if (question.Kind == QuestionKind.Totals)
             await amqp.RefreshAsync(CancellationToken.None).ConfigureAwait(false);
-        return PeerPage.Write(writer => question.Kind switch
+        return PeerPage.Write(items => question.Kind switch
         {
-            QuestionKind.Totals => WriteTotals(writer, question),
-            QuestionKind.Node => WriteNode(writer),
-            _ => WriteConnections(writer, question),
+            QuestionKind.Totals => One(items, writer => WriteTotals(writer, question)),
+            QuestionKind.Node => One(items, WriteNode),
+            _ => AddConnections(items, question),
         });
     }
 
@@ -63,9 +63,15 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         }
     }
 
-    // Closes them, or writes what is asked for as far as there is room. Each is described when its turn comes; where one name is asked for,
+    private static (PageMatch Match, PagePlace? Next) One(PageItems items, Action<Utf8JsonWriter> write)
+    {
+        items.TryAdd(write);
+        return (PageMatch.Found, null);
+    }
+
+    // Closes them, or adds what is asked for as far as there is room. Each is described when its turn comes; where one name is asked for,
     // the others are not.
-    private (PageMatch Match, PagePlace? Next) WriteConnections(Utf8JsonWriter writer, PeerQuestion question)
+    private (PageMatch Match, PagePlace? Next) AddConnections(PageItems items, PeerQuestion question)
     {
         var match = PageMatch.None;
         foreach (var connection in amqp.Connections.Where(one => one.Number >= question.After.Connection
@@ -83,7 +89,7 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
             match = PageMatch.Found;
             if (question.Kind == QuestionKind.Close)
                 Close(connection, question);
-            else if (WriteItems(writer, question, described) is { } next)
+            else if (AddItems(items, question, described) is { } next)
                 return (match, next);
         }
         return (match, null);
@@ -96,16 +102,15 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         connection.Close(question.Reason ?? "");
     }
 
-    // Returns where to go on; null: all is written.
-    private PagePlace? WriteItems(Utf8JsonWriter writer, PeerQuestion question, ConnectionDescription connection)
+    // Returns where to go on; null: all is added.
+    private PagePlace? AddItems(PageItems items, PeerQuestion question, ConnectionDescription connection)
     {
-        var written = connection.Number == question.After.Connection ? question.After.Items : 0;
-        foreach (var write in ItemsOf(question, connection).Skip(written))
+        var added = connection.Number == question.After.Connection ? question.After.Items : 0;
+        foreach (var write in ItemsOf(question, connection).Skip(added))
         {
-            if (!PeerPage.HasRoom(writer))
-                return new PagePlace(connection.Number, written);
-            write(writer);
-            written++;
+            if (!items.TryAdd(write))
+                return new PagePlace(connection.Number, added);
+            added++;
         }
         return null;
     }
@@ -125,7 +130,7 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
     }
 
     // Connections and channels are filtered by user, consumers and messages by virtual host.
-    private (PageMatch Match, PagePlace? Next) WriteTotals(Utf8JsonWriter writer, PeerQuestion question)
+    private void WriteTotals(Utf8JsonWriter writer, PeerQuestion question)
     {
         var (connections, channels, consumers) = (0L, 0L, 0L);
         foreach (var connection in amqp.Connections.Select(static one => one.Describe()).OfType<ConnectionDescription>())
@@ -150,10 +155,9 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
             WriteListeners(writer);
         writer.WriteEndArray();
         writer.WriteEndObject();
-        return (PageMatch.Found, null);
     }
 
-    private (PageMatch Match, PagePlace? Next) WriteNode(Utf8JsonWriter writer)
+    private void WriteNode(Utf8JsonWriter writer)
     {
         writer.WriteStartObject();
         writer.WriteString("name", NodeOf(broker));
@@ -167,6 +171,5 @@ internal sealed class BrokerAnswers(AmqpGateway amqp, int broker, EngineLog log)
         writer.WriteStartArray("partitions");
         writer.WriteEndArray();
         writer.WriteEndObject();
-        return (PageMatch.Found, null);
     }
 }

@@ -29,7 +29,8 @@ internal enum PageMatch
 /// <summary>The answer of a broker to a <see cref="PeerQuestion"/>: items as JSON that the API copies into its own answer.</summary>
 internal sealed class PeerPage
 {
-    /// <summary>A page ends behind the item with which it has as many bytes.</summary>
+    /// <summary>The most bytes of a page, 256 KiB, unless its only item has more: what clients say of themselves comes in one frame, whose
+    /// bytes are up to six times as many in JSON.</summary>
     public const int Bytes = 256 << 10;
 
     // What clients say of themselves is nested up to 64 deep, and all depths are written.
@@ -56,15 +57,16 @@ internal sealed class PeerPage
     public ReadOnlyMemory<byte> First { get; private init; }
 
     /// <summary>Writes a page.</summary>
-    /// <param name="writeItems">Writes the items; see <see cref="HasRoom"/>.</param>
-    public static ReadOnlyMemory<byte> Write(Func<Utf8JsonWriter, (PageMatch Match, PagePlace? Next)> writeItems)
+    /// <param name="writeItems">Adds the items that fit.</param>
+    public static ReadOnlyMemory<byte> Write(Func<PageItems, (PageMatch Match, PagePlace? Next)> writeItems)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, Writing))
+        using (var items = new PageItems(writer, Writing))
         {
             writer.WriteStartObject();
             writer.WriteStartArray("items");
-            var (match, next) = writeItems(writer);
+            var (match, next) = writeItems(items);
             writer.WriteEndArray();
             writer.WriteString("match", match.ToString());
             if (next is { } place)
@@ -76,9 +78,6 @@ internal sealed class PeerPage
         }
         return buffer.WrittenMemory;
     }
-
-    /// <summary>Returns whether a page that is written takes another item.</summary>
-    public static bool HasRoom(Utf8JsonWriter writer) => writer.BytesCommitted + writer.BytesPending < Bytes;
 
     /// <summary>Reads a page.</summary>
     /// <exception cref="JsonException">It is not JSON, or no page.</exception>
