@@ -84,8 +84,8 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
     /// <summary>How long a look may take how far a replay is. One that takes longer counts as failed.</summary>
     internal TimeSpan LongestLook { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long an event waits, in its grain's turn, for the look which replay is in force. It comes again where that takes
-    /// longer.</summary>
+    /// <summary>How long an event waits, in its grain's turn, for the look which replay is in force, or whether its subscription is
+    /// removed. It comes again where that takes longer.</summary>
     internal TimeSpan LongestAsk { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Between two sweeps of what replays have left: longer than a subscription takes to be written.</summary>
@@ -544,12 +544,13 @@ internal sealed partial class OrleansMqStreamProvider : IStreamProvider
 
     /// <summary>Whether a subscription of which a delivery came is an explicit one that is removed.</summary>
     /// <exception cref="BrokerException">That is not known now.</exception>
+    /// <exception cref="TimeoutException">That is not known within <see cref="LongestAsk"/>.</exception>
     public async Task<bool> IsRemovedAsync(IGrainContext grain, StreamId stream, Guid subscription)
     {
         if (FindImplicit(grain, stream) is not null || IsImplicit(grain, stream, subscription)
             || Subscriptions.Table.Find(stream, subscription) is not null)
             return false;
-        await Subscriptions.CatchUpAsync(CancellationToken.None);
+        await LookAsync();
         return Subscriptions.Table.Find(stream, subscription) is null;
     }
 

@@ -328,7 +328,7 @@ internal sealed class StreamConsumer(IGrainContextAccessor context, IServiceProv
         {
             return await Provider(delivery).IsRemovedAsync(_grain, delivery.Stream, delivery.Subscription) ? Removed : null;
         }
-        catch (BrokerException unknown)
+        catch (Exception unknown) when (unknown is BrokerException or TimeoutException)
         {
             return new DeliveryAnswer(0, DeliveryOutcome.Unreachable, Causes.Of(unknown));
         }

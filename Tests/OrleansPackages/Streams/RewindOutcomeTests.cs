@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Streams;
 using OrleansMq.Api;
 using OrleansMq.Client;
+using OrleansMq.Consumers;
 using OrleansMq.Streams;
 
 namespace OrleansMq.Tests.OrleansPackages.Streams;
@@ -226,6 +227,28 @@ public sealed class RewindOutcomeTests : IAsyncLifetime
         await reader.SubscribeAsync();
         await SendAsync("subscribe-abandoned", 0, 5);
         await ReceivedAsync(reader, Enumerable.Range(0, 5));
+    }
+
+    [Fact]
+    public async Task Event_of_an_unknown_subscription_does_not_keep_its_activation_waiting_for_the_topic_of_subscriptions()
+    {
+        await CreateAsync("subscribe-unknown");
+        var usual = Provider.LongestAsk;
+        Provider.LongestAsk = TimeSpan.FromMilliseconds(100);
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _broker.OnFindOffset = async (partition, _, find) =>
+        {
+            if (partition.Topic == Provider.Subscriptions.Topic)
+                await go.Task;
+            return await find();
+        };
+        var consumer = new StreamConsumer(new StreamConsumerTests.OneGrain(), _silo.Services);
+        var delivery = new StreamDelivery("test", StreamId.Create("subscribe-unknown", "k"), Guid.NewGuid(), Guid.NewGuid(), 0,
+            [new StreamItem(0, null)]);
+        Assert.Equal(DeliveryOutcome.Unreachable, (await consumer.DeliverAsync(delivery).WaitAsync(Wait.Deadline)).Outcome);
+        Provider.LongestAsk = usual;
+        go.SetResult();
+        await Wait.UntilAsync(async () => (await consumer.DeliverAsync(delivery)).Outcome == DeliveryOutcome.Removed, "it is removed");
     }
 
     // The record of the subscription is written, and the call hears nothing of it.

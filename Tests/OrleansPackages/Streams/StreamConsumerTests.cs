@@ -413,7 +413,8 @@ public sealed class StreamConsumerTests
     private StreamDelivery Delivery(params long[] offsets) => new("test", Stream, Subscription, _place.Queue, 0,
         [.. offsets.Select(static offset => new StreamItem(offset, null))]);
 
-    private sealed class OneGrain : IGrainContextAccessor
+    /// <summary>An activation of one grain.</summary>
+    internal sealed class OneGrain : IGrainContextAccessor
     {
         public IGrainContext GrainContext { get; } = DispatchProxy.Create<IGrainContext, NamedGrain>();
     }
