@@ -11,6 +11,8 @@ internal static class BesideTransactions
     // What each producer commits before.
     private const int Transactions = 10;
 
+    // The broker's maximum: the open transaction outlasts a run. Its abort fails where it did not.
+    private static readonly TimeSpan OpenTimeout = TimeSpan.FromMinutes(15);
     private static readonly string[] Kinds = ["none", "ended", "open"];
 
     public static async Task<int> RunAsync(CommandArguments arguments)
@@ -76,6 +78,7 @@ internal static class BesideTransactions
             InTransaction = load.Partitions,
             Producers = producers,
             Transactions = producers * Transactions,
+            Timeout = OpenTimeout,
         };
         TransactionLoad.Run(options);
         if (kind == "ended")

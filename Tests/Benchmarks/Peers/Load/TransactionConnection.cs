@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 /// <summary>A transactional id with its connection: one transaction at a time, each to the next partitions of the topic.</summary>
 internal sealed class TransactionConnection : IDisposable
 {
-    private const int TimeoutMs = 60_000;
+    private const int ProduceTimeoutMs = 60_000;
     private const short ConcurrentTransactions = 51;
     // The errors of a coordinator that is being found or loaded: not available, loading, elsewhere; and of a transaction that is ending.
     private static readonly short[] Passing = [14, 15, 16, ConcurrentTransactions];
@@ -77,7 +77,7 @@ internal sealed class TransactionConnection : IDisposable
         Retry(ApiVersion.Produce, Produce);
     }
 
-    /// <summary>Aborts the open transaction, which the broker does itself after a minute.</summary>
+    /// <summary>Aborts the open transaction, which the broker does itself after the timeout.</summary>
     public void Abort() => Retry(ApiVersion.EndTxn1, () => End(commits: false));
 
     private void Begin()
@@ -95,7 +95,7 @@ internal sealed class TransactionConnection : IDisposable
         });
         Retry(ApiVersion.InitProducerId, () =>
         {
-            _connection.Ask(new WireWriter(ApiVersion.InitProducerId).String(_id).Int32(TimeoutMs).Build());
+            _connection.Ask(new WireWriter(ApiVersion.InitProducerId).String(_id).Int32((int)_options.Timeout.TotalMilliseconds).Build());
             _connection.ReadInt32(); // throttle time
             var error = _connection.ReadInt16();
             (_producerId, _epoch) = (_connection.ReadInt64(), _connection.ReadInt16());
@@ -126,10 +126,10 @@ internal sealed class TransactionConnection : IDisposable
     {
         var request = new WireWriter(IsSecond ? ApiVersion.Produce2 : ApiVersion.Produce);
         if (IsSecond)
-            request.CompactString(_id).Int16(-1).Int32(TimeoutMs).CompactLength(1).CompactString(_options.Topic)
+            request.CompactString(_id).Int16(-1).Int32(ProduceTimeoutMs).CompactLength(1).CompactString(_options.Topic)
                 .CompactLength(_options.InTransaction);
         else
-            request.String(_id).Int16(-1).Int32(TimeoutMs).Int32(1).String(_options.Topic).Int32(_options.InTransaction);
+            request.String(_id).Int16(-1).Int32(ProduceTimeoutMs).Int32(1).String(_options.Topic).Int32(_options.InTransaction);
         foreach (var partition in Partitions())
         {
             Stamp(_sequences[partition]);

@@ -32,6 +32,9 @@ internal sealed record TransactionOptions
     public int BatchBytes { get; init; }
     public IReadOnlyList<int> BrokerProcesses { get; init; } = [];
 
+    /// <summary>How long a transaction may be open before the broker aborts it.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>The trusted authorities of the broker's certificate; null: connections without TLS.</summary>
     public X509Certificate2Collection? Authorities { get; init; }
 
