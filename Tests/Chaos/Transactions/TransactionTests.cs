@@ -15,7 +15,7 @@ public sealed class TransactionTests(ITestOutputHelper output)
     private const short WithOwnEpoch = 5;
     private const double DelayedShare = 0.05;
 
-    private static readonly TimeSpan Short = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 
