@@ -39,7 +39,7 @@ internal sealed class SimulatedAppends(LeaderReplica leader, SimulatedLog log, L
 
     public ProducerDecision Check(SimulatedAppend append) => log.CheckProducer(append.Batch);
 
-    public void DecideUnwritten(SimulatedAppend append, in ProducerDecision decision)
+    public void DecideUnstaged(SimulatedAppend append, in ProducerDecision decision)
     {
         if (decision.Outcome != ProducerOutcome.Duplicate)
         {

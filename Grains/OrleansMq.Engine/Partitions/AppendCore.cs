@@ -23,8 +23,9 @@ internal interface IAppendTarget<in TAppend>
     /// <summary>Decides by the state of its producer. Staged batches count as appended.</summary>
     ProducerDecision Check(TAppend append);
 
-    /// <summary>Decides an append that is not written: a duplicate, a fenced producer, or a wrong sequence.</summary>
-    void DecideUnwritten(TAppend append, in ProducerDecision decision);
+    /// <summary>Decides an append that is not staged: a duplicate, whose original is in the log, a fenced producer, or a wrong
+    /// sequence.</summary>
+    void DecideUnstaged(TAppend append, in ProducerDecision decision);
 
     /// <summary>Stamps offset and epoch into the batch and adds it to the group. If the group before it is written first, or the append is
     /// refused, the target decides those appends.</summary>
@@ -86,6 +87,6 @@ internal static class AppendCore
         if (decision.Outcome == ProducerOutcome.Accept)
             target.Stage(append);
         else
-            target.DecideUnwritten(append, decision);
+            target.DecideUnstaged(append, decision);
     }
 }

@@ -84,7 +84,7 @@ internal sealed class RoundWriter(Partition partition) : IAppendTarget<AppendOpe
     }
 
     /// <inheritdoc/>
-    public void DecideUnwritten(AppendOperation operation, in ProducerDecision decision)
+    public void DecideUnstaged(AppendOperation operation, in ProducerDecision decision)
     {
         if (decision.Outcome == ProducerOutcome.Duplicate)
         {
