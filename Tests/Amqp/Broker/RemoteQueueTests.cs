@@ -1,79 +1,41 @@
-using System.Net;
 using System.Text;
-using OrleansMq.Brokers;
-using OrleansMq.Gateways.Amqp;
 using OrleansMq.Gateways.Amqp.Queues;
 using OrleansMq.Gateways.Amqp.Wire;
-using OrleansMq.Hosting;
-using OrleansMq.Tests.Amqp.Sockets;
 using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
-using RabbitMQ.Client.Events;
 using RabbitMQ.Client.Exceptions;
 
 namespace OrleansMq.Tests.Amqp.Broker;
 
-/// <summary>Two gateways of one cluster, as far as AMQP goes: they share the virtual hosts, and an exclusive queue of a client of the first
-/// is in its memory. The second publishes to it.</summary>
-public sealed class RemoteQueueTests : IAsyncLifetime
+/// <summary>An exclusive queue of a client of the first gateway is in its memory, and the second one publishes to it.</summary>
+public sealed class RemoteQueueTests : TwoGateways
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
-    private readonly string _directory = Directory.CreateTempSubdirectory("omq-homes").FullName;
-    private readonly TestPeers _peers = new();
-    private readonly List<AmqpGateway> _gateways = [];
-    private readonly List<TestHosts> _hosts = [];
-    private readonly List<IConnection> _connections = [];
-    private LocalBroker _broker = null!;
-    // A channel of each gateway, which confirms.
-    private IChannel _home = null!;
-    private IChannel _other = null!;
-
-    public async Task InitializeAsync()
-    {
-        _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = _directory });
-        await StartAsync(1);
-        await StartAsync(2);
-        (_home, _other) = (await ChannelAsync(0), await ChannelAsync(1));
-    }
-
-    public async Task DisposeAsync()
-    {
-        _peers.Answering = static () => Task.FromResult(true);
-        foreach (var connection in _connections)
-            await connection.DisposeAsync();
-        foreach (var gateway in _gateways)
-            await gateway.DisposeAsync();
-        await _broker.DisposeAsync();
-        Directory.Delete(_directory, recursive: true);
-    }
-
     [Fact]
     public async Task Messages_of_another_gateway_come_in_their_order_and_no_topic_is_created()
     {
         const int Count = 1_000;
         await DeclareAsync("replies");
-        var received = await ConsumeAsync(_home, "replies");
+        var received = await ConsumeAsync(Home, "replies");
         await Task.WhenAll(Enumerable.Range(0, Count).Select(i => PublishAsync("replies", $"{i}"))).WaitAsync(Patience);
         await UntilAsync(() => received.Count == Count);
         lock (received)
             Assert.Equal(Enumerable.Range(0, Count).Select(static i => $"{i}"), received);
-        Assert.Empty(await _broker.ListTopicsAsync());
+        Assert.Empty(await LocalBroker.ListTopicsAsync());
         // They shared frames.
-        Assert.InRange(_peers.Questions, 1, Count - 1);
+        Assert.InRange(Peers.Questions, 1, Count - 1);
     }
 
     [Fact]
     public async Task Message_comes_with_its_properties_and_its_exchange()
     {
         await DeclareAsync("replies");
-        await _home.QueueBindAsync("replies", "amq.topic", "a.*");
+        await Home.QueueBindAsync("replies", "amq.topic", "a.*");
         var properties = new BasicProperties
         {
             CorrelationId = "c",
             Headers = new Dictionary<string, object?> { ["CC"] = new List<object> { "replies" }, ["h"] = 7 },
         };
-        await _other.BasicPublishAsync("amq.topic", "a.b", mandatory: true, properties, Bytes("m"));
+        await Other.BasicPublishAsync("amq.topic", "a.b", mandatory: true, properties, Bytes("m"));
         var got = (await GetAsync("replies"))!;
         Assert.Equal(("m", "amq.topic", "a.b", "c", 7), (Encoding.UTF8.GetString(got.Body.Span), got.Exchange, got.RoutingKey,
             got.BasicProperties.CorrelationId, (int)got.BasicProperties.Headers!["h"]!));
@@ -86,7 +48,7 @@ public sealed class RemoteQueueTests : IAsyncLifetime
         for (var i = 0; i < 2; i++)
             await PublishAsync("replies", $"{i}").WaitAsync(Patience);
         Assert.False((await Assert.ThrowsAnyAsync<PublishException>(() => PublishAsync("replies", "2"))).IsReturn);
-        Assert.Equal(2u, await _home.MessageCountAsync("replies"));
+        Assert.Equal(2u, await Home.MessageCountAsync("replies"));
     }
 
     [Fact]
@@ -94,15 +56,15 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     {
         await DeclareAsync("dead");
         await DeclareAsync("short", ("x-message-ttl", 0), ("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", "dead"));
-        await _other.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, new Dictionary<string, object?>
+        await Other.QueueDeclareAsync("orders", durable: true, exclusive: false, autoDelete: false, new Dictionary<string, object?>
         {
             ["x-dead-letter-exchange"] = "",
             ["x-dead-letter-routing-key"] = "dead",
         });
         await PublishAsync("orders", "rejected").WaitAsync(Patience);
         BasicGetResult? got = null;
-        await UntilAsync(async () => (got = await _other.BasicGetAsync("orders", autoAck: false)) is not null);
-        await _other.BasicRejectAsync(got!.DeliveryTag, requeue: false);
+        await UntilAsync(async () => (got = await Other.BasicGetAsync("orders", autoAck: false)) is not null);
+        await Other.BasicRejectAsync(got!.DeliveryTag, requeue: false);
         var letter = (await GetAsync("dead"))!;
         Assert.Equal("rejected", Encoding.UTF8.GetString(letter.Body.Span));
         Assert.True(letter.BasicProperties.Headers!.ContainsKey("x-death"));
@@ -116,12 +78,12 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     {
         await DeclareAsync("replies");
         await PublishAsync("replies", "m").WaitAsync(Patience);
-        var image = _hosts[1].Find("/");
-        await _connections[0].CloseAsync();
-        await UntilAsync(() => _hosts[1].Find("/")!.Topology.FindQueue("replies") is null);
+        var image = Hosts[1].Find("/");
+        await Connections[0].CloseAsync();
+        await UntilAsync(() => Hosts[1].Find("/")!.Topology.FindQueue("replies") is null);
         Assert.True((await Assert.ThrowsAnyAsync<PublishException>(() => PublishAsync("replies", "m").WaitAsync(Patience))).IsReturn);
         // One that has not heard of it publishes to a queue that is deleted: that is confirmed.
-        _hosts[1].Image = image;
+        Hosts[1].Image = image;
         var queue = image!.Topology.FindQueue("replies")!;
         Assert.Equal(PublishOutcome.Gone, await SendAsync(queue, image.Version));
         await PublishAsync("replies", "m").WaitAsync(Patience);
@@ -130,15 +92,15 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     [Fact]
     public async Task Home_whose_image_is_older_than_the_senders_asks_before_it_calls_a_queue_gone()
     {
-        var before = _hosts[0].Find("/");
+        var before = Hosts[0].Find("/");
         await DeclareAsync("replies");
-        var queue = _hosts[1].Find("/")!.Topology.FindQueue("replies")!;
+        var queue = Hosts[1].Find("/")!.Topology.FindQueue("replies")!;
         var asked = 0;
-        _hosts[0].Image = before;
-        _hosts[0].Refreshing = () =>
+        Hosts[0].Image = before;
+        Hosts[0].Refreshing = () =>
         {
             asked++;
-            _hosts[0].Image = null;
+            Hosts[0].Image = null;
         };
         await PublishAsync("replies", "m").WaitAsync(Patience);
         Assert.Equal("m", Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
@@ -153,18 +115,18 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     public async Task Queue_of_an_earlier_incarnation_is_gone()
     {
         await DeclareAsync("replies");
-        var image = _hosts[1].Find("/")!;
+        var image = Hosts[1].Find("/")!;
         var queue = image.Topology.FindQueue("replies")!;
         Assert.Equal(PublishOutcome.Accepted, await SendAsync(queue, image.Version));
         // The virtual host still has a queue of a connection that this run of the broker never had.
-        var answer = await _hosts[1].SendAsync("/", new DeclareQueue(new QueueDeclaration
+        var answer = await Hosts[1].SendAsync("/", new DeclareQueue(new QueueDeclaration
         {
             Name = "earlier",
             Exclusive = true,
             InMemory = true,
         }, "i1/0-00000000"));
         Assert.Equal(PublishOutcome.Gone, await SendAsync(answer.Queue!, answer.Version, QueueHome.Of(queue.Owner!)));
-        _peers.Ended["i1"] = true;
+        Peers.Ended["i1"] = true;
         Assert.Equal(PublishOutcome.Gone, await SendAsync(queue, image.Version));
         await PublishAsync("replies", "m").WaitAsync(Patience);
     }
@@ -173,66 +135,66 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     public async Task Home_that_does_not_answer_leaves_messages_unconfirmed_and_later_ones_come()
     {
         await DeclareAsync("replies");
-        _peers.Answering = static () => Task.FromResult(false);
+        Peers.Answering = static () => Task.FromResult(false);
         Assert.False((await Assert.ThrowsAnyAsync<PublishException>(() => PublishAsync("replies", "m").WaitAsync(Patience))).IsReturn);
-        _peers.Answering = static () => Task.FromResult(true);
+        Peers.Answering = static () => Task.FromResult(true);
         await PublishAsync("replies", "n").WaitAsync(Patience);
         // The first one had arrived, and was not sent again.
-        Assert.Equal(2u, await _home.MessageCountAsync("replies"));
+        Assert.Equal(2u, await Home.MessageCountAsync("replies"));
     }
 
     [Fact]
     public async Task Home_that_is_over_its_limit_with_messages_for_others_takes_those_for_its_queues()
     {
         await DeclareAsync("replies");
-        var image = _hosts[1].Find("/")!;
+        var image = Hosts[1].Find("/")!;
         // As where messages for each other wait at both.
-        foreach (var gateway in _gateways)
+        foreach (var gateway in Gateways)
             gateway.Memory.Add(gateway.Memory.Limit + 1);
         Assert.Equal(PublishOutcome.Accepted, await SendAsync(image.Topology.FindQueue("replies")!, image.Version));
-        Assert.True(_gateways[0].Memory.IsOver);
-        Assert.InRange(_gateways[0].Memory.Held, 1, 1_000);
-        foreach (var gateway in _gateways)
+        Assert.True(Gateways[0].Memory.IsOver);
+        Assert.InRange(Gateways[0].Memory.Held, 1, 1_000);
+        foreach (var gateway in Gateways)
             gateway.Memory.Add(-gateway.Memory.Limit - 1);
         Assert.Equal("m", Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
-        await UntilAsync(() => _gateways[0].Memory.Held == 0);
+        await UntilAsync(() => Gateways[0].Memory.Held == 0);
     }
 
     [Fact]
     public async Task Home_whose_queues_are_over_its_limit_takes_messages_once_they_have_room()
     {
         await DeclareAsync("replies");
-        var image = _hosts[1].Find("/")!;
-        var memory = _gateways[0].Memory;
+        var image = Hosts[1].Find("/")!;
+        var memory = Gateways[0].Memory;
         memory.AddHeld(memory.Limit + 1);
         var sending = SendAsync(image.Topology.FindQueue("replies")!, image.Version);
-        await UntilAsync(() => _peers.Questions > 1);
+        await UntilAsync(() => Peers.Questions > 1);
         Assert.False(sending.IsCompleted);
         memory.AddHeld(-memory.Limit - 1);
         Assert.Equal(PublishOutcome.Accepted, await sending);
-        Assert.Equal(1u, await _home.MessageCountAsync("replies"));
+        Assert.Equal(1u, await Home.MessageCountAsync("replies"));
     }
 
     [Fact]
     public async Task Messages_of_a_question_that_comes_twice_come_once()
     {
         await DeclareAsync("replies");
-        _peers.AskTwice = true;
+        Peers.AskTwice = true;
         for (var i = 0; i < 5; i++)
             await PublishAsync("replies", $"{i}").WaitAsync(Patience);
-        _peers.AskTwice = false;
+        Peers.AskTwice = false;
         await PublishAsync("replies", "5").WaitAsync(Patience);
         for (var i = 0; i < 6; i++)
             Assert.Equal($"{i}", Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
-        Assert.Equal(0u, await _home.MessageCountAsync("replies"));
+        Assert.Equal(0u, await Home.MessageCountAsync("replies"));
     }
 
     [Fact]
     public async Task Other_gateway_counts_and_purges_the_queue_and_only_its_home_reports_it()
     {
         await DeclareAsync("replies");
-        var queue = _hosts[1].Find("/")!.Topology.FindQueue("replies")!;
-        var (home, other) = (await _gateways[0].OpenQueuesAsync(), await _gateways[1].OpenQueuesAsync());
+        var queue = Hosts[1].Find("/")!.Topology.FindQueue("replies")!;
+        var (home, other) = (await Gateways[0].OpenQueuesAsync(), await Gateways[1].OpenQueuesAsync());
         Assert.Equal(0, (await other.CountAsync("/", queue)).Ready);
         for (var i = 0; i < 3; i++)
             await PublishAsync("replies", "body").WaitAsync(Patience);
@@ -242,71 +204,43 @@ public sealed class RemoteQueueTests : IAsyncLifetime
         Assert.Empty(await other.CountLedAsync(default));
         var entry = await other.OpenAsync("/", queue);
         Assert.Equal(3, await entry.Queue.PurgeAsync());
-        Assert.Equal(0u, await _home.MessageCountAsync("replies"));
+        Assert.Equal(0u, await Home.MessageCountAsync("replies"));
         // Declared there, it is locked.
-        await using var channel = await _connections[1].CreateChannelAsync();
+        await using var channel = await Connections[1].CreateChannelAsync();
         var refused = await Assert.ThrowsAnyAsync<OperationInterruptedException>(() => channel.QueueDeclarePassiveAsync("replies"));
         Assert.Equal(405, refused.ShutdownReason!.ReplyCode);
-        _peers.Ended["i1"] = true;
+        Peers.Ended["i1"] = true;
         await Assert.ThrowsAsync<QueueGoneException>(async () => await other.CountAsync("/", queue));
     }
 
     [Fact]
     public async Task Queue_that_is_declared_beside_a_broker_of_an_earlier_build_is_on_the_log_and_stays_there()
     {
-        _peers.TakeQuestions = false;
+        Peers.TakeQuestions = false;
         await DeclareAsync("replies");
         await PublishAsync("replies", "m").WaitAsync(Patience);
-        Assert.Equal("amqpt.replies", Assert.Single(await _broker.ListTopicsAsync()).Name);
-        _peers.TakeQuestions = true;
+        Assert.Equal("amqpt.replies", Assert.Single(await LocalBroker.ListTopicsAsync()).Name);
+        Peers.TakeQuestions = true;
         await PublishAsync("replies", "n").WaitAsync(Patience);
         foreach (var body in new[] { "m", "n" })
             Assert.Equal(body, Encoding.UTF8.GetString((await GetAsync("replies"))!.Body.Span));
-        await _home.QueueDeleteAsync("replies");
-        await UntilAsync(async () => !(await _broker.ListTopicsAsync()).Any());
-    }
-
-    private async Task StartAsync(int number)
-    {
-        var hosts = new TestHosts(await _broker.OpenVirtualHostsAsync()) { IsShared = true };
-        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = new RecordedLog() });
-        await gateway.ListenAsync(CancellationToken.None);
-        // The image has one broker, which is another one to both.
-        gateway.Open(new HostedBroker(100 + number, _broker.ClusterId, _broker.Access, _broker.Access.Broker, _broker.Metadata, _broker)
-        {
-            Security = _broker.Security,
-            Incarnation = $"i{number}",
-            Peers = _peers,
-            OpenVirtualHosts = () => new ValueTask<IVirtualHosts>(hosts),
-        });
-        _gateways.Add(gateway);
-        _hosts.Add(hosts);
-    }
-
-    private async Task<IChannel> ChannelAsync(int gateway)
-    {
-        _connections.Add(await new ConnectionFactory
-        {
-            HostName = "127.0.0.1",
-            Port = _gateways[gateway].EndPoint.Port,
-            AutomaticRecoveryEnabled = false,
-        }.Patient().CreateConnectionAsync());
-        return await _connections[^1].CreateChannelAsync(new CreateChannelOptions(true, true));
+        await Home.QueueDeleteAsync("replies");
+        await UntilAsync(async () => !(await LocalBroker.ListTopicsAsync()).Any());
     }
 
     // Exclusive to the connection of the first gateway.
     private Task DeclareAsync(string queue, params (string Name, object? Value)[] arguments) =>
-        _home.QueueDeclareAsync(queue, durable: false, exclusive: true, autoDelete: false,
+        Home.QueueDeclareAsync(queue, durable: false, exclusive: true, autoDelete: false,
             arguments.ToDictionary(static one => one.Name, static one => one.Value));
 
     // Over the second gateway.
-    private Task PublishAsync(string queue, string body) => _other.BasicPublishAsync("", queue, mandatory: true, Bytes(body)).AsTask();
+    private Task PublishAsync(string queue, string body) => Other.BasicPublishAsync("", queue, mandatory: true, Bytes(body)).AsTask();
 
     // Past the second gateway's image.
     private async Task<PublishOutcome> SendAsync(QueueState queue, long version, QueueHome? home = null)
     {
         var gateway = QueueHomes.GatewayName + (home ?? QueueHome.Of(queue.Owner!)).Mark;
-        var lane = new HomeLane(frame => _peers.AskAsync(1, gateway, frame), () => _peers.HasEnded("i1"), new BatchRoom(1 << 20),
+        var lane = new HomeLane(frame => Peers.AskAsync(1, gateway, frame), () => Peers.HasEnded("i1"), new BatchRoom(1 << 20),
             TimeProvider.System, static _ => { });
         return await lane.AddAsync(new HomePublish(new HomeTarget("/", queue.Name, queue.Id), version,
             new AmqpMessage("", queue.Name, ContentProperties.None, Bytes("m"), 1))).WaitAsync(Patience);
@@ -315,35 +249,7 @@ public sealed class RemoteQueueTests : IAsyncLifetime
     private async Task<BasicGetResult?> GetAsync(string queue)
     {
         BasicGetResult? got = null;
-        await UntilAsync(async () => (got = await _home.BasicGetAsync(queue, autoAck: true)) is not null);
+        await UntilAsync(async () => (got = await Home.BasicGetAsync(queue, autoAck: true)) is not null);
         return got;
-    }
-
-    private static async Task<List<string>> ConsumeAsync(IChannel channel, string queue)
-    {
-        var received = new List<string>();
-        var consumer = new AsyncEventingBasicConsumer(channel);
-        consumer.ReceivedAsync += (_, delivery) =>
-        {
-            lock (received)
-                received.Add(Encoding.UTF8.GetString(delivery.Body.Span));
-            return Task.CompletedTask;
-        };
-        await channel.BasicConsumeAsync(queue, autoAck: true, consumer);
-        return received;
-    }
-
-    private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
-
-    private static Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        var deadline = DateTime.UtcNow + Patience;
-        while (!await condition())
-        {
-            Assert.True(DateTime.UtcNow < deadline, "It did not happen in time.");
-            await Task.Delay(10);
-        }
     }
 }

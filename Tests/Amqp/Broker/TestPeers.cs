@@ -19,8 +19,14 @@ internal sealed class TestPeers : IGatewayPeers
     /// <summary>Called with each answer. Returns whether it arrives.</summary>
     public Func<Task<bool>> Answering { get; set; } = static () => Task.FromResult(true);
 
+    /// <summary>Called with each question. Returns whether it arrives.</summary>
+    public Func<string, bool> Asking { get; set; } = static _ => true;
+
     /// <summary>Whether each question comes twice.</summary>
     public bool AskTwice { get; set; }
+
+    /// <summary>The bytes of the largest answer.</summary>
+    public int LargestAnswer { get; private set; }
 
     /// <summary>How many questions were asked.</summary>
     public int Questions => Volatile.Read(ref _questions);
@@ -46,9 +52,11 @@ internal sealed class TestPeers : IGatewayPeers
     public async Task<ReadOnlyMemory<byte>?> AskAsync(int broker, string gateway, ReadOnlyMemory<byte> question)
     {
         Interlocked.Increment(ref _questions);
-        if (!_answers.TryGetValue(gateway, out var handler))
+        if (!_answers.TryGetValue(gateway, out var handler) || !Asking(gateway))
             return null;
         var answer = await handler(question);
+        lock (_answers)
+            LargestAnswer = Math.Max(LargestAnswer, answer.Length);
         if (AskTwice)
             await handler(question);
         return await Answering() ? answer : (ReadOnlyMemory<byte>?)null;
@@ -56,7 +64,8 @@ internal sealed class TestPeers : IGatewayPeers
 
     /// <inheritdoc/>
     public Task<bool?> HasGatewayAsync(int broker, string gateway) =>
-        Task.FromResult<bool?>(TakeQuestions ? _answers.ContainsKey(gateway) : null);
+        Task.FromResult<bool?>(TakeQuestions ? GatewayFeatures.All.Contains(gateway) || _answers.ContainsKey(gateway)
+            : null);
 
     /// <inheritdoc/>
     public int? BrokerOf(string incarnation) => HasEnded(incarnation) ? null : int.Parse(incarnation[1..],
