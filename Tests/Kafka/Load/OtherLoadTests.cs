@@ -67,6 +67,20 @@ public sealed class OtherLoadTests
         PerfTestOutput.Read("id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0\nid: t, confirm latency "
         + "min/median/75th/95th/99th 1/2/3/4/5 µs"));
 
+    [Theory]
+    [InlineData("load", "peer2@localhost", 3)]
+    [InlineData("without", null, 2)]
+    [InlineData("classic", null, 0)]
+    [InlineData("other", null, 0)]
+    public void RabbitMQ_queue_list_names_the_leader_and_counts_the_replicas(string queue, string? leader, int replicas) =>
+        Assert.Equal((leader, replicas), RabbitMqQueueList.Find("""
+            [
+            {"leader":"","name":"classic","online":""}
+            ,{"leader":"peer2@localhost","name":"load","online":["peer3@localhost","peer1@localhost","peer2@localhost"]}
+            ,{"leader":"","name":"without","online":["peer3@localhost","peer1@localhost"]}
+            ]
+            """, queue));
+
     [Fact]
     public void Loader_output_before_its_figures_is_skipped()
     {

@@ -30,6 +30,11 @@ internal interface IBrokerUnderTest
     Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken);
 }
 
+/// <summary>Where a replicated queue is.</summary>
+/// <param name="Leader">HOST:PORT of the AMQP listener of the node that leads it; null while none does.</param>
+/// <param name="Replicas">The number of replicas that take part in its replication.</param>
+internal readonly record struct QueuePlace(string? Leader, int Replicas);
+
 /// <summary>A serving broker. Dispose stops it; its directory belongs to the caller.</summary>
 internal abstract class RunningBroker : IAsyncDisposable
 {
@@ -50,6 +55,11 @@ internal abstract class RunningBroker : IAsyncDisposable
 
     /// <summary>All processes whose processor time counts, including their children.</summary>
     public IReadOnlyList<int> AllProcesses => ProcessFigures.WithDescendants([.. Processes, .. Companions]);
+
+    /// <summary>Finds a durable AMQP queue of the virtual host <c>/</c>. Only clusters with AMQP can tell.</summary>
+    /// <exception cref="PeerFailedException">The broker does not tell.</exception>
+    public virtual Task<QueuePlace> FindQueueAsync(string queue, CancellationToken cancellationToken) =>
+        throw new PeerFailedException($"This broker does not tell where queue '{queue}' is.");
 
     public abstract ValueTask DisposeAsync();
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using OrleansMq.Tests.Shared;
 
@@ -22,89 +21,6 @@ internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
             [Words.Of(FreePort.Choose(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
                 settings.Flush == FlushSetting.EveryAcknowledgement ? "flushDiskType=SYNC_FLUSH" : "flushDiskType=ASYNC_FLUSH"],
                 cancellationToken);
-}
-
-/// <summary>RabbitMQ from Debian's package. It confirms a persistent message when it is on disk: a quorum queue syncs its write-ahead log,
-/// a classic durable queue its message store and index, for many messages at once.</summary>
-internal sealed class RabbitMqBroker : IBrokerUnderTest
-{
-    // The distance to the node's port for tools and other nodes.
-    private const int DistributionPort = 20_000;
-    // How long a process may take to end that was killed.
-    private static readonly TimeSpan EndTime = TimeSpan.FromSeconds(5);
-
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
-
-    public string Name => "RabbitMQ 3.10";
-
-    public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
-        ?? (File.Exists("/usr/lib/rabbitmq/bin/rabbitmq-server") ? null : "Debian's package rabbitmq-server is not installed");
-
-    public async Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
-    {
-        // Erlang leaves its node daemon behind; this broker has a daemon of its own, which ends with it.
-        var daemon = FreePort.Choose();
-        var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePort.Choose(DistributionPort))], cancellationToken,
-            new Dictionary<string, string> { ["ERL_EPMD_PORT"] = Words.Of(daemon) });
-        return new Node(node, daemon) { Endpoint = node.Endpoint, Processes = node.AllProcesses, StartTime = node.StartTime,
-            Directory = directory };
-    }
-
-    private sealed class Node(RunningBroker node, int daemon) : RunningBroker
-    {
-        public override async ValueTask DisposeAsync()
-        {
-            // The script ends the program that started the node, and kills that alone after 20 seconds. A node with thousands of queues
-            // takes longer, and would stay.
-            var processes = Processes.Select(Find).OfType<Process>().ToArray();
-            await node.DisposeAsync();
-            foreach (var process in processes)
-                await EndAsync(process);
-            // The daemon stays while it knows the node.
-            for (var started = Stopwatch.GetTimestamp(); ;)
-            {
-                try
-                {
-                    await ChildProcess.RunAsync(["epmd", "-port", Words.Of(daemon), "-kill"], CancellationToken.None);
-                    return;
-                }
-                catch (PeerFailedException) when (Stopwatch.GetElapsedTime(started) < Patience)
-                {
-                    await Task.Delay(TimeSpan.FromMilliseconds(500));
-                }
-            }
-        }
-
-        private static Process? Find(int id)
-        {
-            try
-            {
-                return Process.GetProcessById(id);
-            }
-            catch (ArgumentException)
-            {
-                return null; // It has ended.
-            }
-        }
-
-        private static async Task EndAsync(Process process)
-        {
-            using (process)
-            {
-                try
-                {
-                    process.Kill();
-                }
-                catch (InvalidOperationException)
-                {
-                    // It has ended.
-                }
-                // One that its new parent never asks about seems to run for ever.
-                using var limit = new CancellationTokenSource(EndTime);
-                await process.WaitForExitAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-    }
 }
 
 /// <summary>NATS with JetStream in files: it acknowledges messages in the page cache and syncs every two minutes.</summary>
