@@ -75,20 +75,25 @@ internal static class OtherComparisons
     // The same client and protocol for both.
     private static IEnumerable<Comparison> OverAmqp(IBrokerUnderTest ours)
     {
-        foreach (var (name, quorum, connections, window, consumers) in new[]
+        foreach (var (name, quorum, connections, window, consumers, nodes) in new[]
         {
-            ("amqp-quorum", true, 2, 500, 0), ("amqp-classic", false, 2, 500, 0), ("amqp-quorum-through", true, 2, 500, 1),
-            ("amqp-quorum-one", true, 1, 1, 0),
+            ("amqp-quorum", true, 2, 500, 0, 1), ("amqp-classic", false, 2, 500, 0, 1), ("amqp-quorum-through", true, 2, 500, 1, 1),
+            ("amqp-quorum-one", true, 1, 1, 0, 1), ("amqp-quorum-rf3", true, 2, 500, 0, 3),
+            ("amqp-quorum-through-rf3", true, 2, 500, 1, 3), ("amqp-quorum-one-rf3", true, 1, 1, 0, 3),
         })
         {
-            var work = new PerfTestWork(quorum, connections, window, RecordBytes, consumers);
+            var work = new PerfTestWork(quorum, connections, window, RecordBytes, consumers, nodes);
             yield return new Comparison(name, $"RabbitMQ's PerfTest on both: persistent messages of 1,000 bytes, {connections} "
                 + $"connection{(connections == 1 ? "" : "s")}, {window} unconfirmed each, "
-                + $"{(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, "
-                + $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed.",
+                + $"{(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, {QueueOn(nodes, quorum)}.",
                 "rabbitmq", new Contender(ours, work), new Contender(new RabbitMqBroker(), work));
         }
     }
+
+    private static string QueueOn(int nodes, bool quorum) => nodes == 1
+        ? $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed"
+        : $"quorum queue of {nodes} replicas on {nodes} nodes, all connections to the node that leads it, on disks when confirmed: of all "
+            + "replicas in sync, two at least (OrleansMq, --flush sync), or of any two (RabbitMQ)";
 
     private static IEnumerable<Comparison> WithNats(IBrokerUnderTest ours)
     {

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using OrleansMq.Client;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
@@ -78,7 +80,7 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
                 if (line.TryGetProperty("brokerId", out _))
                     brokers.Add(line);
             }
-            return new Started(process)
+            return new Cluster(process, brokers)
             {
                 Endpoint = brokers[0].GetProperty(_listener).GetString()!,
                 Processes = [.. brokers.Select(broker => broker.GetProperty("pid").GetInt32())],
@@ -102,8 +104,30 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
         }
     }
 
-    private sealed class Started(ChildProcess process) : RunningBroker
+    private class Started(ChildProcess process) : RunningBroker
     {
         public override ValueTask DisposeAsync() => process.DisposeAsync();
+    }
+
+    private sealed class Cluster(ChildProcess process, IReadOnlyList<JsonElement> brokers) : Started(process)
+    {
+        public override async Task<QueuePlace> FindQueueAsync(string queue, CancellationToken cancellationToken)
+        {
+            using var broker = new HttpBroker([.. brokers.Select(static line => new Uri(line.GetProperty("http").GetString()!))]);
+            try
+            {
+                var topic = await broker.DescribeTopicAsync(QueueTopics.NameOf("/", queue), cancellationToken);
+                var partition = topic.Partitions[0];
+                return new QueuePlace(AmqpOf(partition.Leader), partition.InSyncReplicas.Count);
+            }
+            catch (BrokerException failure) when (failure.Code.Action() == ErrorAction.Retry
+                || failure.Code == ErrorCode.UnknownTopicOrPartition)
+            {
+                return default; // It is created just now.
+            }
+        }
+
+        private string? AmqpOf(int leader) => brokers.FirstOrDefault(line => line.GetProperty("brokerId").GetInt32() == leader)
+            is { ValueKind: JsonValueKind.Object } found ? found.GetProperty("amqp").GetString() : null;
     }
 }

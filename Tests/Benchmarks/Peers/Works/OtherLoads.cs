@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using OrleansMq.Cli.Benchmark;
+using OrleansMq.Tests.Benchmarks.Amqp;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.Peers.Redis;
@@ -110,31 +111,38 @@ internal sealed class NatsWork(int connections, int unanswered, int recordBytes,
 
 /// <summary>Loads a broker with RabbitMQ's generator: persistent messages, publisher confirms, one queue. Its first seconds are not
 /// counted.</summary>
-/// <param name="quorum">Whether the queue is a quorum queue (of one replica) or a classic durable one.</param>
+/// <param name="quorum">Whether the queue is a quorum queue with a replica on each node, or a classic durable one.</param>
 /// <param name="connections">The number of connections.</param>
 /// <param name="unconfirmed">The window of each.</param>
 /// <param name="recordBytes">The size of a message.</param>
 /// <param name="consumers">The consumers that acknowledge each message. With some, received messages are counted.</param>
-internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes, int consumers = 0) : IWork
+/// <param name="nodes">The nodes of the broker. Of several, all connections go to the one that leads the queue: PerfTest would choose a
+/// node for each at random, and a message that enters elsewhere takes one more step.</param>
+internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes, int consumers = 0, int nodes = 1) : IWork
 {
+    private const string Queue = "load";
+
     // Enough for some whole seconds after the uncounted ones, even in a short run.
     private const int Seconds = 12;
     private const int LeastSeconds = 6;
 
-    public BrokerSettings Settings => new(Flush: FlushSetting.EveryAcknowledgement);
+    private static readonly TimeSpan ReplicaPatience = TimeSpan.FromMinutes(1);
+
+    public BrokerSettings Settings => new(nodes, FlushSetting.EveryAcknowledgement);
 
     public string? Lacks => PeerScript.Lacks;
 
     public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
     {
+        var endpoint = nodes == 1 ? broker.Endpoint : await DeclareAsync(broker, cancellationToken);
         var before = ProcessorTime.Of(broker.AllProcesses);
         string[] kind = quorum ? ["--quorum-queue"] : [];
         var output =
-            await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{broker.Endpoint}", "-x",
+            await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{endpoint}", "-x",
                 Words.Of(connections), "-y", Words.Of(consumers), "-q", "500",
             "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f",
             "persistent", "-ad", "false",
-            "-u", "load", .. kind]), cancellationToken);
+            "-u", Queue, .. kind]), cancellationToken);
         var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text, consumers > 0);
         return
         [
@@ -147,6 +155,30 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
                 [Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (confirmed / 1e6),
             }),
         ];
+    }
+
+    // Declares the queue as PerfTest will again, and returns its leader's endpoint when all replicas take part.
+    private async Task<string> DeclareAsync(RunningBroker broker, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var client = AmqpClient.Connect(broker.Endpoint);
+            client.DeclareQueue(Queue, quorum ? "quorum" : "classic");
+        }
+        catch (InvalidOperationException refused)
+        {
+            throw new PeerFailedException($"The queue is not declared: {refused.Message}");
+        }
+        for (var started = Stopwatch.GetTimestamp(); ;)
+        {
+            var place = await broker.FindQueueAsync(Queue, cancellationToken);
+            if (place is { Leader: { } leader } && place.Replicas == nodes)
+                return leader;
+            if (Stopwatch.GetElapsedTime(started) > ReplicaPatience)
+                throw new PeerFailedException($"The queue has {place.Replicas} replicas in sync, not {nodes}, and "
+                    + $"{(place.Leader is null ? "no" : "a")} leader after {ReplicaPatience.TotalSeconds} s.");
+            await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
+        }
     }
 }
 
