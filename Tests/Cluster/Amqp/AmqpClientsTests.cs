@@ -5,6 +5,7 @@ using OrleansMq.Grains.Coordination;
 using OrleansMq.Grains.VirtualHosts;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
 using RabbitMQ.Client.Exceptions;
@@ -44,6 +45,18 @@ public abstract class AmqpClientsTests(PostgreSqlFixture postgres) : ReplicatedC
         await channel.BasicConsumeAsync(queue, autoAck: true, consumer);
         return received;
     }
+
+    /// <summary>Declares a queue in the memory of the channel's broker. Does so again where a broker has not answered in time that it finds
+    /// queues there: then the queue is on the log.</summary>
+    private protected Task DeclareInMemoryAsync(IChannel channel, int broker, string queue, bool isExclusive = false,
+        bool isAutoDelete = false, IDictionary<string, object?>? arguments = null) => Wait.UntilAsync(async () =>
+        {
+            await channel.QueueDeclareAsync(queue, durable: false, isExclusive, isAutoDelete, arguments);
+            if (Cluster.Get<ClusterVirtualHosts>(broker).Find("/")!.Topology.FindQueue(queue)!.InMemory)
+                return true;
+            await channel.QueueDeleteAsync(queue);
+            return false;
+        }, "the queue is in memory");
 
     /// <summary>Whether a broker owns the virtual hosts.</summary>
     private protected bool Owns(int broker) => Cluster.Get<ActiveCoordinators>(broker).IdsOf(VirtualHostsGrain.TypeName).Count > 0;
@@ -86,5 +99,13 @@ public abstract class AmqpClientsTests(PostgreSqlFixture postgres) : ReplicatedC
         _connections.Add(connection);
         return await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true,
             publisherConfirmationTrackingEnabled: true));
+    }
+
+    /// <summary>Returns a client of a broker's management API.</summary>
+    private protected HttpClient Management(int broker)
+    {
+        var client = new HttpClient { BaseAddress = new Uri(GatewayOf(broker, "amqp-management").Address) };
+        client.DefaultRequestHeaders.Authorization = new("Basic", Convert.ToBase64String("guest:guest"u8));
+        return client;
     }
 }

@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
-using OrleansMq.VirtualHosts;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Exceptions;
 
@@ -134,16 +133,8 @@ public sealed class ExclusiveQueueTests(PostgreSqlFixture postgres) : AmqpClient
         builder.AddAmqpManagement(static options => options with { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
     }
 
-    // Again where a broker has not answered in time that it finds queues in memory: then the queue is on the log.
     private Task DeclareAsync(IChannel channel, int broker, string queue, IDictionary<string, object?>? arguments = null) =>
-        Wait.UntilAsync(async () =>
-        {
-            await channel.QueueDeclareAsync(queue, durable: false, exclusive: true, autoDelete: false, arguments);
-            if (Cluster.Get<ClusterVirtualHosts>(broker).Find("/")!.Topology.FindQueue(queue)!.InMemory)
-                return true;
-            await channel.QueueDeleteAsync(queue);
-            return false;
-        }, "the queue is in memory");
+        DeclareInMemoryAsync(channel, broker, queue, isExclusive: true, arguments: arguments);
 
     private static Task PublishAsync(IChannel channel, string queue) =>
         channel.BasicPublishAsync("", queue, mandatory: true, Bytes("m")).AsTask();
@@ -160,12 +151,5 @@ public sealed class ExclusiveQueueTests(PostgreSqlFixture postgres) : AmqpClient
         {
             return failed.IsReturn;
         }
-    }
-
-    private HttpClient Management(int broker)
-    {
-        var client = new HttpClient { BaseAddress = new Uri(GatewayOf(broker, "amqp-management").Address) };
-        client.DefaultRequestHeaders.Authorization = new("Basic", Convert.ToBase64String("guest:guest"u8));
-        return client;
     }
 }

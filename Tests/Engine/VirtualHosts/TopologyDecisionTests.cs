@@ -128,21 +128,55 @@ public sealed class TopologyDecisionTests
     }
 
     [Fact]
-    public void Only_an_exclusive_queue_is_in_memory_and_commands_and_images_carry_that()
+    public void Only_a_queue_that_is_not_durable_is_in_memory_and_commands_and_images_carry_that()
     {
-        foreach (var (name, isExclusive) in new[] { ("own", true), ("shared", false) })
+        const string Connection = "i1/c1";
+        foreach (var (name, isDurable, isExclusive, isInMemory) in new[]
         {
-            var declared = new DeclareQueue(new QueueDeclaration { Name = name, Exclusive = isExclusive, InMemory = true },
-                HostRig.Connection);
-            var carried = (DeclareQueue)VirtualHostCommand.Parse(declared.ToBytes());
-            _rig.Do(Topology.DeclareQueue(carried.Queue, carried.Connection, id: name.Length, generated: ""));
+            ("own", false, true, true), ("shared", false, false, true), ("kept", true, false, false), ("durable own", true, true, true),
+        })
+        {
+            Assert.Equal(isInMemory, DeclareInMemory(name, Connection, isDurable, isExclusive).InMemory);
             var delta = new VirtualHostsDelta { Hosts = [new VirtualHostDelta("/", 1, null, [new PutQueue(Topology.FindQueue(name)!)])] };
             var put = Assert.IsType<PutQueue>(Assert.Single(VirtualHostsDelta.Parse(delta.ToBytes()).Hosts[0].Edits));
-            Assert.Equal(isExclusive, put.Queue.InMemory);
+            Assert.Equal((isInMemory, isInMemory ? Connection : null, isExclusive ? Connection : null),
+                (put.Queue.InMemory, put.Queue.Keeper, put.Queue.Owner));
         }
         // Brokers of earlier builds do not ask for it.
         _rig.Queue("before", exclusive: true);
-        Assert.False(Topology.FindQueue("before")!.InMemory);
+        Assert.Null(Topology.FindQueue("before")!.Keeper);
+    }
+
+    [Fact]
+    public void Queue_in_memory_that_is_not_exclusive_ends_with_its_broker_and_not_with_its_connection()
+    {
+        DeclareInMemory("shared", "i1/c1");
+        DeclareInMemory("own", "i1/c1", isExclusive: true);
+        DeclareInMemory("elsewhere", "i2/c1");
+        Assert.Equal(["i1/", "i1/c1", "i2/"], Topology.Connections.Order(StringComparer.Ordinal));
+        _rig.Do(Topology.EndConnection("i1/c1"));
+        Assert.Equal(["elsewhere", "shared"], Topology.Queues.Select(static queue => queue.Name).Order(StringComparer.Ordinal));
+        // Its declarer may declare it again, as everybody may.
+        Assert.Empty(Topology.DeclareQueue(new QueueDeclaration { Name = "shared", InMemory = true }, "i2/c2", 9, "").Edits);
+        _rig.Do(Topology.EndConnection("i1/"));
+        Assert.Equal(["elsewhere"], Topology.Queues.Select(static queue => queue.Name));
+        _rig.Do(Topology.DeleteQueue("elsewhere", "i1/c3"));
+        Assert.Empty(Topology.Connections);
+    }
+
+    // As another broker sends it.
+    private QueueState DeclareInMemory(string name, string connection, bool isDurable = false, bool isExclusive = false)
+    {
+        var declared = new DeclareQueue(new QueueDeclaration
+        {
+            Name = name,
+            Durable = isDurable,
+            Exclusive = isExclusive,
+            InMemory = true,
+        }, connection);
+        var carried = (DeclareQueue)VirtualHostCommand.Parse(declared.ToBytes());
+        _rig.Do(Topology.DeclareQueue(carried.Queue, carried.Connection, _rig.NextId(), generated: ""));
+        return Topology.FindQueue(name)!;
     }
 
     [Fact]
