@@ -93,7 +93,7 @@ internal static class OtherComparisons
     private static string QueueOn(int nodes, bool quorum) => nodes == 1
         ? $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed"
         : $"quorum queue of {nodes} replicas on {nodes} nodes, all connections to the node that leads it, on disks when confirmed: of all "
-            + "replicas in sync, two at least (OrleansMq, --flush sync), or of any two (RabbitMQ)";
+            + "replicas in sync, two at least (OrleansMq, --flush sync), or of any two (RabbitMQ); a run of 20 s before is not counted";
 
     private static IEnumerable<Comparison> WithNats(IBrokerUnderTest ours)
     {

@@ -126,6 +126,10 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     private const int Seconds = 12;
     private const int LeastSeconds = 6;
 
+    // Before, of several nodes: three programs compile on the processors of one machine.
+    private const int WarmUpSeconds = 20;
+    private const int WarmUpUnconfirmed = 500;
+
     private static readonly TimeSpan ReplicaPatience = TimeSpan.FromMinutes(1);
 
     public BrokerSettings Settings => new(nodes, FlushSetting.EveryAcknowledgement);
@@ -135,14 +139,10 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
     {
         var endpoint = nodes == 1 ? broker.Endpoint : await DeclareAsync(broker, cancellationToken);
+        if (nodes > 1)
+            await LoadAsync(endpoint, WarmUpSeconds, WarmUpUnconfirmed, cancellationToken);
         var before = ProcessorTime.Of(broker.AllProcesses);
-        string[] kind = quorum ? ["--quorum-queue"] : [];
-        var output =
-            await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{endpoint}", "-x",
-                Words.Of(connections), "-y", Words.Of(consumers), "-q", "500",
-            "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f",
-            "persistent", "-ad", "false",
-            "-u", Queue, .. kind]), cancellationToken);
+        var output = await LoadAsync(endpoint, Math.Max((int)(Seconds * scale), LeastSeconds), unconfirmed, cancellationToken);
         var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text, consumers > 0);
         return
         [
@@ -155,6 +155,14 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
                 [Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (confirmed / 1e6),
             }),
         ];
+    }
+
+    private Task<ProgramOutput> LoadAsync(string endpoint, int seconds, int window, CancellationToken cancellationToken)
+    {
+        string[] kind = quorum ? ["--quorum-queue"] : [];
+        return ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{endpoint}", "-x", Words.Of(connections),
+            "-y", Words.Of(consumers), "-q", "500", "-s", Words.Of(recordBytes), "-z", Words.Of(seconds), "-c", Words.Of(window),
+            "-f", "persistent", "-ad", "false", "-u", Queue, .. kind]), cancellationToken);
     }
 
     // Declares the queue as PerfTest will again, and returns its leader's endpoint when all replicas take part.
