@@ -41,8 +41,8 @@ public sealed record AmqpGatewayOptions
     internal int MaxConsumersPerConnection { get; init; } = 10_000;
 
     /// <summary>The most consumers of one user, on all its connections: 100,000. One more closes its connection. Each has some kilobytes
-    /// in this broker, and the owner of the virtual hosts knows those of all brokers: one user cannot use up the memory with any number of
-    /// connections.</summary>
+    /// in this broker, 16 more with arguments, and the owner of the virtual hosts knows those of all brokers: one user cannot use up the
+    /// memory with any number of connections.</summary>
     internal int MaxConsumersPerUser { get; init; } = 100_000;
 
     /// <summary>Whether the volume of the data is nearly full, which blocks publishers, too; null: as the broker's partitions

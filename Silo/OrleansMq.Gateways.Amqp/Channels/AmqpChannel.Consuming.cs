@@ -16,6 +16,9 @@ internal sealed partial class AmqpChannel
     // More than programs have: RabbitMQ.Client's tests have 1,024. What a prefetch count of the channel leaves is offered to all of them.
     internal const int MaxConsumers = 2_000;
 
+    // A channel keeps the arguments of its consumers, which nothing else bounds.
+    internal const int MaxArgumentBytes = 16 << 10;
+
     // How many queues basic.get reads before the readers that hold nothing are closed.
     internal const int MaxGetters = 64;
 
@@ -142,6 +145,9 @@ internal sealed partial class AmqpChannel
             if (_consumers.Count + _cancelled.Count >= MaxConsumers)
                 throw new AmqpException(ReplyCode.NotAllowed, $"reached maximum ({MaxConsumers}) of consumers per channel");
         }
+        if (consume.Arguments.Bytes.Length > MaxArgumentBytes)
+            throw new AmqpException(ReplyCode.PreconditionFailed,
+                $"the arguments of consumer '{tag}' have {consume.Arguments.Bytes.Length} bytes; the most is {MaxArgumentBytes}");
         Check(Publication.ToEngine(consume.Arguments).FaultOf($"consumer '{tag}'"));
         if (consume.Queue == DirectReplies.Name)
         {
@@ -281,7 +287,7 @@ internal sealed partial class AmqpChannel
             return;
         }
         var held = received[0];
-        var left = Count(await entry.Queue.CountAsync().ConfigureAwait(false));
+        var left = Count(await CountLeftAsync(entry).ConfigureAwait(false));
         // A client that went meanwhile would not get it, and the message count as delivered.
         if (!client.CanDeliver)
         {
@@ -298,6 +304,19 @@ internal sealed partial class AmqpChannel
         // The reader logs a failure.
         if (get.NoAck)
             await reader.SettleAsync(held.Hold, Settlement.Accept).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    // The message is there in any case.
+    private static async ValueTask<long> CountLeftAsync(QueueEntry entry)
+    {
+        try
+        {
+            return await entry.Queue.CountAsync().ConfigureAwait(false);
+        }
+        catch (Exception unknown) when (unknown is BrokerException or QueueGoneException)
+        {
+            return 0;
+        }
     }
 
     private async ValueTask<IQueueReader> GetterOfAsync(QueueEntry entry)

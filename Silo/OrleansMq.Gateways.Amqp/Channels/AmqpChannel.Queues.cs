@@ -60,6 +60,12 @@ internal sealed partial class AmqpChannel
         if (session.Image.Topology.FindQueue(name) is null)
             session.Mutate(declare.Durable && !declare.Exclusive);
         var answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
+        if (session.Registry.HasLostHome(answer.Queue!))
+        {
+            await session.Registry.EndConnectionAsync(session.VirtualHost, ConnectionId.OfBroker(answer.Queue!.Keeper!))
+                .ConfigureAwait(false);
+            answer = await session.SendAsync(new DeclareQueue(declaration, session.Id)).ConfigureAwait(false);
+        }
         return (answer.Queue!, answer.IsChanged);
     }
 
@@ -126,6 +132,8 @@ internal sealed partial class AmqpChannel
     // A queue is opened only where it must be known to be empty: this broker may not have heard of its topic yet.
     private async ValueTask<long> CountDeletedAsync(QueueState queue, bool ifEmpty)
     {
+        if (session.Registry.HasLostHome(queue))
+            return 0;
         if (ifEmpty)
             return await (await OpenQueueAsync(queue.Name).ConfigureAwait(false)).Queue.CountAsync().ConfigureAwait(false);
         await PublishedAsync().ConfigureAwait(false);

@@ -7,7 +7,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <code>
 /// (none)   -- attach                       --> attached; (none) if there is no such queue
 /// attached -- receive                      --> attached   it holds what the answer has, until that is settled
-/// attached -- end, or its broker has ended --> ended      what it holds returns to the queue
+/// attached -- end, its broker has ended, or
+///             no question for Lifetime     --> ended      what it holds returns to the queue
 /// ended    -- attach that comes late       --> ended
 /// </code>
 /// <para>Failures: a question may come twice, or after its reader has ended. A receive that comes twice has the answer of the first one;
@@ -18,7 +19,10 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <param name="time">The clock.</param>
 internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> find, IGatewayPeers peers, TimeProvider time) : IDisposable
 {
-    // Between two looks for brokers that have ended.
+    /// <summary>How long a reader stays without a question of its broker: that may be cut off from this one.</summary>
+    internal static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(40);
+
+    // Between two looks for readers that are to end.
     private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
 
     // Questions have ten seconds.
@@ -30,8 +34,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
     private readonly Queue<(long Reader, long Since)> _forgotten = new();
     private ITimer? _look;
 
-    /// <summary>Looks for brokers that have ended, from now on.</summary>
-    public void Open() => _look = time.CreateTimer(_ => EndThoseOfEnded(), null, LookInterval, LookInterval);
+    /// <summary>Looks for readers that are to end, from now on.</summary>
+    public void Open() => _look = time.CreateTimer(_ => EndLost(), null, LookInterval, LookInterval);
 
     /// <inheritdoc/>
     public void Dispose() => _look?.Dispose();
@@ -50,6 +54,7 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
         }
         if (await FindAsync(id).ConfigureAwait(false) is not { } reader)
             return ReaderFrames.Unknown;
+        reader.AskedAt = time.GetTimestamp();
         switch (kind)
         {
             case ReaderFrames.ReceiveKind:
@@ -60,8 +65,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
                 await reader.SettleAsync(ReaderFrames.ReadSettle(question)).ConfigureAwait(false);
                 return ReaderFrames.Done;
             case ReaderFrames.ReadKind:
-                var delivery = ReaderFrames.ReadNumbers(question, 1)[0];
-                return reader.Find(delivery) is { } held ? ReaderFrames.Messages([(delivery, held)]) : ReaderFrames.Unknown;
+                var read = await reader.ReadAsync(ReaderFrames.ReadNumbers(question, 1)).ConfigureAwait(false);
+                return read.Count > 0 ? ReaderFrames.Messages(read) : ReaderFrames.Unknown;
             case ReaderFrames.YieldKind:
                 await reader.YieldAsync().ConfigureAwait(false);
                 return ReaderFrames.Done;
@@ -102,7 +107,7 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
             try
             {
                 attached.SetResult(await find(origin.Target, origin.Version).ConfigureAwait(false) is { } queue
-                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes)) : null);
+                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes)) { AskedAt = time.GetTimestamp() } : null);
             }
             catch (QueueGoneException)
             {
@@ -146,41 +151,55 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
             await reader.DisposeAsync().ConfigureAwait(false);
     }
 
-    private void EndThoseOfEnded()
+    private void EndLost()
     {
-        (long Id, string Incarnation)[] readers;
+        List<long> lost = [];
         lock (_lock)
-            readers = [.. _readers.Select(static one => (one.Key, one.Value.Incarnation))];
-        foreach (var ended in readers.GroupBy(static reader => reader.Incarnation).Where(group => peers.HasEnded(group.Key)))
         {
-            foreach (var (id, _) in ended)
-                _ = EndAsync(id);
+            var ended = _readers.Values.Select(static reader => reader.Incarnation).Distinct().Where(peers.HasEnded)
+                .ToHashSet(StringComparer.Ordinal);
+            foreach (var (id, (incarnation, attaching)) in _readers)
+            {
+                if (ended.Contains(incarnation) || (attaching is { IsCompletedSuccessfully: true, Result: { } reader }
+                    && time.GetElapsedTime(reader.AskedAt) >= Lifetime))
+                    lost.Add(id);
+            }
         }
+        lost.ForEach(id => _ = EndAsync(id));
     }
 }
 
-/// <summary>A reader of another broker at the home of its queue: what was handed to it, by the numbers of the deliveries. Thread
-/// safe.</summary>
+/// <summary>A reader of another broker at the home of its queue: what was handed to it, by the numbers of the deliveries. The queue has the
+/// messages themselves. Thread safe.</summary>
 /// <param name="reader">Reads the queue.</param>
 internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
 {
     private readonly Lock _lock = new();
-    private readonly Dictionary<long, HeldMessage> _held = [];
+    private readonly Dictionary<long, (MessageHold Hold, bool IsRedelivered)> _held = [];
     private readonly CancellationTokenSource _ended = new();
-    private Task<List<(long Delivery, HeldMessage Held)>> _last = Task.FromResult<List<(long, HeldMessage)>>([]);
+    // The deliveries of the last call.
+    private Task<long[]> _last = Task.FromResult<long[]>([]);
     private CancellationTokenSource _waiting = new();
     private long _call;
     // The last call that is not to wait: it may come later than that is said.
     private long _stopped;
     private long _deliveries;
+    private long _askedAt;
+
+    /// <summary>When its broker asked last, by the clock's timestamp.</summary>
+    public long AskedAt
+    {
+        get => Volatile.Read(ref _askedAt);
+        set => Volatile.Write(ref _askedAt, value);
+    }
 
     /// <summary>Receives messages. The same call has the same answer.</summary>
     /// <exception cref="InvalidDataException">The call comes behind a later one, or before the one before it is answered.</exception>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
     public async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAsync(long call, int max, TimeSpan maxWait)
     {
-        var received = new TaskCompletionSource<List<(long, HeldMessage)>>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task<List<(long, HeldMessage)>> last;
+        var received = new TaskCompletionSource<long[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<long[]> last;
         CancellationToken stop;
         lock (_lock)
         {
@@ -198,33 +217,45 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
             stop = _waiting.Token;
         }
         if (last != received.Task)
-            return await last.ConfigureAwait(false);
+            return await ReadAsync(await last.ConfigureAwait(false)).ConfigureAwait(false);
+        var deliveries = new List<(long Delivery, HeldMessage Held)>();
         try
         {
             var messages = await reader.ReceiveAsync(max, maxWait, stop).ConfigureAwait(false);
-            var deliveries = new List<(long, HeldMessage)>(messages.Count);
             lock (_lock)
             {
                 foreach (var message in messages)
                 {
-                    _held.Add(++_deliveries, message);
+                    _held.Add(++_deliveries, (message.Hold, message.IsRedelivered));
                     deliveries.Add((_deliveries, message));
                 }
             }
-            received.SetResult(deliveries);
+            received.SetResult([.. deliveries.Select(static one => one.Delivery)]);
         }
         catch (Exception fault)
         {
             received.SetException(fault);
+            await received.Task.ConfigureAwait(false);
         }
-        return await received.Task.ConfigureAwait(false);
+        return deliveries;
     }
 
-    /// <summary>Returns a message that it holds; null if it does not.</summary>
-    public HeldMessage? Find(long delivery)
+    /// <summary>Reads messages that it holds, those of them that the queue has.</summary>
+    public async Task<List<(long Delivery, HeldMessage Held)>> ReadAsync(params long[] deliveries)
     {
-        lock (_lock)
-            return _held.GetValueOrDefault(delivery);
+        var read = new List<(long, HeldMessage)>();
+        foreach (var delivery in deliveries)
+        {
+            (MessageHold Hold, bool IsRedelivered) held;
+            lock (_lock)
+            {
+                if (!_held.TryGetValue(delivery, out held))
+                    continue;
+            }
+            if (await reader.ReadAsync(held.Hold).ConfigureAwait(false) is { } message)
+                read.Add((delivery, new HeldMessage(message, held.Hold, held.IsRedelivered)));
+        }
+        return read;
     }
 
     /// <summary>Settles messages. What is settled already stays so.</summary>
@@ -232,11 +263,13 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
     {
         foreach (var (delivery, settlement) in settlements)
         {
-            HeldMessage? held;
+            (MessageHold Hold, bool IsRedelivered) held;
             lock (_lock)
-                _held.Remove(delivery, out held);
-            if (held is not null)
-                await reader.SettleAsync(held.Hold, settlement).ConfigureAwait(false);
+            {
+                if (!_held.Remove(delivery, out held))
+                    continue;
+            }
+            await reader.SettleAsync(held.Hold, settlement).ConfigureAwait(false);
         }
     }
 

@@ -17,8 +17,9 @@ internal sealed class MemoryQueue : IAmqpQueue
 
     private readonly Lock _lock = new();
     private readonly SortedSet<Item> _ready = new(Order.Instance);
-    private readonly List<Reader> _waiting = [];
-    private readonly List<Reader> _readers = [];
+    // In the order of their turn: by priority, then as they came.
+    private readonly SortedSet<Reader> _waiting = new(Turns.Instance);
+    private readonly HashSet<Reader> _readers = [];
     // What came with a time to live of 0, and may be handed out once.
     private readonly List<Item> _momentary = [];
     private readonly ITimer? _expiry;
@@ -29,6 +30,9 @@ internal sealed class MemoryQueue : IAmqpQueue
     private long _next;
     private long _bytes;
     private long _readyBytes;
+    private long _held;
+    private long _heldBytes;
+    private long _turns;
     private bool _isGone;
 
     public MemoryQueue(QueueState state, QueueSettings settings, IDeadLetters deadLetters, TimeProvider time, MemoryBudget memory)
@@ -53,7 +57,7 @@ internal sealed class MemoryQueue : IAmqpQueue
                 outcome = PublishOutcome.Gone;
             else if (_bytes + message.Bytes > MaxBytes)
                 outcome = message.Bytes > MaxBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
-            else if (overflows && _settings.Overflow != OverflowBehavior.DropHead && !_waiting.Exists(static reader => reader.CanTake))
+            else if (overflows && _settings.Overflow != OverflowBehavior.DropHead && !_waiting.Any(static reader => reader.CanTake))
             {
                 outcome = message.Body.Length > _settings.MaxLengthBytes ? PublishOutcome.TooLarge : PublishOutcome.Refused;
                 if (_settings.Overflow == OverflowBehavior.RejectPublishDeadLetter)
@@ -83,7 +87,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         {
             if (_isGone)
                 throw new QueueGoneException();
-            var reader = new Reader(this, priority, maxBytes);
+            var reader = new Reader(this, priority, maxBytes, ++_turns);
             _readers.Add(reader);
             return reader;
         }
@@ -93,8 +97,7 @@ internal sealed class MemoryQueue : IAmqpQueue
     public ValueTask<QueueCounts> CountAllAsync()
     {
         lock (_lock)
-            return new(new QueueCounts(_ready.Count, _readers.Sum(static reader => (long)reader.Held.Count), _readyBytes,
-                _readers.Sum(static reader => reader.Held.Values.Sum(static item => (long)item.Message.Body.Length))));
+            return new(new QueueCounts(_ready.Count, _held, _readyBytes, _heldBytes));
     }
 
     /// <inheritdoc/>
@@ -150,6 +153,7 @@ internal sealed class MemoryQueue : IAmqpQueue
             _ready.Clear();
             foreach (var reader in _readers)
                 reader.Held.Clear();
+            (_readyBytes, _held, _heldBytes) = (0, 0, 0);
             readers = [.. _waiting];
             _waiting.Clear();
         }
@@ -201,7 +205,7 @@ internal sealed class MemoryQueue : IAmqpQueue
         lock (_lock)
         {
             DropExpired(work);
-            for (var reader = NextReader(); reader is not null && _ready.Count > 0; reader = NextReader())
+            while (_ready.Count > 0 && NextReader() is { } reader)
             {
                 _waiting.Remove(reader);
                 work.Answers.Add((reader, Take(reader)));
@@ -234,16 +238,16 @@ internal sealed class MemoryQueue : IAmqpQueue
     {
         if (_settings.SingleActiveConsumer)
         {
-            if (_waiting.Find(static reader => reader.Priority == IAmqpQueue.Beside) is { } beside)
+            if (_waiting.FirstOrDefault(static reader => reader.Priority == IAmqpQueue.Beside) is { } beside)
                 return beside;
-            var active = _readers.Find(static reader => reader.IsActive)
+            var active = _readers.FirstOrDefault(static reader => reader.IsActive)
                 ?? _readers.Where(static reader => reader is { Priority: > IAmqpQueue.Beside, HasYielded: false })
-                    .MaxBy(static reader => reader.Priority);
+                    .MinBy(static reader => (-(long)reader.Priority, reader.Number));
             if (active is not null)
                 active.IsActive = true;
             return active is not null && _waiting.Contains(active) ? active : null;
         }
-        return _waiting.MaxBy(static reader => reader.Priority);
+        return _waiting.Min;
     }
 
     private List<HeldMessage> Take(Reader reader)
@@ -258,6 +262,7 @@ internal sealed class MemoryQueue : IAmqpQueue
             var item = TakeHead();
             bytes += item.Message.Bytes;
             reader.Held.Add(item.Position, item);
+            Count(item, 1);
             items.Add(new HeldMessage(item.Message, new MessageHold(item.Position, item.Failures), item.WasDelivered));
             item.WasDelivered = true;
         }
@@ -268,10 +273,9 @@ internal sealed class MemoryQueue : IAmqpQueue
     {
         lock (_lock)
         {
-            if (!reader.Held.Remove(position, out var item))
+            if (_isGone || !reader.Held.Remove(position, out var item))
                 return;
-            if (_isGone)
-                return;
+            Count(item, -1);
             if (settlement == Settlement.Accept)
             {
                 Forget(item);
@@ -291,10 +295,11 @@ internal sealed class MemoryQueue : IAmqpQueue
         {
             _waiting.Remove(reader);
             _readers.Remove(reader);
+            reader.HasEnded = true;
+            // Of a queue that is gone none holds any.
             foreach (var item in reader.Held.Values)
             {
-                if (_isGone)
-                    continue;
+                Count(item, -1);
                 _ready.Add(item);
                 _readyBytes += item.Message.Body.Length;
             }
@@ -302,6 +307,10 @@ internal sealed class MemoryQueue : IAmqpQueue
         }
         Run(NewWork());
     }
+
+    // Under the lock: a reader holds one more, or one less.
+    private void Count(Item item, int change) =>
+        (_held, _heldBytes) = (_held + change, _heldBytes + (change * item.Message.Body.Length));
 
     private Work NewWork() => new(_memory);
 
@@ -344,11 +353,27 @@ internal sealed class MemoryQueue : IAmqpQueue
             x!.Priority != y!.Priority ? y.Priority.CompareTo(x.Priority) : x.Position.CompareTo(y.Position);
     }
 
-    private sealed class Reader(MemoryQueue queue, int priority, long maxBytes) : IQueueReader
+    private sealed class Turns : IComparer<Reader>
+    {
+        public static readonly Turns Instance = new();
+
+        public int Compare(Reader? x, Reader? y) =>
+            x!.Priority != y!.Priority ? y.Priority.CompareTo(x.Priority) : x.Turn.CompareTo(y.Turn);
+    }
+
+    private sealed class Reader(MemoryQueue queue, int priority, long maxBytes, long number) : IQueueReader
     {
         private TaskCompletionSource<IReadOnlyList<HeldMessage>>? _answer;
 
         public int Priority { get; } = priority;
+
+        // As the readers were attached.
+        public long Number => number;
+
+        // Set only while it does not wait.
+        public long Turn { get; private set; }
+
+        public bool HasEnded { get; set; }
 
         public int Max { get; private set; }
 
@@ -371,7 +396,10 @@ internal sealed class MemoryQueue : IAmqpQueue
             {
                 if (queue._isGone)
                     throw new QueueGoneException();
-                (_answer, Max) = (answer, max);
+                // A question about a reader of another broker may come with its end.
+                if (HasEnded)
+                    return [];
+                (_answer, Max, Turn) = (answer, max, ++queue._turns);
                 queue._waiting.Add(this);
             }
             queue.Run(queue.NewWork());

@@ -15,11 +15,12 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
     // Between two questions to a broker that did not answer. One of an earlier build logs each as an error.
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
 
-    // How long an answer counts: a broker may start again with an earlier build.
+    // How long an answer counts: a broker may start again with an earlier build. While it is asked again, and does not answer, the last
+    // answer counts for as long once more.
     private static readonly TimeSpan Lifetime = TimeSpan.FromMinutes(1);
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<int, (BrokerRegistration Registration, Task<bool> Answer, long Since)> _asked = [];
+    private readonly Dictionary<int, Asked> _asked = [];
 
     /// <summary>Returns whether they all do. False where one does not answer in time.</summary>
     public async ValueTask<bool> AllReadMemoryAsync()
@@ -33,19 +34,28 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
         return !brokers.IsEmpty && all.IsCompletedSuccessfully && all.Result.All(static answer => answer);
     }
 
-    private async Task<bool> ReadsMemoryAsync(int other) =>
-        await broker.Peers.HasGatewayAsync(other, GatewayFeatures.MemoryReaders).ConfigureAwait(false) is true;
+    // Null: it does not answer.
+    private Task<bool?> ReadsMemoryAsync(int other) => broker.Peers.HasGatewayAsync(other, GatewayFeatures.MemoryReaders);
 
     private Task<bool> AskAsync(int other, BrokerRegistration registration)
     {
+        Asked asked;
         lock (_lock)
         {
-            if (_asked.TryGetValue(other, out var last) && last.Registration == registration && (!last.Answer.IsCompleted
-                || time.GetElapsedTime(last.Since) < (last.Answer is { IsCompletedSuccessfully: true, Result: true } ? Lifetime : Pause)))
-                return last.Answer;
-            var answer = ReadsMemoryAsync(other);
-            _asked[other] = (registration, answer, time.GetTimestamp());
-            return answer;
+            if (!_asked.TryGetValue(other, out asked!) || asked.Registration != registration)
+                asked = new Asked(registration, ReadsMemoryAsync(other), time.GetTimestamp(), null);
+            else if (asked.Answer.IsCompleted
+                && time.GetElapsedTime(asked.Since) >= (asked.Answer is { IsCompletedSuccessfully: true, Result: true } ? Lifetime : Pause))
+                asked = new Asked(registration, ReadsMemoryAsync(other), time.GetTimestamp(),
+                    asked.Answer is { IsCompletedSuccessfully: true, Result: true } ? time.GetTimestamp() : asked.KnownAt);
+            _asked[other] = asked;
         }
+        return asked.KnownAt is { } at && time.GetElapsedTime(at) < Lifetime
+            && asked.Answer is not { IsCompletedSuccessfully: true, Result: not null } ? Task.FromResult(true) : IsTrueAsync(asked.Answer);
     }
+
+    private static async Task<bool> IsTrueAsync(Task<bool?> answer) => await answer.ConfigureAwait(false) is true;
+
+    // When it is asked again after it has answered so.
+    private sealed record Asked(BrokerRegistration Registration, Task<bool?> Answer, long Since, long? KnownAt);
 }

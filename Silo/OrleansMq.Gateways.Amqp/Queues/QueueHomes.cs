@@ -27,7 +27,10 @@ internal sealed class QueueHomes : IDisposable
     // How long the questions of other brokers wait for the owner of the virtual hosts. They have ten seconds.
     private static readonly TimeSpan MaxLook = TimeSpan.FromSeconds(3);
 
-    // Between two questions that end a reader.
+    // How long other brokers are asked for a queue's messages.
+    private static readonly TimeSpan MaxAsking = TimeSpan.FromSeconds(5);
+
+    // Between two questions without an answer.
     private static readonly TimeSpan MinPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(5);
 
@@ -48,7 +51,7 @@ internal sealed class QueueHomes : IDisposable
     {
         (_registry, _own, _peers) = (registry, own, peers);
         _unsent = new RareLine(registry.Log, registry.Time);
-        _readers = new HomeReaders(FindToReadAsync, peers, registry.Time);
+        _readers = new HomeReaders(FindNewestAsync, peers, registry.Time);
     }
 
     /// <summary>Takes the messages and the readers of other brokers from now on.</summary>
@@ -148,13 +151,20 @@ internal sealed class QueueHomes : IDisposable
         _peers.BrokerOf(home.Incarnation) is { } broker
             ? await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false) : null;
 
+    // Asked again where an answer was lost: what it asks for may be done twice.
     private async Task<ReadOnlyMemory<byte>> AskAsync(QueueHome home, HomeTarget target, ReadOnlyMemory<byte> question)
     {
-        if (_peers.BrokerOf(home.Incarnation) is not { } broker)
-            throw new QueueGoneException();
-        return await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false)
-            ?? throw new BrokerException(ErrorCode.RequestTimedOut,
-                $"Broker {broker}, which has queue '{target.Queue}' in memory, did not answer.");
+        for (var began = _registry.Time.GetTimestamp(); ;)
+        {
+            if (_peers.BrokerOf(home.Incarnation) is not { } broker)
+                throw new QueueGoneException();
+            if (await _peers.AskAsync(broker, GatewayOf(home), question).ConfigureAwait(false) is { } answer)
+                return answer;
+            if (_registry.Time.GetElapsedTime(began) >= MaxAsking)
+                throw new BrokerException(ErrorCode.RequestTimedOut,
+                    $"Broker {broker}, which has queue '{target.Queue}' in memory, did not answer.");
+            await Task.Delay(MinPause, _registry.Time).ConfigureAwait(false);
+        }
     }
 
     private async Task<ReadOnlyMemory<byte>> AnswerAsync(ReadOnlyMemory<byte> question) => question.Span[0] switch
@@ -245,7 +255,8 @@ internal sealed class QueueHomes : IDisposable
         }
     }
 
-    private async Task<MemoryQueue?> FindToReadAsync(HomeTarget target, long version)
+    // Null: it is not there, also in an image of that version.
+    private async Task<MemoryQueue?> FindNewestAsync(HomeTarget target, long version)
     {
         var (queue, otherwise) = await FindAsync(target, version, mayLook: true).ConfigureAwait(false);
         return queue is null && otherwise == PublishOutcome.Unknown
@@ -258,10 +269,10 @@ internal sealed class QueueHomes : IDisposable
         && queue.Id == target.Id && !_registry.IsOnLog(queue) && _registry.IsHome(queue) ? queue : null;
 
     private async Task<ReadOnlyMemory<byte>> CountOwnAsync(HomeTarget target) =>
-        await FindAsync(target, version: 0, mayLook: false).ConfigureAwait(false) is { Queue: MemoryQueue queue }
+        await FindNewestAsync(target, long.MaxValue).ConfigureAwait(false) is { } queue
             ? HomeFrames.Counts(await queue.CountAllAsync().ConfigureAwait(false), queue.LastPlace) : HomeFrames.Gone;
 
     private async Task<ReadOnlyMemory<byte>> PurgeOwnAsync((HomeTarget Target, long End) purge) =>
-        await FindAsync(purge.Target, version: 0, mayLook: false).ConfigureAwait(false) is { Queue: MemoryQueue queue }
+        await FindNewestAsync(purge.Target, long.MaxValue).ConfigureAwait(false) is { } queue
             ? HomeFrames.Numbers(queue.Purge(purge.End)) : HomeFrames.Gone;
 }

@@ -802,6 +802,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>Whether this gateway is the home of a queue in memory.</summary>
     public bool IsHome(QueueState queue) => !Hosts.IsShared || (queue.Keeper is { } keeper && QueueHome.Of(keeper) == _home);
 
+    /// <summary>Whether a queue in memory has ended with its broker, and the owner of the virtual hosts has not heard of that.</summary>
+    public bool HasLostHome(QueueState queue) =>
+        Hosts.IsShared && queue.Keeper is { } keeper && _host.Peers.HasEnded(QueueHome.Of(keeper).Incarnation);
+
     private static HomeTarget TargetOf(string virtualHost, QueueState queue) => new(virtualHost, queue.Name, queue.Id);
 
     private bool IsLed(TopicPartition partition) =>

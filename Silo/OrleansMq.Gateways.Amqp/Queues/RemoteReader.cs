@@ -7,8 +7,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// A reader of a queue in the memory of another broker. Settlements collect while some are on their way, and follow together.
 /// <para>
 /// Failures: a question without an answer is asked again, which does no harm (<see cref="HomeReaders"/>). Where there is none for longer,
-/// the reader is given up: it ends, as soon as the home answers, and what it held returns to the queue; another one is attached. A home
-/// whose broker has ended has no queues any more.
+/// the reader is given up: it ends, as soon as the home answers, and what it held returns to the queue; another one is attached. The home
+/// ends one that it has not heard of for <see cref="HomeReaders.Lifetime"/>: a reader without credit says that it is there. A home whose
+/// broker has ended has no queues any more.
 /// </para>
 /// </summary>
 /// <param name="homes">The way to the home.</param>
@@ -26,31 +27,78 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     // Questions have ten seconds.
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(6);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan LastAnswers = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan KeepAliveInterval = HomeReaders.Lifetime / 4;
 
     private readonly Lock _lock = new();
     private List<(Session Session, long Delivery, Settlement Settlement)> _waiting = [];
     private TaskCompletionSource _round = NewRound();
     private Task _settling = Task.CompletedTask;
     private bool _isSettling;
-    private Session _session = new(0) { IsBroken = true };
+    private ITimer? _keepAlive;
+    private TimeSpan _pause = RetryPause;
+    private volatile Session _session = new(VirtualHostOwner.NewId());
 
-    /// <summary>Attaches it.</summary>
+    /// <summary>Attaches it. One that could not be is disposed of.</summary>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
-    /// <exception cref="BrokerException">There is no answer.</exception>
+    /// <exception cref="BrokerException">There is no answer for long.</exception>
     public async Task AttachAsync()
     {
-        var session = new Session(VirtualHostOwner.NewId());
-        var answer = await homes.AskReaderAsync(home, ReaderFrames.Attach(session.Id, homes.OriginOf(target, priority)))
-            .ConfigureAwait(false);
-        if (answer is { Span: [1] })
+        try
         {
-            _session = session;
-            return;
+            for (var began = time.GetTimestamp(); !await TryAttachAsync().ConfigureAwait(false);)
+            {
+                if (time.GetElapsedTime(began) >= LogQueue.Patience)
+                    throw NoAnswer();
+                await PauseAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+            _keepAlive = time.CreateTimer(_ => _ = KeepAliveAsync(), null, KeepAliveInterval, KeepAliveInterval);
         }
-        // It may be attached.
-        _ = homes.EndReaderAsync(home, session.Id);
-        throw answer is { Span: [0] } ? new QueueGoneException() : NoAnswer();
+        catch
+        {
+            // It may be attached.
+            _ = homes.EndReaderAsync(home, _session.Id);
+            throw;
+        }
+    }
+
+    // The same session as long as there is no answer, so that one is attached at most.
+    private async Task<bool> TryAttachAsync()
+    {
+        var answer = await homes.AskReaderAsync(home, ReaderFrames.Attach(_session.Id, homes.OriginOf(target, priority)))
+            .ConfigureAwait(false);
+        if (answer is { Span: [0] })
+            throw new QueueGoneException();
+        // It was attached, and has ended since nothing more came from here.
+        if (answer is { Span: [2] })
+            _session = new Session(VirtualHostOwner.NewId());
+        if (answer is not { Span: [1] })
+            return false;
+        (_session.IsAttached, _pause) = (true, RetryPause);
+        return true;
+    }
+
+    private async Task KeepAliveAsync()
+    {
+        var session = _session;
+        try
+        {
+            // One that is broken and cancelled may hold what its client settles later.
+            if (session.IsAttached
+                && await homes.AskReaderAsync(home, ReaderFrames.Settle(session.Id, [])).ConfigureAwait(false) is { Span: [2] })
+                session.IsBroken = true;
+        }
+        catch (QueueGoneException)
+        {
+            // A receive finds that.
+        }
+    }
+
+    private async Task PauseAsync(CancellationToken cancellationToken)
+    {
+        await Task.Delay(_pause, time, cancellationToken).ConfigureAwait(false);
+        _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
     }
 
     /// <inheritdoc/>
@@ -59,27 +107,16 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var began = time.GetTimestamp();
         while (true)
         {
-            try
-            {
-                if (_session.IsBroken)
-                    await AttachAnewAsync().ConfigureAwait(false);
-                var wait = maxWait < LongestWait ? maxWait : LongestWait;
-                if (await TryReceiveAsync(max, wait, cancellationToken).ConfigureAwait(false) is { } received)
-                    return received;
-            }
-            catch (BrokerException fault) when (fault.Action == ErrorAction.Retry)
-            {
-                // The home did not answer.
-            }
-            if (maxWait > TimeSpan.Zero)
-            {
-                await Task.Delay(RetryPause, time, cancellationToken).ConfigureAwait(false);
-                return [];
-            }
+            var wait = maxWait < LongestWait ? maxWait : LongestWait;
+            if (await IsWholeAsync(cancellationToken).ConfigureAwait(false)
+                && await TryReceiveAsync(max, wait, cancellationToken).ConfigureAwait(false) is { } received)
+                return received;
             // Nothing is an answer only where the home gave it.
-            if (time.GetElapsedTime(began) >= LogQueue.Patience)
+            if (maxWait == TimeSpan.Zero && time.GetElapsedTime(began) >= LogQueue.Patience)
                 throw NoAnswer();
-            await Task.Delay(RetryPause, time, cancellationToken).ConfigureAwait(false);
+            await PauseAsync(cancellationToken).ConfigureAwait(false);
+            if (maxWait > TimeSpan.Zero)
+                return [];
         }
     }
 
@@ -105,13 +142,12 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var session = _session;
         try
         {
-            // Without an answer it keeps its turn until it ends.
-            if (!session.IsBroken)
-                await AskAgainAsync(ReaderFrames.Of(ReaderFrames.YieldKind, session.Id)).ConfigureAwait(false);
+            if (session.IsAttached)
+                await AskAgainAsync(ReaderFrames.Of(ReaderFrames.YieldKind, session.Id)).WaitAsync(LastAnswers, time).ConfigureAwait(false);
         }
-        catch (QueueGoneException)
+        catch (Exception ended) when (ended is QueueGoneException or TimeoutException)
         {
-            // So has its turn.
+            // So has its turn, or the question goes on.
         }
     }
 
@@ -134,12 +170,14 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_keepAlive is not null)
+            await _keepAlive.DisposeAsync().ConfigureAwait(false);
         Task settling;
         lock (_lock)
             settling = _settling;
         // What is not in force yet follows, or the message comes again.
         await settling.WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await EndSessionAsync().ConfigureAwait(false);
+        await homes.EndReaderAsync(home, _session.Id).WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -147,24 +185,21 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     private BrokerException NoAnswer() => new(ErrorCode.RequestTimedOut,
         $"The broker that has queue '{target.Queue}' in memory did not answer. Retry; the queue ends with its broker.");
 
-    // The settlements of the client come first, where the home takes them.
-    private async Task AttachAnewAsync()
+    // Whether it is attached, perhaps anew. The settlements of the client come first, where the home takes them. The end of what is broken
+    // goes on until the home answers.
+    private async Task<bool> IsWholeAsync(CancellationToken cancellationToken)
     {
-        Task settling;
-        lock (_lock)
-            settling = _settling;
-        await Task.WhenAny(settling, Task.Delay(LastAnswers, time)).ConfigureAwait(false);
-        await EndSessionAsync().ConfigureAwait(false);
-        await AttachAsync().ConfigureAwait(false);
-    }
-
-    // It goes on until the home answers.
-    private async Task EndSessionAsync()
-    {
-        if (_session.Id == 0)
-            return;
-        await homes.EndReaderAsync(home, _session.Id).WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _session = new Session(0) { IsBroken = true };
+        if (_session.IsBroken)
+        {
+            Task settling;
+            lock (_lock)
+                settling = _settling;
+            await settling.WaitAsync(LastAnswers, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await homes.EndReaderAsync(home, _session.Id).WaitAsync(LastAnswers, time, cancellationToken)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            _session = new Session(VirtualHostOwner.NewId());
+        }
+        return _session.IsAttached || await TryAttachAsync().ConfigureAwait(false);
     }
 
     // Null: whether the queue has some is not known.
@@ -174,7 +209,9 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var call = ++session.Calls;
         var answer = await AskToReceiveAsync(session, ReaderFrames.Receive(session.Id, call, max, maxWait), call, cancellationToken)
             .ConfigureAwait(false);
-        if (answer is null && !cancellationToken.IsCancellationRequested)
+        if (answer is null && cancellationToken.IsCancellationRequested)
+            _ = ReturnAsync(session, call, max);
+        else if (answer is null)
             answer = await AskToReceiveAsync(session, ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero), call, cancellationToken)
                 .ConfigureAwait(false);
         switch (answer)
@@ -189,6 +226,22 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
             default:
                 session.IsBroken = true;
                 return null;
+        }
+    }
+
+    // What came of a call that is cancelled goes back to its place.
+    private async Task ReturnAsync(Session session, long call, int max)
+    {
+        try
+        {
+            if (await AskAgainAsync(ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero)).ConfigureAwait(false) is
+                { Span: [1, ..] } messages)
+                await AskAgainAsync(ReaderFrames.Settle(session.Id, ReaderFrames.ReadMessages(messages).Select(static one =>
+                    (one.Delivery, Settlement.Return)))).ConfigureAwait(false);
+        }
+        catch (QueueGoneException)
+        {
+            // So are the messages.
         }
     }
 
@@ -288,10 +341,17 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     // One reader at the home, after another.
     private sealed class Session(long id)
     {
+        private volatile bool _isAttached;
         private volatile bool _isBroken;
 
-        // 0: it is not attached.
         public long Id => id;
+
+        // The home has answered so.
+        public bool IsAttached
+        {
+            get => _isAttached;
+            set => _isAttached = value;
+        }
 
         public long Calls { get; set; }
 

@@ -1,5 +1,6 @@
 using System.Net;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 using OrleansMq.Tests.Amqp.Sockets;
@@ -49,6 +50,16 @@ public sealed class ConnectionConsumersTests : IAsyncLifetime
         await other.SendAsync(1, Consume);
         Assert.IsType<BasicConsumeOk>(await other.ReceiveMethodAsync());
         await RefusedAsync();
+    }
+
+    [Fact]
+    public async Task Arguments_of_a_consumer_have_a_limit()
+    {
+        await FailAsync(1, WithArgument(AmqpChannel.MaxArgumentBytes), 406);
+        Assert.IsType<BasicConsumeOk>(await AskAsync(1, WithArgument(AmqpChannel.MaxArgumentBytes / 2)));
+
+        static BasicConsume WithArgument(int bytes) =>
+            Consume with { Arguments = FieldTable.Of(("note", FieldValue.Of(new string('n', bytes)))) };
     }
 
     [Fact]

@@ -164,6 +164,56 @@ public sealed class RemoteReaderTests : TwoGateways
     }
 
     [Fact]
+    public async Task Queue_whose_home_has_ended_is_declared_elsewhere_at_once()
+    {
+        await DeclareAsync();
+        await PublishAsync(Home, "lost");
+        var before = Hosts[1].Find("/")!.Topology.FindQueue(Queue)!;
+        Peers.Ended["i1"] = true;
+        Assert.Equal(0u, (await Other.QueueDeclareAsync(Queue, durable: false, exclusive: false, autoDelete: false)).MessageCount);
+        var after = Hosts[1].Find("/")!.Topology.FindQueue(Queue)!;
+        Assert.NotEqual(before.Id, after.Id);
+        Assert.Equal("i2", QueueHome.Of(after.Keeper!).Incarnation);
+        await PublishAsync(Other, "m");
+        Assert.Equal("m", Text((await Other.BasicGetAsync(Queue, autoAck: true))!.Body));
+    }
+
+    [Fact]
+    public async Task Queue_whose_home_has_ended_is_deleted()
+    {
+        await DeclareAsync();
+        Peers.Ended["i1"] = true;
+        Assert.Equal(0u, await Other.QueueDeleteAsync(Queue));
+        Assert.Null(Hosts[1].Find("/")!.Topology.FindQueue(Queue));
+    }
+
+    [Fact]
+    public async Task Messages_of_a_cancelled_consumer_whose_answer_was_lost_return_and_what_it_has_stays()
+    {
+        await DeclareAsync();
+        var received = new TaskCompletionSource<ulong>();
+        var consumer = new AsyncEventingBasicConsumer(Other);
+        consumer.ReceivedAsync += (_, delivery) =>
+        {
+            received.TrySetResult(delivery.DeliveryTag);
+            return Task.CompletedTask;
+        };
+        var tag = await Other.BasicConsumeAsync(Queue, autoAck: false, consumer);
+        await PublishAsync(Home, "0");
+        var first = await received.Task.WaitAsync(Patience);
+        Peers.Answering = static () => Task.FromResult(false);
+        await PublishAsync(Home, "1");
+        await Other.BasicCancelAsync(tag);
+        Peers.Answering = static () => Task.FromResult(true);
+        BasicGetResult? got = null;
+        await UntilAsync(async () => (got = await Home.BasicGetAsync(Queue, autoAck: true)) is not null);
+        Assert.Equal("1", Text(got!.Body));
+        Assert.Null(await Home.BasicGetAsync(Queue, autoAck: true));
+        await Other.BasicAckAsync(first, multiple: false);
+        await UntilEmptyAsync();
+    }
+
+    [Fact]
     public async Task Single_active_consumer_gives_its_turn_to_one_at_another_gateway()
     {
         await DeclareAsync(("x-single-active-consumer", true));
@@ -260,6 +310,7 @@ public sealed class RemoteReaderTests : TwoGateways
         Assert.Equal([1], await AskAsync(attach));
         Assert.Equal([1], await AskAsync(ReaderFrames.Of(ReaderFrames.EndKind, 7)));
         Assert.Equal([2], await AskAsync(attach));
+        Assert.Equal([2], await AskAsync(ReaderFrames.Settle(7, [])));
         Assert.Equal([2], await AskAsync(ReaderFrames.Receive(7, 1, 1, TimeSpan.Zero)));
         // It would have the turn.
         await PublishAsync(Home, "m");

@@ -162,6 +162,98 @@ public sealed class MemoryQueueTests
             int.Parse(Encoding.UTF8.GetString(letter.Body.Span), CultureInfo.InvariantCulture)));
     }
 
+    [Fact]
+    public async Task Counts_are_those_of_ready_and_held_messages_however_they_come_and_go()
+    {
+        var queue = NewQueue();
+        foreach (var text in new[] { "a", "bb", "ccc" })
+            await queue.PublishAsync(Message(text));
+        var reader = queue.Attach(0);
+        var held = await reader.ReceiveAsync(2, Patience, CancellationToken.None);
+        Assert.Equal(new QueueCounts(1, 2, 3, 3), await queue.CountAllAsync());
+        await reader.SettleAsync(held[0].Hold, Settlement.Accept);
+        await reader.SettleAsync(held[0].Hold, Settlement.Return);
+        Assert.Equal(new QueueCounts(1, 1, 3, 2), await queue.CountAllAsync());
+        await reader.SettleAsync(held[1].Hold, Settlement.Return);
+        Assert.Equal(new QueueCounts(2, 0, 5, 0), await queue.CountAllAsync());
+        await reader.ReceiveAsync(2, Patience, CancellationToken.None);
+        await reader.DisposeAsync();
+        Assert.Equal(new QueueCounts(2, 0, 5, 0), await queue.CountAllAsync());
+    }
+
+    [Fact]
+    public async Task Receive_of_a_reader_that_has_ended_takes_nothing()
+    {
+        var queue = NewQueue();
+        await queue.PublishAsync(Message("m"));
+        var reader = queue.Attach(0);
+        await reader.DisposeAsync();
+        Assert.Empty(await reader.ReceiveAsync(1, Patience, CancellationToken.None));
+        Assert.Equal(1, (await queue.CountAllAsync()).Ready);
+    }
+
+    [Fact]
+    public async Task Reader_of_another_broker_keeps_no_message_that_is_settled_or_whose_queue_is_gone()
+    {
+        var queue = NewQueue();
+        await using var reader = new HomeReader(queue.Attach(0));
+        var (first, second) = await ReceiveAsync(queue, reader);
+        // The same call has the same answer.
+        Assert.Equal(["first", "second"], (await reader.ReceiveAsync(1, 2, Patience)).Select(static one =>
+            Encoding.UTF8.GetString(one.Held.Message.Body.Span)));
+        await reader.SettleAsync([(1, Settlement.Accept)]);
+        Assert.Equal(2, Assert.Single(await reader.ReceiveAsync(1, 2, Patience)).Delivery);
+        Collect();
+        Assert.False(first.IsAlive);
+        Assert.True(second.IsAlive);
+        await queue.DeleteAsync();
+        Assert.Empty(await reader.ReceiveAsync(1, 2, Patience));
+        Assert.Empty(await reader.ReadAsync(2));
+        Collect();
+        Assert.False(second.IsAlive);
+        Assert.Equal(0, _memory.Used);
+
+        static void Collect()
+        {
+            for (var i = 0; i < 3; i++)
+            {
+                GC.Collect();
+                GC.WaitForPendingFinalizers();
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Reader_of_another_broker_that_asks_nothing_for_long_ends()
+    {
+        var clock = new ManualClock();
+        var queue = NewQueue();
+        await queue.PublishAsync(Message("m"));
+        using var readers = new HomeReaders((_, _) => Task.FromResult<MemoryQueue?>(queue), NoPeers.Instance, clock);
+        readers.Open();
+        await readers.AnswerAsync(ReaderFrames.Attach(1, new ReaderOrigin(new HomeTarget("/", "q", 1), 0, 0, "i2")));
+        await readers.AnswerAsync(ReaderFrames.Receive(1, 1, 1, TimeSpan.Zero));
+        for (var i = 0; i < 4; i++)
+        {
+            clock.Advance(HomeReaders.Lifetime / 2);
+            Assert.Equal(ReaderFrames.Done.ToArray(), (await readers.AnswerAsync(ReaderFrames.Settle(1, []))).ToArray());
+        }
+        Assert.Equal(1, (await queue.CountAllAsync()).Held);
+        clock.Advance(HomeReaders.Lifetime);
+        Assert.True(SpinWait.SpinUntil(() => queue.CountAllAsync().Result is { Ready: 1, Held: 0 }, Patience));
+        Assert.Equal(ReaderFrames.Unknown.ToArray(), (await readers.AnswerAsync(ReaderFrames.Settle(1, []))).ToArray());
+    }
+
+    // Nothing else refers to the messages afterwards.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task<(WeakReference First, WeakReference Second)> ReceiveAsync(MemoryQueue queue, HomeReader reader)
+    {
+        foreach (var text in new[] { "first", "second" })
+            await queue.PublishAsync(Message(text));
+        var received = await reader.ReceiveAsync(1, 2, Patience);
+        return (new WeakReference(received[0].Held.Message), new WeakReference(received[1].Held.Message));
+    }
+
     private MemoryQueue NewQueue(params (string Name, FieldValue Value)[] arguments) =>
         NewQueue(_letters, _memory, arguments);
 

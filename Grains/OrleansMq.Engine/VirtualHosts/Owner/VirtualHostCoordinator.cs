@@ -174,7 +174,9 @@ internal sealed class VirtualHostCoordinator : ICoordinator
                 await _due.WaitAsync(CheckInterval, _stopped.Token).ConfigureAwait(false);
                 foreach (var host in Image.Hosts.Values)
                 {
-                    foreach (var connection in host.Topology.Connections.Where(HasEnded).ToArray())
+                    // Brokers first: clients wait for their queues to be declared elsewhere.
+                    foreach (var connection in host.Topology.Connections.Where(HasEnded)
+                        .OrderByDescending(static connection => connection.EndsWith('/')).ToArray())
                         await EndConnectionAsync(host.Name, connection).ConfigureAwait(false);
                 }
             }
