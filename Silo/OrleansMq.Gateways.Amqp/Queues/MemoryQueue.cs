@@ -406,10 +406,17 @@ internal sealed class MemoryQueue : IAmqpQueue
             using var cancelled = cancellationToken.Register(Stop);
             if (maxWait == TimeSpan.Zero)
                 Stop();
-            if (answer.Task.IsCompleted)
+            using var timer = answer.Task.IsCompleted ? null
+                : queue._time.CreateTimer(_ => Stop(), null, maxWait, Timeout.InfiniteTimeSpan);
+            try
+            {
                 return await answer.Task.ConfigureAwait(false);
-            using var timer = queue._time.CreateTimer(_ => Stop(), null, maxWait, Timeout.InfiniteTimeSpan);
-            return await answer.Task.ConfigureAwait(false);
+            }
+            finally
+            {
+                // It does not keep messages that are settled.
+                _answer = null;
+            }
         }
 
         public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default)

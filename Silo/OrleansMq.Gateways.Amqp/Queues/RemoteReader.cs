@@ -209,9 +209,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var call = ++session.Calls;
         var answer = await AskToReceiveAsync(session, ReaderFrames.Receive(session.Id, call, max, maxWait), call, cancellationToken)
             .ConfigureAwait(false);
-        if (answer is null && cancellationToken.IsCancellationRequested)
-            _ = ReturnAsync(session, call, max);
-        else if (answer is null)
+        if (answer is null && !cancellationToken.IsCancellationRequested)
             answer = await AskToReceiveAsync(session, ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero), call, cancellationToken)
                 .ConfigureAwait(false);
         switch (answer)
@@ -225,11 +223,12 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
                 throw new QueueGoneException();
             default:
                 session.IsBroken = true;
+                _ = ReturnAsync(session, call, max);
                 return null;
         }
     }
 
-    // What came of a call that is cancelled goes back to its place.
+    // What came of a call without an answer goes back to its place, also where no other call ends the session.
     private async Task ReturnAsync(Session session, long call, int max)
     {
         try

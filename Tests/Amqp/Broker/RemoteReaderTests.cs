@@ -188,7 +188,7 @@ public sealed class RemoteReaderTests : TwoGateways
     }
 
     [Fact]
-    public async Task Messages_of_a_cancelled_consumer_whose_answer_was_lost_return_and_what_it_has_stays()
+    public async Task Messages_of_a_cancelled_consumer_whose_answer_was_lost_return()
     {
         await DeclareAsync();
         var received = new TaskCompletionSource<ulong>();
@@ -205,10 +205,8 @@ public sealed class RemoteReaderTests : TwoGateways
         await PublishAsync(Home, "1");
         await Other.BasicCancelAsync(tag);
         Peers.Answering = static () => Task.FromResult(true);
-        BasicGetResult? got = null;
-        await UntilAsync(async () => (got = await Home.BasicGetAsync(Queue, autoAck: true)) is not null);
-        Assert.Equal("1", Text(got!.Body));
-        Assert.Null(await Home.BasicGetAsync(Queue, autoAck: true));
+        // Before the consumer's delivery is settled. That comes, too, where the consumer had given its reader up before it was cancelled.
+        await UntilAsync(async () => await Home.BasicGetAsync(Queue, autoAck: true) is { } got && Text(got.Body) == "1");
         await Other.BasicAckAsync(first, multiple: false);
         await UntilEmptyAsync();
     }
