@@ -8,7 +8,7 @@ using Silo = OrleansMq.Tests.Chaos.Running.Silo;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>How long clients get no answer after a SIGKILL to their coordinator's silo, over HTTP to any of the brokers: from the signal to
-/// the first answered heartbeat of a group's member, or to the answered commit of a whole transaction.</summary>
+/// the first answered heartbeat of a group's member, or to the answers of each step of a whole transaction.</summary>
 internal static class CoordinatorFailoverTime
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
@@ -21,35 +21,45 @@ internal static class CoordinatorFailoverTime
         {
             using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
             ICoordinatorProbe probe = isTransactions ? await TransactionProbe.StartAsync(client) : await GroupProbe.StartAsync(client);
-            var seconds = new List<double>();
+            var seconds = probe.Steps.Select(_ => new List<double>()).ToArray();
             for (var kill = 1; kill <= kills; kill++)
             {
                 var silo = cluster[await probe.PrepareAsync(kill)];
-                var time = await KillAsync(cluster, silo, probe);
+                var times = await KillAsync(cluster, silo, probe);
                 await probe.CheckAsync(kill);
-                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"kill {kill}: {time.TotalSeconds:0.000} s"));
-                seconds.Add(time.TotalSeconds);
+                Console.WriteLine($"kill {kill}, broker {silo.BrokerId}: {Text(probe, step => times[step].TotalSeconds)}");
+                for (var step = 0; step < times.Count; step++)
+                    seconds[step].Add(times[step].TotalSeconds);
                 await cluster.RestartedAsync(silo, CancellationToken.None);
             }
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{kills} kills: median {Statistics.Median(seconds):0.000} s, worst {seconds.Max():0.000} s "
-                + $"until {probe.Answer} is answered"));
+            Console.WriteLine($"{kills} kills, until the answer: median {Text(probe, step => Statistics.Median(seconds[step]))}");
+            Console.WriteLine($"{kills} kills, until the answer: worst {Text(probe, step => seconds[step].Max())}");
         });
     }
 
-    private static async Task<TimeSpan> KillAsync(LocalCluster cluster, Silo silo, ICoordinatorProbe probe)
+    private static string Text(ICoordinatorProbe probe, Func<int, double> seconds) => string.Join(", ", probe.Steps.Select((name, step) =>
+        string.Create(CultureInfo.InvariantCulture, $"{name} {seconds(step):0.000} s")));
+
+    // Until each step was answered.
+    private static async Task<IReadOnlyList<TimeSpan>> KillAsync(LocalCluster cluster, Silo silo, ICoordinatorProbe probe)
     {
+        var times = new List<TimeSpan>();
         var moment = Stopwatch.GetTimestamp();
         cluster.Kill(silo);
-        while (true)
+        while (times.Count < probe.Steps.Count)
         {
-            var (error, message) = await probe.TryAsync();
+            var (error, message) = await probe.TryAsync(times.Count);
             var time = Stopwatch.GetElapsedTime(moment);
             if (error == ErrorCode.None)
-                return time;
+            {
+                times.Add(time);
+                continue;
+            }
             if (!probe.IsPassing(error) || time > Patience)
-                throw new InvalidOperationException($"After {time.TotalSeconds:0.0} s {probe.Answer} was answered by {error}: {message}");
+                throw new InvalidOperationException(
+                    $"After {time.TotalSeconds:0.0} s the {probe.Steps[times.Count]} was answered by {error}: {message}");
             await Task.Delay(Pause);
         }
+        return times;
     }
 }

@@ -35,7 +35,7 @@ internal sealed class GroupProbe : ICoordinatorProbe
         return new GroupProbe(groups, joined);
     }
 
-    public string Answer => "a heartbeat";
+    public IReadOnlyList<string> Steps { get; } = ["heartbeat"];
 
     public async Task<int> PrepareAsync(int kill)
     {
@@ -43,7 +43,7 @@ internal sealed class GroupProbe : ICoordinatorProbe
         return await _groups.FindCoordinatorAsync(Group);
     }
 
-    public async Task<(ErrorCode Error, string? Message)> TryAsync()
+    public async Task<(ErrorCode Error, string? Message)> TryAsync(int step)
     {
         var reply = await _groups.HeartbeatAsync(new Heartbeat(Group, _member.GenerationId, _member.MemberId));
         return (reply.Error, reply.Message);

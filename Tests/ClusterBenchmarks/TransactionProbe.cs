@@ -20,7 +20,6 @@ internal sealed class TransactionProbe : ICoordinatorProbe
     private readonly Guid _topicId;
     private ProducerIdentity _producer;
     private TopicPartition _partition = new(Topic, 0);
-    private Step _step;
     private long _number;
     private int _committed;
 
@@ -45,18 +44,21 @@ internal sealed class TransactionProbe : ICoordinatorProbe
         return new TransactionProbe(client, topicId, begun.Producer);
     }
 
-    public string Answer => "the commit of a transaction";
+    public IReadOnlyList<string> Steps { get; } = ["begin", "append", "commit"];
 
     public async Task<int> PrepareAsync(int kill)
     {
         // The silo that was killed before serves again, and all replicas are in sync.
         await _view.WellAsync(Patience, CancellationToken.None);
         using var patience = new CancellationTokenSource(Patience);
-        while (await TryAsync() is var (error, message) && error != ErrorCode.None)
+        for (var step = 0; step < Steps.Count; step++)
         {
-            if (!IsPassing(error))
-                throw new InvalidOperationException($"A transaction was answered by {error}: {message}");
-            await Task.Delay(Pause, patience.Token);
+            while (await TryAsync(step) is var (error, message) && error != ErrorCode.None)
+            {
+                if (!IsPassing(error))
+                    throw new InvalidOperationException($"The {Steps[step]} of a transaction was answered by {error}: {message}");
+                await Task.Delay(Pause, patience.Token);
+            }
         }
         var coordinator = await _client.Patient.Transactions.FindCoordinatorAsync(Id);
         var partitions = await _view.WellAsync(Patience, CancellationToken.None);
@@ -66,39 +68,12 @@ internal sealed class TransactionProbe : ICoordinatorProbe
         return coordinator;
     }
 
-    public async Task<(ErrorCode Error, string? Message)> TryAsync()
+    public async Task<(ErrorCode Error, string? Message)> TryAsync(int step) => step switch
     {
-        if (_step == Step.Begin)
-        {
-            var added = await _client.Broker.Transactions.SendAsync(new AddToTransaction
-            {
-                TransactionalId = Id,
-                Producer = _producer,
-                Partitions = [new TransactionPartition(Topic, _partition.Partition, _topicId)],
-                RaisesEpoch = true,
-            });
-            if (added.Error != ErrorCode.None)
-                return (added.Error, added.Message);
-            (_step, _number) = (Step.Append, added.Number);
-        }
-        if (_step == Step.Append)
-        {
-            var appended = await _client.Broker.ProduceInTransactionAsync(_partition, Batch(), new BatchTransaction(Id, _number));
-            if (appended.Error != ErrorCode.None)
-                return (appended.Error, appended.Message);
-            _step = Step.Commit;
-        }
-        var ended = await _client.Broker.Transactions.SendAsync(new EndTransaction
-        {
-            TransactionalId = Id,
-            Producer = _producer,
-            IsCommit = true,
-            RaisesEpoch = true,
-        });
-        if (ended.Error == ErrorCode.None)
-            (_step, _producer, _committed) = (Step.Begin, ended.Producer, _committed + 1);
-        return (ended.Error, ended.Message);
-    }
+        0 => await BeginAsync(),
+        1 => await AppendAsync(),
+        _ => await CommitAsync(),
+    };
 
     public bool IsPassing(ErrorCode error) => error.Action() == ErrorAction.Retry;
 
@@ -114,6 +89,40 @@ internal sealed class TransactionProbe : ICoordinatorProbe
         // A record and a marker each.
         if (stable != 2 * _committed)
             throw new InvalidOperationException($"After {_committed} commits {stable} records and markers are stable.");
+    }
+
+    private async Task<(ErrorCode Error, string? Message)> BeginAsync()
+    {
+        var added = await _client.Broker.Transactions.SendAsync(new AddToTransaction
+        {
+            TransactionalId = Id,
+            Producer = _producer,
+            Partitions = [new TransactionPartition(Topic, _partition.Partition, _topicId)],
+            RaisesEpoch = true,
+        });
+        if (added.Error == ErrorCode.None)
+            _number = added.Number;
+        return (added.Error, added.Message);
+    }
+
+    private async Task<(ErrorCode Error, string? Message)> AppendAsync()
+    {
+        var appended = await _client.Broker.ProduceInTransactionAsync(_partition, Batch(), new BatchTransaction(Id, _number));
+        return (appended.Error, appended.Message);
+    }
+
+    private async Task<(ErrorCode Error, string? Message)> CommitAsync()
+    {
+        var ended = await _client.Broker.Transactions.SendAsync(new EndTransaction
+        {
+            TransactionalId = Id,
+            Producer = _producer,
+            IsCommit = true,
+            RaisesEpoch = true,
+        });
+        if (ended.Error == ErrorCode.None)
+            (_producer, _committed) = (ended.Producer, _committed + 1);
+        return (ended.Error, ended.Message);
     }
 
     // Of all partitions.
@@ -135,12 +144,5 @@ internal sealed class TransactionProbe : ICoordinatorProbe
         builder.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), default, false, "value"u8, true);
         builder.SetProducer(_producer.ProducerId, _producer.ProducerEpoch, 0, transactional: true);
         return builder.Build().ToArray();
-    }
-
-    private enum Step
-    {
-        Begin = 0,
-        Append = 1,
-        Commit = 2,
     }
 }
