@@ -8,7 +8,8 @@ using Silo = OrleansMq.Tests.Chaos.Running.Silo;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>How long clients get no answer after a SIGKILL to their coordinator's silo, over HTTP to any of the brokers: from the signal to
-/// the first answered heartbeat of a group's member, or to the answers of each step of a whole transaction.</summary>
+/// the first answered heartbeat of a group's member, or to the answers of each step of a whole transaction. The silo has restarted, and has
+/// had some seconds, when the next one is killed: with <c>--settle 0</c> none.</summary>
 internal static class CoordinatorFailoverTime
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
@@ -17,6 +18,7 @@ internal static class CoordinatorFailoverTime
     public static Task<int> RunAsync(CommandArguments arguments)
     {
         var (kills, isTransactions) = (arguments.Number("--kills", 10), arguments.Has("--transactions"));
+        var settle = TimeSpan.FromSeconds(arguments.Number("--settle", 3));
         return ClusterForBenchmarks.RunAsync(arguments.Directory("coordinators"), async cluster =>
         {
             using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
@@ -31,6 +33,7 @@ internal static class CoordinatorFailoverTime
                 for (var step = 0; step < times.Count; step++)
                     seconds[step].Add(times[step].TotalSeconds);
                 await cluster.RestartedAsync(silo, CancellationToken.None);
+                await Task.Delay(settle);
             }
             Console.WriteLine($"{kills} kills, until the answer: median {Text(probe, step => Statistics.Median(seconds[step]))}");
             Console.WriteLine($"{kills} kills, until the answer: worst {Text(probe, step => seconds[step].Max())}");
