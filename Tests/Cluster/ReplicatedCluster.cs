@@ -131,6 +131,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
                 Endpoints = new SiloEndpoints(IPAddress.Loopback, silo, gateway),
                 Http = $"http://127.0.0.1:{8000 + broker}",
                 WatchProcesses = false,
+                Rehearses = false,
                 RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
                 AutoLeaderRebalance = false,
                 AnswerTimeout =

@@ -49,7 +49,7 @@ internal static class Program
                                    [--groups 1000] [--workers 64] [--partitions 12] [--seconds 10] [--dir artifacts]
                       coordinators how long a group's members get no answer after a kill of their coordinator's silo,
                                    or a producer until its next transaction is committed
-                                   [--transactions] [--kills 10] [--dir artifacts]
+                                   [--transactions] [--kills 10] [--settle 3: seconds after a restart] [--dir artifacts]
                       failover     how long a partition has no leader after a kill of its silo, idle and loaded
                                    [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                       grains       events into grains that consume a topic, observe a stream, observe a memory stream, or are called;

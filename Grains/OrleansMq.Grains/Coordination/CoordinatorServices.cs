@@ -13,8 +13,8 @@ internal static class CoordinatorServices
 {
     /// <summary>Adds what all kinds of coordinators share.</summary>
     /// <param name="silo">The silo.</param>
-    /// <param name="isReplicated">Whether it has other brokers beside it, and grain storage that they share.</param>
-    public static ISiloBuilder AddCoordinators(this ISiloBuilder silo, bool isReplicated)
+    /// <param name="cluster">The cluster, whose brokers share a grain storage; null for a silo alone.</param>
+    public static ISiloBuilder AddCoordinators(this ISiloBuilder silo, BrokerClusterOptions? cluster)
     {
         var services = silo.Services;
         services.AddSingleton<CoordinatorDocuments>();
@@ -25,13 +25,18 @@ internal static class CoordinatorServices
         services.AddSingleton<IGatewayConnections>(static provider => provider.GetRequiredService<GoneCallers>());
         silo.AddPlacementDirector<CoordinatorPlacement, CoordinatorPlacementDirector>();
         silo.AddGrainDirectory(BrokerDirectories.Coordinators, (provider, _) => new CoordinatorDirectory(provider));
-        if (!isReplicated)
+        if (cluster is null)
             return silo;
         services.AddSingleton<ILeadershipHandover>(provider => provider.GetRequiredService<ActiveCoordinators>());
         services.AddSingleton<CoordinatorServiceClient>();
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<CoordinatorSearch>(provider,
             provider.GetRequiredService<SiloBroker>().Cluster!.AnswerTimeout,
             OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
+        if (cluster.Rehearses)
+        {
+            services.AddSingleton<CoordinatorRehearsal>();
+            services.AddParticipant<CoordinatorRehearsal>();
+        }
         return silo.AddGrainService<CoordinatorService>();
     }
 

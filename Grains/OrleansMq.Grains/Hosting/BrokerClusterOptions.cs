@@ -66,6 +66,10 @@ public sealed record BrokerClusterOptions
     /// </summary>
     public bool WatchProcesses { get; init; } = true;
 
+    /// <summary>See <see cref="Coordination.CoordinatorRehearsal"/>. Off in tests, whose brokers share one process and count
+    /// calls.</summary>
+    internal bool Rehearses { get; init; } = true;
+
     /// <summary>How long to wait for a broker's answer about its replicas or groups before passing it over. That is far above the usual
     /// millisecond, and below what a client notices in a failover. Longer in tests, whose brokers share one busy process.</summary>
     internal TimeSpan AnswerTimeout { get; init; } = DefaultAnswerTimeout;

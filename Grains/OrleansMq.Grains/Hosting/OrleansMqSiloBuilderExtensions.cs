@@ -108,7 +108,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.StartFirst(typeof(Silo).Assembly);
         silo.AddGrainService<BrokerPresence>();
         silo.AddPartitions();
-        silo.AddCoordinators(isReplicated: cluster is not null);
+        silo.AddCoordinators(cluster);
         silo.Services.AddSingleton(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));
