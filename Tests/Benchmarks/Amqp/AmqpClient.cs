@@ -1,8 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
-using System.Text;
 
 namespace OrleansMq.Tests.Benchmarks.Amqp;
 
@@ -10,23 +8,20 @@ namespace OrleansMq.Tests.Benchmarks.Amqp;
 /// thread at a time.</summary>
 internal sealed class AmqpClient : IDisposable
 {
-    private const int MethodFrame = 1, HeaderFrame = 2, BodyFrame = 3;
-    private const byte FrameEnd = 0xCE;
-    private const int FrameHeaderBytes = 7;
     private const int BufferBytes = 64 << 10;
+    private const int MostFrameBytes = 131_072;
+    private const ushort MostChannels = 2047;
 
     private const int ConnectionStart = (10 << 16) | 10, ConnectionTune = (10 << 16) | 30, ConnectionOpenOk = (10 << 16) | 41;
     private const int ChannelOpenOk = (20 << 16) | 11, ExchangeDeclareOk = (40 << 16) | 11;
     private const int QueueDeclareOk = (50 << 16) | 11, QueueBindOk = (50 << 16) | 21, BasicReturn = (60 << 16) | 50;
+    private const int ConfirmSelectOk = (85 << 16) | 11, BasicQosOk = (60 << 16) | 11, BasicConsumeOk = (60 << 16) | 21;
 
     private readonly Socket _socket;
-    private readonly List<byte> _out = [];
-    private byte[] _in;
-    private int _from;
-    private int _until;
-    private int _payload; // where that of the frame being built begins in _out
+    private readonly AmqpFrameWriter _out = new();
+    private readonly AmqpFrameReader _in;
 
-    private AmqpClient(Socket socket, int bufferBytes) => (_socket, _in) = (socket, new byte[bufferBytes]);
+    private AmqpClient(Socket socket, int bufferBytes) => (_socket, _in) = (socket, new AmqpFrameReader(bufferBytes));
 
     /// <summary>Whether the broker has closed it, or has sent what was not asked for.</summary>
     public bool IsClosed => _socket.Poll(0, SelectMode.SelectRead);
@@ -57,13 +52,13 @@ internal sealed class AmqpClient : IDisposable
     /// <summary>Declares a durable exchange.</summary>
     public void DeclareExchange(string name, string type)
     {
-        Begin(MethodFrame, 1, 40, 10);
-        Short(0);
-        Name(name);
-        Name(type);
-        _out.Add(0b10); // durable
-        Table();
-        End();
+        _out.Begin(AmqpFrame.MethodType, 1, 40, 10);
+        _out.Short(0);
+        _out.Name(name);
+        _out.Name(type);
+        _out.Octet(0b10); // durable
+        _out.Table();
+        _out.End();
         Send();
         Expect(ExchangeDeclareOk);
     }
@@ -73,12 +68,12 @@ internal sealed class AmqpClient : IDisposable
     /// <param name="type">Its type, in <c>x-queue-type</c>.</param>
     public void DeclareQueue(string name, string type)
     {
-        Begin(MethodFrame, 1, 50, 10);
-        Short(0);
-        Name(name);
-        _out.Add(0b10); // durable
-        Table("x-queue-type", type);
-        End();
+        _out.Begin(AmqpFrame.MethodType, 1, 50, 10);
+        _out.Short(0);
+        _out.Name(name);
+        _out.Octet(0b10); // durable
+        _out.Table("x-queue-type", type);
+        _out.End();
         Send();
         Expect(QueueDeclareOk);
     }
@@ -86,14 +81,14 @@ internal sealed class AmqpClient : IDisposable
     /// <summary>Adds a bind to what is sent next.</summary>
     public void AddBind(string queue, string exchange, string key)
     {
-        Begin(MethodFrame, 1, 50, 20);
-        Short(0);
-        Name(queue);
-        Name(exchange);
-        Name(key);
-        _out.Add(0);
-        Table();
-        End();
+        _out.Begin(AmqpFrame.MethodType, 1, 50, 20);
+        _out.Short(0);
+        _out.Name(queue);
+        _out.Name(exchange);
+        _out.Name(key);
+        _out.Octet(0);
+        _out.Table();
+        _out.End();
     }
 
     /// <summary>Waits for the answer to a bind.</summary>
@@ -104,23 +99,8 @@ internal sealed class AmqpClient : IDisposable
     /// <param name="key">The routing key.</param>
     /// <param name="body">The body.</param>
     /// <param name="isMandatory">Whether the broker returns it instead.</param>
-    public void AddPublish(string exchange, string key, ReadOnlySpan<byte> body, bool isMandatory = false)
-    {
-        Begin(MethodFrame, 1, 60, 40);
-        Short(0);
-        Name(exchange);
-        Name(key);
-        _out.Add((byte)(isMandatory ? 0b1 : 0));
-        End();
-        Begin(HeaderFrame, 1, 60, 0);
-        Long(body.Length);
-        Short(0); // no properties
-        End();
-        BeginFrame(BodyFrame, 1);
-        foreach (var octet in body)
-            _out.Add(octet);
-        End();
-    }
+    public void AddPublish(string exchange, string key, ReadOnlySpan<byte> body, bool isMandatory = false) =>
+        _out.AddPublish(exchange, key, body, isMandatory);
 
     /// <summary>Sends a mandatory message that was added, and waits for it to come back.</summary>
     /// <exception cref="InvalidOperationException">A binding matches it.</exception>
@@ -133,15 +113,85 @@ internal sealed class AmqpClient : IDisposable
     }
 
     /// <summary>The bytes that wait to be sent.</summary>
-    public int Unsent => _out.Count;
+    public int Unsent => _out.Bytes.Length;
 
     /// <summary>Sends what was added.</summary>
     public void Send()
     {
-        var bytes = CollectionsMarshal.AsSpan(_out);
-        while (!bytes.IsEmpty)
-            bytes = bytes[_socket.Send(bytes)..];
+        Send(_out.Bytes);
         _out.Clear();
+    }
+
+    /// <summary>Sends encoded frames.</summary>
+    public void Send(ReadOnlySpan<byte> frames)
+    {
+        while (!frames.IsEmpty)
+            frames = frames[_socket.Send(frames)..];
+    }
+
+    /// <summary>Lets the broker confirm the messages of the channel.</summary>
+    public void Confirm()
+    {
+        _out.Begin(AmqpFrame.MethodType, 1, 85, 10);
+        _out.Octet(0);
+        _out.End();
+        Send();
+        Expect(ConfirmSelectOk);
+    }
+
+    /// <summary>Consumes a queue, with an acknowledgement for each message.</summary>
+    /// <param name="queue">The queue.</param>
+    /// <param name="prefetch">The most unacknowledged messages.</param>
+    public void Consume(string queue, ushort prefetch)
+    {
+        _out.Begin(AmqpFrame.MethodType, 1, 60, 10);
+        _out.Int(0); // no limit in bytes
+        _out.Short(prefetch);
+        _out.Octet(0);
+        _out.End();
+        Send();
+        Expect(BasicQosOk);
+        _out.Begin(AmqpFrame.MethodType, 1, 60, 20);
+        _out.Short(0);
+        _out.Name(queue);
+        _out.Name("");
+        _out.Octet(0);
+        _out.Table();
+        _out.End();
+        Send();
+        Expect(BasicConsumeOk);
+    }
+
+    /// <summary>Adds the acknowledgement of a message to what is sent next.</summary>
+    public void AddAck(long tag) => _out.AddAck(tag);
+
+    /// <summary>Reads a frame, and waits for it. It is valid until the next call.</summary>
+    /// <exception cref="InvalidOperationException">The broker has closed the connection.</exception>
+    public AmqpFrame ReadFrame()
+    {
+        AmqpFrame frame;
+        while (!_in.TryRead(out frame))
+        {
+            var read = _socket.Receive(_in.Free());
+            _in.Received(read > 0 ? read : throw new InvalidOperationException("The broker has closed the connection."));
+        }
+        return frame;
+    }
+
+    /// <summary>Reads a frame that is already received. It is valid until the next call.</summary>
+    public bool TryReadFrame(out AmqpFrame frame) => _in.TryRead(out frame);
+
+    /// <summary>Ends the connection while another thread uses it: the reads and writes of that thread fail.</summary>
+    public void Shutdown()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (SocketException)
+        {
+            // The broker has already ended it.
+        }
     }
 
     /// <summary>Waits until the broker has processed all that was sent: it answers in order.</summary>
@@ -159,142 +209,56 @@ internal sealed class AmqpClient : IDisposable
     {
         _socket.Send("AMQP\0\0\u0009\u0001"u8);
         Expect(ConnectionStart);
-        Begin(MethodFrame, 0, 10, 11);
-        Table();
-        Name("PLAIN");
-        LongString("\0guest\0guest");
-        Name("en_US");
-        End();
+        _out.Begin(AmqpFrame.MethodType, 0, 10, 11);
+        _out.Table();
+        _out.Name("PLAIN");
+        _out.LongString("\0guest\0guest");
+        _out.Name("en_US");
+        _out.End();
         Send();
-        Expect(ConnectionTune);
-        Begin(MethodFrame, 0, 10, 31);
-        Short(2047);
-        Int(131_072);
-        Short(0); // no heartbeats
-        End();
-        Begin(MethodFrame, 0, 10, 40);
-        Name("/");
-        Name("");
-        _out.Add(0);
-        End();
+        var tune = Expect(ConnectionTune).Payload;
+        _out.Begin(AmqpFrame.MethodType, 0, 10, 31);
+        _out.Short((ushort)Lower(BinaryPrimitives.ReadUInt16BigEndian(tune[4..]), MostChannels));
+        _out.Int((int)Lower(BinaryPrimitives.ReadUInt32BigEndian(tune[6..]), MostFrameBytes));
+        _out.Short(0); // no heartbeats
+        _out.End();
+        _out.Begin(AmqpFrame.MethodType, 0, 10, 40);
+        _out.Name("/");
+        _out.Name("");
+        _out.Octet(0);
+        _out.End();
         Send();
         Expect(ConnectionOpenOk);
-        Begin(MethodFrame, 1, 20, 10);
-        Name("");
-        End();
+        _out.Begin(AmqpFrame.MethodType, 1, 20, 10);
+        _out.Name("");
+        _out.End();
         Send();
         Expect(ChannelOpenOk);
     }
 
     private void AddPassive(string exchange)
     {
-        Begin(MethodFrame, 1, 40, 10);
-        Short(0);
-        Name(exchange);
-        Name("topic");
-        _out.Add(0b1); // passive
-        Table();
-        End();
+        _out.Begin(AmqpFrame.MethodType, 1, 40, 10);
+        _out.Short(0);
+        _out.Name(exchange);
+        _out.Name("topic");
+        _out.Octet(0b1); // passive
+        _out.Table();
+        _out.End();
     }
 
-    private void Expect(int method)
+    // The broker's 0 is no limit.
+    private static uint Lower(uint limit, uint most) => limit == 0 ? most : Math.Min(limit, most);
+
+    private AmqpFrame Expect(int method)
     {
         while (true)
         {
-            Fill(FrameHeaderBytes);
-            var type = _in[_from];
-            var bytes = BinaryPrimitives.ReadInt32BigEndian(_in.AsSpan(_from + 3));
-            Fill(FrameHeaderBytes + bytes + 1);
-            var payload = _in.AsSpan(_from + FrameHeaderBytes, bytes);
-            var received = type == MethodFrame ? BinaryPrimitives.ReadInt32BigEndian(payload) : 0;
-            var text = received == method || type != MethodFrame ? "" : Encoding.UTF8.GetString(payload[4..]);
-            _from += FrameHeaderBytes + bytes + 1;
-            if (received == method)
-                return;
-            if (type == MethodFrame)
-                throw new InvalidOperationException($"The broker sent method {received >> 16}.{received & 0xFFFF} instead of "
-                    + $"{method >> 16}.{method & 0xFFFF}: {text}");
+            var frame = ReadFrame();
+            if (frame.Method == method)
+                return frame;
+            if (frame.Type == AmqpFrame.MethodType)
+                throw new InvalidOperationException($"The broker sent {frame.Describe()}, not method {method >> 16}.{method & 0xFFFF}");
         }
-    }
-
-    private void Fill(int bytes)
-    {
-        if (_from + bytes > _in.Length)
-        {
-            var into = bytes > _in.Length ? new byte[bytes] : _in;
-            _in.AsSpan(_from, _until - _from).CopyTo(into);
-            (_in, _from, _until) = (into, 0, _until - _from);
-        }
-        while (_until - _from < bytes)
-        {
-            var read = _socket.Receive(_in, _until, _in.Length - _until, SocketFlags.None);
-            _until += read > 0 ? read : throw new InvalidOperationException("The broker has closed the connection.");
-        }
-    }
-
-    private void BeginFrame(int type, ushort channel)
-    {
-        _out.Add((byte)type);
-        Short(channel);
-        Int(0);
-        _payload = _out.Count;
-    }
-
-    private void Begin(int type, ushort channel, ushort first, ushort second)
-    {
-        BeginFrame(type, channel);
-        Short(first);
-        Short(second);
-    }
-
-    private void End()
-    {
-        var bytes = CollectionsMarshal.AsSpan(_out);
-        BinaryPrimitives.WriteInt32BigEndian(bytes[(_payload - 4)..], _out.Count - _payload);
-        _out.Add(FrameEnd);
-    }
-
-    private void Short(ushort value)
-    {
-        _out.Add((byte)(value >> 8));
-        _out.Add((byte)value);
-    }
-
-    private void Int(int value)
-    {
-        Short((ushort)(value >> 16));
-        Short((ushort)value);
-    }
-
-    private void Long(long value)
-    {
-        Int((int)(value >> 32));
-        Int((int)value);
-    }
-
-    private void Name(string name)
-    {
-        _out.Add((byte)Encoding.UTF8.GetByteCount(name));
-        _out.AddRange(Encoding.UTF8.GetBytes(name));
-    }
-
-    private void LongString(string text)
-    {
-        Int(Encoding.UTF8.GetByteCount(text));
-        _out.AddRange(Encoding.UTF8.GetBytes(text));
-    }
-
-    private void Table(string? name = null, string? value = null)
-    {
-        var start = _out.Count;
-        Int(0);
-        if (name is not null)
-        {
-            Name(name);
-            _out.Add((byte)'S');
-            LongString(value!);
-        }
-        BinaryPrimitives.WriteInt32BigEndian(CollectionsMarshal.AsSpan(_out)[start..],
-            _out.Count - start - 4);
     }
 }
