@@ -20,8 +20,8 @@ internal static class OtherComparisons
     /// <summary>Returns the comparisons.</summary>
     /// <param name="ours">OrleansMq.</param>
     public static IEnumerable<Comparison> All(OrleansMqBroker ours) =>
-        [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. OverAmqp(ours.OverAmqp()), .. WithNats(ours),
-            .. WithRedis(ours), .. WithDisk(ours)];
+        [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. OverAmqp(ours.OverAmqp()),
+            .. OverAmqpByOwn(ours.OverAmqp()), .. WithNats(ours), .. WithRedis(ours), .. WithDisk(ours)];
 
     private static IEnumerable<Comparison> WithRocketMq(IBrokerUnderTest ours)
     {
@@ -83,12 +83,31 @@ internal static class OtherComparisons
         })
         {
             var work = new PerfTestWork(quorum, connections, window, RecordBytes, consumers, nodes);
-            yield return new Comparison(name, $"RabbitMQ's PerfTest on both: persistent messages of 1,000 bytes, {connections} "
-                + $"connection{(connections == 1 ? "" : "s")}, {window} unconfirmed each, "
-                + $"{(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, {QueueOn(nodes, quorum)}.",
-                "rabbitmq", new Contender(ours, work), new Contender(new RabbitMqBroker(), work));
+            yield return new Comparison(name, About("RabbitMQ's PerfTest", connections, window, consumers, nodes, quorum), "rabbitmq",
+                new Contender(ours, work), new Contender(new RabbitMqBroker(), work));
         }
     }
+
+    // PerfTest takes most of two processors, and leaves the rest to the broker.
+    private static IEnumerable<Comparison> OverAmqpByOwn(IBrokerUnderTest ours)
+    {
+        foreach (var (name, connections, window, consumers) in new[]
+            { ("amqp-own-quorum", 2, 500, 0), ("amqp-own-quorum-through", 2, 500, 1), ("amqp-own-quorum-one", 1, 1, 0) })
+        {
+            foreach (var nodes in new[] { 1, 3 })
+            {
+                var work = new AmqpLoadWork(connections, window, RecordBytes, consumers, nodes);
+                yield return new Comparison(nodes == 1 ? name : $"{name}-rf3",
+                    About("A lean client in the benchmark's process", connections, window, consumers, nodes, quorum: true), "rabbitmq",
+                    new Contender(ours, work), new Contender(new RabbitMqBroker(), work));
+            }
+        }
+    }
+
+    private static string About(string client, int connections, int window, int consumers, int nodes, bool quorum) =>
+        $"{client} on both: persistent messages of 1,000 bytes, {connections} connection{(connections == 1 ? "" : "s")}, "
+        + $"{window} unconfirmed each, {(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, "
+        + $"{QueueOn(nodes, quorum)}.";
 
     private static string QueueOn(int nodes, bool quorum) => nodes == 1
         ? $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed"

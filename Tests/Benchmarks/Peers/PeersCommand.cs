@@ -59,7 +59,7 @@ internal static class PeersCommand
         if (arguments.Has("--list"))
         {
             foreach (var comparison in chosen)
-                Console.WriteLine($"{comparison.Name,-24} {comparison.Theirs.Broker.Name,-20} {comparison.About}");
+                Console.WriteLine($"{comparison.Name,-28} {comparison.Theirs.Broker.Name,-20} {comparison.About}");
             return 0;
         }
         using var stop = new CancellationTokenSource();

@@ -14,6 +14,7 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     public static readonly Figure P99 = new("p99Ms", "p99 ms", "N2");
     public static readonly Figure P999 = new("p999Ms", "p99.9 ms", "N2");
     public static readonly Figure CpuPerMillion = new("brokerCpuSecondsPerMillion", "broker CPU s/million", "N3");
+    public static readonly Figure ClientCpuPerMillion = new("clientCpuSecondsPerMillion", "client CPU s/million", "N3");
     public static readonly Figure CpuPerTransaction = new("brokerCpuMsPerTransaction", "broker CPU ms/transaction", "N3");
     public static readonly Figure DiskReads = new("diskReadMegabytes", "read from disk MB");
     public static readonly Figure StartMs = new("startMs", "start ms");
@@ -28,8 +29,9 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     /// <summary>All figures in column order, followed by peer-specific ones.</summary>
     public static IReadOnlyList<Figure> Known { get; } =
     [
-        RecordsPerSecond, TransactionsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, CpuPerTransaction, DiskReads,
-        JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards, DiskMegabytes,
+        RecordsPerSecond, TransactionsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, ClientCpuPerMillion,
+        CpuPerTransaction, DiskReads, JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards,
+        DiskMegabytes,
     ];
 }
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using OrleansMq.Cli.Benchmark;
-using OrleansMq.Tests.Benchmarks.Amqp;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.Peers.Redis;
@@ -130,15 +129,14 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     private const int WarmUpSeconds = 20;
     private const int WarmUpUnconfirmed = 500;
 
-    private static readonly TimeSpan ReplicaPatience = TimeSpan.FromMinutes(1);
-
     public BrokerSettings Settings => new(nodes, FlushSetting.EveryAcknowledgement);
 
     public string? Lacks => PeerScript.Lacks;
 
     public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
     {
-        var endpoint = nodes == 1 ? broker.Endpoint : await DeclareAsync(broker, cancellationToken);
+        // Declared as PerfTest will again.
+        var endpoint = nodes == 1 ? broker.Endpoint : await AmqpQueues.DeclareAsync(broker, Queue, quorum, nodes, cancellationToken);
         if (nodes > 1)
             await LoadAsync(endpoint, WarmUpSeconds, WarmUpUnconfirmed, cancellationToken);
         var before = ProcessorTime.Of(broker.AllProcesses);
@@ -163,30 +161,6 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
         return ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{endpoint}", "-x", Words.Of(connections),
             "-y", Words.Of(consumers), "-q", "500", "-s", Words.Of(recordBytes), "-z", Words.Of(seconds), "-c", Words.Of(window),
             "-f", "persistent", "-ad", "false", "-u", Queue, .. kind]), cancellationToken);
-    }
-
-    // Declares the queue as PerfTest will again, and returns its leader's endpoint when all replicas take part.
-    private async Task<string> DeclareAsync(RunningBroker broker, CancellationToken cancellationToken)
-    {
-        try
-        {
-            using var client = AmqpClient.Connect(broker.Endpoint);
-            client.DeclareQueue(Queue, quorum ? "quorum" : "classic");
-        }
-        catch (InvalidOperationException refused)
-        {
-            throw new PeerFailedException($"The queue is not declared: {refused.Message}");
-        }
-        for (var started = Stopwatch.GetTimestamp(); ;)
-        {
-            var place = await broker.FindQueueAsync(Queue, cancellationToken);
-            if (place is { Leader: { } leader } && place.Replicas == nodes)
-                return leader;
-            if (Stopwatch.GetElapsedTime(started) > ReplicaPatience)
-                throw new PeerFailedException($"The queue has {place.Replicas} replicas in sync, not {nodes}, and "
-                    + $"{(place.Leader is null ? "no" : "a")} leader after {ReplicaPatience.TotalSeconds} s.");
-            await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken);
-        }
     }
 }
 
