@@ -82,7 +82,9 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
     {
         try
         {
-            return ReaderFrames.Messages(await reader.ReceiveAsync(call, max, maxWait).ConfigureAwait(false));
+            var messages = await reader.ReceiveAsync(call, max, maxWait).ConfigureAwait(false);
+            // That an ended reader receives nothing says nothing of the queue.
+            return messages.Count == 0 && reader.HasEnded ? ReaderFrames.Unknown : ReaderFrames.Messages(messages);
         }
         catch (QueueGoneException)
         {
@@ -185,6 +187,9 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
     private long _stopped;
     private long _deliveries;
     private long _askedAt;
+
+    /// <summary>Whether it holds nothing, and receives nothing more.</summary>
+    public bool HasEnded => _ended.IsCancellationRequested;
 
     /// <summary>When its broker asked last, by the clock's timestamp.</summary>
     public long AskedAt

@@ -291,9 +291,10 @@ internal sealed class MemoryQueue : IAmqpQueue
 
     private void End(Reader reader)
     {
+        bool isWaiting;
         lock (_lock)
         {
-            _waiting.Remove(reader);
+            isWaiting = _waiting.Remove(reader);
             _readers.Remove(reader);
             reader.HasEnded = true;
             // Of a queue that is gone none holds any.
@@ -305,6 +306,8 @@ internal sealed class MemoryQueue : IAmqpQueue
             }
             reader.Held.Clear();
         }
+        if (isWaiting)
+            reader.Answer([]);
         Run(NewWork());
     }
 
@@ -442,7 +445,6 @@ internal sealed class MemoryQueue : IAmqpQueue
 
         public ValueTask DisposeAsync()
         {
-            Stop();
             queue.End(this);
             return default;
         }

@@ -46,13 +46,16 @@ internal sealed class PeerBuilds(HostedBroker broker, TimeProvider time)
                 asked = new Asked(registration, ReadsMemoryAsync(other), time.GetTimestamp(), null);
             else if (asked.Answer.IsCompleted
                 && time.GetElapsedTime(asked.Since) >= (asked.Answer is { IsCompletedSuccessfully: true, Result: true } ? Lifetime : Pause))
-                asked = new Asked(registration, ReadsMemoryAsync(other), time.GetTimestamp(),
-                    asked.Answer is { IsCompletedSuccessfully: true, Result: true } ? time.GetTimestamp() : asked.KnownAt);
+                asked = new Asked(registration, ReadsMemoryAsync(other), time.GetTimestamp(), KnownAt(asked));
             _asked[other] = asked;
         }
         return asked.KnownAt is { } at && time.GetElapsedTime(at) < Lifetime
             && asked.Answer is not { IsCompletedSuccessfully: true, Result: not null } ? Task.FromResult(true) : IsTrueAsync(asked.Answer);
     }
+
+    // What it has denied is not known any more.
+    private long? KnownAt(Asked last) =>
+        last.Answer is { IsCompletedSuccessfully: true, Result: { } said } ? said ? time.GetTimestamp() : null : last.KnownAt;
 
     private static async Task<bool> IsTrueAsync(Task<bool?> answer) => await answer.ConfigureAwait(false) is true;
 

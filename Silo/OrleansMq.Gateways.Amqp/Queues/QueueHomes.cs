@@ -105,16 +105,26 @@ internal sealed class QueueHomes : IDisposable
         return _peers.HasEnded(home.Incarnation) ? throw new QueueGoneException() : (ReadOnlyMemory<byte>?)null;
     }
 
+    /// <summary>Asks another home about a reader until it answers. What is asked for may be done twice.</summary>
+    /// <exception cref="QueueGoneException">The home's broker has ended.</exception>
+    /// <exception cref="OperationCanceledException">This gateway is closed.</exception>
+    public async Task<ReadOnlyMemory<byte>> AskReaderAgainAsync(QueueHome home, ReadOnlyMemory<byte> question)
+    {
+        for (var pause = MinPause; ; pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
+        {
+            if (await AskReaderAsync(home, question).ConfigureAwait(false) is { } answer)
+                return answer;
+            await Task.Delay(pause, _registry.Time, _closed.Token).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Ends a reader of a queue of another home, and completes when that has answered, or has ended. The readers of a gateway that
     /// is closed end with its broker.</summary>
     public async Task EndReaderAsync(QueueHome home, long reader)
     {
         try
         {
-            var question = ReaderFrames.Of(ReaderFrames.EndKind, reader);
-            for (var pause = MinPause; await AskReaderAsync(home, question).ConfigureAwait(false) is null;
-                pause = pause * 2 < MaxPause ? pause * 2 : MaxPause)
-                await Task.Delay(pause, _registry.Time, _closed.Token).ConfigureAwait(false);
+            await AskReaderAgainAsync(home, ReaderFrames.Of(ReaderFrames.EndKind, reader)).ConfigureAwait(false);
         }
         catch (Exception ended) when (ended is QueueGoneException or OperationCanceledException)
         {

@@ -143,11 +143,12 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         try
         {
             if (session.IsAttached)
-                await AskAgainAsync(ReaderFrames.Of(ReaderFrames.YieldKind, session.Id)).WaitAsync(LastAnswers, time).ConfigureAwait(false);
+                await homes.AskReaderAgainAsync(home, ReaderFrames.Of(ReaderFrames.YieldKind, session.Id)).WaitAsync(LastAnswers, time)
+                    .ConfigureAwait(false);
         }
-        catch (Exception ended) when (ended is QueueGoneException or TimeoutException)
+        catch (Exception ended) when (ended is QueueGoneException or TimeoutException or OperationCanceledException)
         {
-            // So has its turn, or the question goes on.
+            // So has its turn, or the question goes on, or the gateway is closed.
         }
     }
 
@@ -233,14 +234,16 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         try
         {
-            if (await AskAgainAsync(ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero)).ConfigureAwait(false) is
-                { Span: [1, ..] } messages)
-                await AskAgainAsync(ReaderFrames.Settle(session.Id, ReaderFrames.ReadMessages(messages).Select(static one =>
-                    (one.Delivery, Settlement.Return)))).ConfigureAwait(false);
+            var answer = await homes.AskReaderAgainAsync(home, ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero))
+                .ConfigureAwait(false);
+            if (answer.Span is not [1, ..])
+                return;
+            var received = ReaderFrames.ReadMessages(answer).Select(static one => (one.Delivery, Settlement.Return));
+            await homes.AskReaderAgainAsync(home, ReaderFrames.Settle(session.Id, received)).ConfigureAwait(false);
         }
-        catch (QueueGoneException)
+        catch (Exception ended) when (ended is QueueGoneException or OperationCanceledException)
         {
-            // So are the messages.
+            // So are the messages; or the gateway is closed.
         }
     }
 
@@ -306,34 +309,22 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         try
         {
-            var answer = await AskAgainAsync(ReaderFrames.Settle(session.Id, settlements)).ConfigureAwait(false);
-            if (answer is { Span: [1] })
-                return null;
-            session.IsBroken = true;
-            throw answer is null ? NoAnswer() : new BrokerException(ErrorCode.InvalidRecordState, "The reader has ended.");
+            // It goes on where that is not waited for: a session that receives nothing more would hold the messages.
+            var answer = await homes.AskReaderAgainAsync(home, ReaderFrames.Settle(session.Id, settlements))
+                .WaitAsync(LogQueue.Patience, time).ConfigureAwait(false);
+            return answer.Span is [1] ? null : throw new BrokerException(ErrorCode.InvalidRecordState, "The reader has ended.");
         }
         catch (QueueGoneException)
         {
             return null;
         }
-        catch (Exception fault)
+        catch (Exception failure)
         {
+            session.IsBroken = true;
+            var fault = failure is TimeoutException ? NoAnswer() : failure;
             log.Write(EngineLogLevel.Warning, $"Settlements of queue '{target.Queue}' may not be in force; their messages may be delivered "
                 + $"again: {fault.Message}");
             return fault;
-        }
-    }
-
-    private async Task<ReadOnlyMemory<byte>?> AskAgainAsync(ReadOnlyMemory<byte> question)
-    {
-        var began = time.GetTimestamp();
-        while (true)
-        {
-            if (await homes.AskReaderAsync(home, question).ConfigureAwait(false) is { } answer)
-                return answer;
-            if (time.GetElapsedTime(began) >= LogQueue.Patience)
-                return null;
-            await Task.Delay(RetryPause, time).ConfigureAwait(false);
         }
     }
 

@@ -225,6 +225,28 @@ public sealed class MemoryQueueTests
     }
 
     [Fact]
+    public async Task Receive_that_waits_as_its_reader_ends_is_answered()
+    {
+        var queue = NewQueue();
+        var reader = queue.Attach(0);
+        var receiving = reader.ReceiveAsync(1, Timeout.InfiniteTimeSpan, CancellationToken.None);
+        Assert.False(receiving.IsCompleted);
+        await reader.DisposeAsync();
+        Assert.Empty(await receiving.AsTask().WaitAsync(Patience));
+    }
+
+    [Fact]
+    public async Task Receive_of_a_remote_reader_that_has_ended_says_nothing_of_the_queue()
+    {
+        var queue = NewQueue();
+        var reader = new HomeReader(queue.Attach(0));
+        Assert.False(reader.HasEnded);
+        await reader.DisposeAsync();
+        Assert.True(reader.HasEnded);
+        Assert.Empty(await reader.ReceiveAsync(1, 1, TimeSpan.Zero));
+    }
+
+    [Fact]
     public async Task Reader_of_another_broker_that_asks_nothing_for_long_ends()
     {
         var clock = new ManualClock();
