@@ -13,6 +13,9 @@ internal sealed class TestPeers : IGatewayPeers
     /// <summary>Whether other brokers have a build that takes questions.</summary>
     public bool TakeQuestions { get; set; } = true;
 
+    /// <summary>Returns whether other brokers have a build that reads queues in the memory of others; null for no answer.</summary>
+    public Func<Task<bool?>> ReadsMemory { get; set; } = static () => Task.FromResult<bool?>(true);
+
     /// <summary>The incarnations that have ended.</summary>
     public ConcurrentDictionary<string, bool> Ended { get; } = new();
 
@@ -63,9 +66,8 @@ internal sealed class TestPeers : IGatewayPeers
     }
 
     /// <inheritdoc/>
-    public Task<bool?> HasGatewayAsync(int broker, string gateway) =>
-        Task.FromResult<bool?>(TakeQuestions ? GatewayFeatures.All.Contains(gateway) || _answers.ContainsKey(gateway)
-            : null);
+    public Task<bool?> HasGatewayAsync(int broker, string gateway) => !TakeQuestions ? Task.FromResult<bool?>(null)
+        : GatewayFeatures.All.Contains(gateway) ? ReadsMemory() : Task.FromResult<bool?>(_answers.ContainsKey(gateway));
 
     /// <inheritdoc/>
     public int? BrokerOf(string incarnation) => HasEnded(incarnation) ? null : int.Parse(incarnation[1..],
