@@ -257,13 +257,13 @@ public sealed class ClusterListsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Item_that_is_larger_than_a_page_has_one_to_itself()
+    public async Task Page_ends_before_an_item_that_has_no_room()
     {
         await using var connection = await ConnectAsync(2);
         await using var channel = await connection.CreateChannelAsync();
         await channel.QueueDeclareAsync("q", durable: true, exclusive: false, autoDelete: false);
         // Each character has six bytes in JSON.
-        foreach (var (tag, length) in new[] { ("a", 10), ("b", 40_000), ("c", 60_000), ("d", 10), ("e", 10) })
+        foreach (var (tag, length) in new[] { ("a", 10), ("b", 16_000), ("c", 16_000), ("d", 16_000), ("e", 10) })
         {
             var arguments = new Dictionary<string, object?> { ["text"] = new string('\u0001', length) };
             await channel.BasicConsumeAsync("q", autoAck: false, tag, noLocal: false, exclusive: false, arguments,
@@ -273,9 +273,8 @@ public sealed class ClusterListsTests : IAsyncLifetime
 
         Assert.Equal(["a", "b", "c", "d", "e"], Items(await _servers[1].GetAsync("consumers")).Select(static one =>
             Text(one, "consumer_tag")));
-        var pages = _network.Traffic.Select(static traffic => (Items: CountItems(traffic.Answer!), traffic.Answer!.Length)).ToArray();
-        Assert.Equal([2, 1, 2], pages.Select(static page => page.Items));
-        Assert.Equal([false, true, false], pages.Select(static page => page.Length > PeerPage.Bytes));
+        Assert.Equal([3, 2], _network.Traffic.Select(static traffic => CountItems(traffic.Answer!)));
+        Assert.All(_network.Traffic, static traffic => Assert.InRange(traffic.Answer!.Length, 1, PeerPage.Bytes));
     }
 
     [Fact]
