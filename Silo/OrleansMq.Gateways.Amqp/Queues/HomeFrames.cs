@@ -175,14 +175,17 @@ internal static class HomeFrames
         return numbers;
     }
 
-    private static void Write(MemoryStream frame, HomeTarget target)
+    /// <summary>Writes a queue.</summary>
+    public static void Write(MemoryStream frame, HomeTarget target)
     {
         MessageFields.WriteText(frame, target.VirtualHost);
         MessageFields.WriteText(frame, target.Queue);
         MessageFields.WriteNumber(frame, target.Id);
     }
 
-    private static HomeTarget ReadTarget(ref ReadOnlyMemory<byte> rest)
+    /// <summary>Reads a queue.</summary>
+    /// <param name="rest">The frame from here on; afterwards, what follows.</param>
+    public static HomeTarget ReadTarget(ref ReadOnlyMemory<byte> rest)
     {
         var host = MessageFields.ReadText(ref rest);
         var queue = MessageFields.ReadText(ref rest);

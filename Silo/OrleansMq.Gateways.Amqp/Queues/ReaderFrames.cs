@@ -58,9 +58,7 @@ internal static class ReaderFrames
     public static ReadOnlyMemory<byte> Attach(long reader, ReaderOrigin origin)
     {
         using var frame = Question(AttachKind, reader, origin.Version, origin.Priority);
-        MessageFields.WriteText(frame, origin.Target.VirtualHost);
-        MessageFields.WriteText(frame, origin.Target.Queue);
-        MessageFields.WriteNumber(frame, origin.Target.Id);
+        HomeFrames.Write(frame, origin.Target);
         MessageFields.WriteText(frame, origin.Incarnation);
         return frame.ToArray();
     }
@@ -114,9 +112,7 @@ internal static class ReaderFrames
         var rest = question[(1 + sizeof(long))..];
         var version = MessageFields.ReadNumber(ref rest);
         var priority = (int)MessageFields.ReadNumber(ref rest);
-        var host = MessageFields.ReadText(ref rest);
-        var queue = MessageFields.ReadText(ref rest);
-        var target = new HomeTarget(host, queue, MessageFields.ReadNumber(ref rest));
+        var target = HomeFrames.ReadTarget(ref rest);
         return new ReaderOrigin(target, version, priority, MessageFields.ReadText(ref rest));
     }
 

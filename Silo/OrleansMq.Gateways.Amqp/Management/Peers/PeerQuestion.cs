@@ -70,7 +70,7 @@ internal sealed record PeerQuestion(QuestionKind Kind)
         (User is null || connection.Client.User == User)
         && (VirtualHost is null || connection.Client.VirtualHost == VirtualHost)
         && (Hosts is null || Hosts.Contains(connection.Client.VirtualHost))
-        && (!HasName || MayConcern(connection.Name))
+        && MayConcern(connection.Name)
         && (Channel is null || connection.Channels.Any(channel => Concerns(connection, channel)));
 
     /// <summary>Returns whether a channel of such a connection is what is asked for.</summary>
