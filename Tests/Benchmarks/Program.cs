@@ -16,6 +16,10 @@ internal static class Program
           baseline           runs them and reports which got worse than Baselines/baseline.json by more than the noise.
                              To compare with another revision: Tests/Benchmarks/worse
                              [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
+          amqp-backlog       what a backlog of persistent messages in a quorum queue costs a broker for AMQP 0-9-1: memory, start, and the
+                             rate at which it is drained; 12 GB of disk
+                             [--messages 10000000] [--few 500000] [--rounds 3] [--size 1000] [--beside, for RabbitMQ, too]
+                             [--broker OrleansMq.Silo.dll] [--cluster DIRECTORY] [--dir artifacts]
           amqp-scale         what many durable queues, bindings and idle connections cost a broker for AMQP 0-9-1
                              [--queues 10000] [--bindings 100000] [--connections 10000] [--declarers 8] [--messages 500000]
                              [--type quorum|classic] [--only queues-one|queues-many|bindings|connections] [--nodes 1|3]
@@ -59,7 +63,7 @@ internal static class Program
     private const string ForItself = " --measure --once";
 
     // The commands whose options the usage lists.
-    private static readonly string[] Described = ["baseline", "amqp-scale", "append-ceiling", "beside-transactions",
+    private static readonly string[] Described = ["baseline", "amqp-backlog", "amqp-scale", "append-ceiling", "beside-transactions",
         "client-throughput", "consumer", "cursors", "groups", "hostile", "queues", "queue-backlog", "routing", "schedules", "sendfile",
         "test-broker"];
 
@@ -91,6 +95,8 @@ internal static class Program
         {
             case "baseline":
                 return BaselineCommand.Run(new CommandArguments(args[1..]));
+            case "amqp-backlog":
+                return await AmqpBacklogCommand.RunAsync(new CommandArguments(args[1..]));
             case "amqp-scale":
                 return await AmqpScaleCommand.RunAsync(new CommandArguments(args[1..]));
             case "append-ceiling":

@@ -50,7 +50,7 @@ internal sealed class AmqpLoad
     private AmqpLoad(AmqpLoadOptions options)
     {
         _options = options;
-        _messages = Messages(options);
+        _messages = Encode(options.Queue, options.Window, options.MessageBytes);
     }
 
     /// <summary>Runs the load for its time.</summary>
@@ -80,6 +80,20 @@ internal sealed class AmqpLoad
         {
             clients.ForEach(static client => client.Dispose());
         }
+    }
+
+    /// <summary>Encodes persistent messages to the default exchange, all of the same length.</summary>
+    /// <param name="queue">The queue, which is the routing key.</param>
+    /// <param name="count">The number of messages.</param>
+    /// <param name="messageBytes">The size of a message's body; at most 4,000.</param>
+    public static byte[] Encode(string queue, int count, int messageBytes)
+    {
+        var body = new byte[messageBytes];
+        Samples.Fill(new Random(1), body);
+        var writer = new AmqpFrameWriter();
+        for (var message = 0; message < count; message++)
+            writer.AddPublish("", queue, body, isPersistent: true);
+        return writer.Bytes.ToArray();
     }
 
     // Consumers first: they have their queue before it fills.
@@ -195,16 +209,5 @@ internal sealed class AmqpLoad
             client.Send();
             Interlocked.Add(ref _count, received);
         }
-    }
-
-    // To the default exchange, whose routing key is the queue.
-    private static byte[] Messages(AmqpLoadOptions options)
-    {
-        var body = new byte[options.MessageBytes];
-        Samples.Fill(new Random(1), body);
-        var writer = new AmqpFrameWriter();
-        for (var message = 0; message < options.Window; message++)
-            writer.AddPublish("", options.Queue, body, isPersistent: true);
-        return writer.Bytes.ToArray();
     }
 }

@@ -25,7 +25,7 @@ internal interface IBrokerUnderTest
     /// <summary>Returns why the broker cannot run with these settings on this machine, and the remedy; null if it can.</summary>
     string? Lacks(BrokerSettings settings);
 
-    /// <summary>Starts the broker in an empty directory and waits until it serves.</summary>
+    /// <summary>Starts the broker in an empty directory, or in one that it has left, and waits until it serves.</summary>
     /// <exception cref="PeerFailedException">The start failed; no process is left.</exception>
     Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken);
 }
