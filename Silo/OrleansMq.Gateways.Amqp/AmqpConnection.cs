@@ -19,6 +19,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
 {
     // An idle connection holds this much.
     private const int SmallBytes = 4 << 10;
+    // What is sent while more follows collects up to this much.
+    private const int HeldBytes = 64 << 10;
     // Received at once while much comes.
     private const int ManyBytes = 64 << 10;
     // How long the last bytes of a connection may take to be sent, and the client to end it in its turn.
@@ -55,6 +57,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private int _pending;
     // Bytes that were received together are handled: what they are answered is sent together.
     private bool _holdsOutput;
+    // The senders of which more follows at once.
+    private int _holders;
     private long _received;
 
     /// <param name="server">The server of the gateway's connections.</param>
@@ -234,9 +238,14 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     public void Send<T>(ChannelState channel, in T method)
         where T : IMethod
     {
+        bool isHeld;
         lock (_lock)
+        {
             _machine.Send(channel, method, Now);
-        Run(Collect());
+            isHeld = IsHeld;
+        }
+        if (!isHeld)
+            Run(Collect());
     }
 
     void IChannelOwner.Log(EngineLogLevel level, string message, Exception? fault) =>
@@ -245,11 +254,30 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private void Send<T>(ChannelState channel, in T method, ContentProperties properties, ReadOnlySpan<byte> body)
         where T : IMethod
     {
+        bool isHeld;
         lock (_lock)
         {
             _machine.Send(channel, method, properties, body, Now);
             _pace?.Delivered(_machine.Client.User, body.Length);
+            isHeld = IsHeld;
         }
+        if (!isHeld)
+            Run(Collect());
+    }
+
+    // Under the lock. What it leaves to do is done with the release.
+    private bool IsHeld => _holders > 0 && _machine.Output.Length < HeldBytes;
+
+    private void Hold()
+    {
+        lock (_lock)
+            _holders++;
+    }
+
+    private void Release()
+    {
+        lock (_lock)
+            _holders--;
         Run(Collect());
     }
 
@@ -451,7 +479,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                 (work.Readable, _readable) = (_readable, null);
             if (_room is not null && !IsFull)
                 (work.Room, _room) = (_room, null);
-            work.Sends = !_holdsOutput && _output.TryBegin();
+            work.Sends = !_holdsOutput && !IsHeld && _output.TryBegin();
             work.IsClosing = _isClosing && !work.Sends && _output.IsDone;
             work.HasEnded = _machine.IsEnded && _lanes.Count == 0 && _pending == 0;
             Arm();
@@ -632,6 +660,10 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
 
         public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
             where T : IMethod => connection.Send(channel, method, properties, body);
+
+        public void Hold() => connection.Hold();
+
+        public void Release() => connection.Release();
 
         public Task WaitForRoomAsync() => connection.WaitToDeliverAsync();
 

@@ -52,11 +52,13 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
         return _isSending = true;
     }
 
-    /// <summary>Sends until nothing is left.</summary>
+    /// <summary>Sends until nothing is left. The caller's thread sends once: what collects meanwhile is left to the thread pool.</summary>
     public async Task SendAsync()
     {
-        while (TryTake())
+        for (var sends = 0; TryTake(); sends++)
         {
+            if (sends == 1)
+                await Task.Yield();
             try
             {
                 for (ReadOnlyMemory<byte> rest = _sending.WrittenMemory; !rest.IsEmpty && !_isClosed;)

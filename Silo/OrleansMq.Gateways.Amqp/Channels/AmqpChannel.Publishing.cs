@@ -19,6 +19,7 @@ internal sealed partial class AmqpChannel
     private readonly PublishWindow _publishes = new(MaxPublishing);
     private readonly ChannelPatience _patience = new(client.Ending, MaxReturning, session.Time);
     private ConfirmWindow? _confirms;
+    private Reporting? _report;
 
     private ValueTask SelectConfirms(ConfirmSelect select)
     {
@@ -258,7 +259,7 @@ internal sealed partial class AmqpChannel
     // What a channel publishes is in the queues for its next command, and when its close is answered.
     private Task PublishedAsync() => _publishes.WaitForNoneAsync();
 
-    // What is complete at the same time shares an ack: the report follows on another thread.
+    // What is complete at the same time shares an ack: the report follows.
     private void Confirm(ulong tag, bool isAccepted)
     {
         if (tag == 0)
@@ -271,13 +272,16 @@ internal sealed partial class AmqpChannel
                 _counters.Add(MessageCount.Confirmed);
         }
         if (mustReport)
-            ThreadPool.UnsafeQueueUserWorkItem(static channel => channel.Report(), this, preferLocal: false);
+            LastWork.Queue(_report ??= new Reporting(this));
     }
 
-    private void Report()
+    private sealed class Reporting(AmqpChannel channel) : IThreadPoolWorkItem
     {
-        lock (Gate)
-            _confirms!.Report(_output);
-        _output.Flush();
+        public void Execute()
+        {
+            lock (channel.Gate)
+                channel._confirms!.Report(channel._output);
+            channel._output.Flush();
+        }
     }
 }

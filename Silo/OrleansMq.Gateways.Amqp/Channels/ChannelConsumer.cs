@@ -16,6 +16,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private const int ReceivedBytes = 1 << 20;
     private const int FirstReceived = 16;
     private const int FirstBytes = 64 << 10;
+    // Deliveries of one receive are sent together, up to this much.
+    private const int TogetherBytes = 64 << 10;
     // Between two attempts to read a message again, and how long others of the connection wait for one.
     private static readonly TimeSpan ReadPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan MaxTurn = TimeSpan.FromSeconds(1);
@@ -31,6 +33,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private int _largest;
     // Of what it has delivered last: it counts until there is room for more, since it may be in the connection's output.
     private int _sentBytes;
+    // Of deliveries that the channel has, and does not send yet.
+    private int _unsentBytes;
     private bool _isBusy;
 
     public ChannelConsumer(AmqpChannel channel, string tag, QueueEntry entry, IQueueReader reader, bool isNoAck, int limit) =>
@@ -117,7 +121,8 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     continue;
                 SetBusy(true);
                 while (received.TryDequeue(out var message))
-                    await DeliverAsync(message).ConfigureAwait(false);
+                    await DeliverAsync(message, isLast: received.Count == 0).ConfigureAwait(false);
+                Send();
                 SetBusy(false);
             }
         }
@@ -133,6 +138,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
         {
             _channel.ConsumerFailed(this, fault);
         }
+        Send();
         while (received.TryDequeue(out var left))
             _channel.Deliveries.Copies.Give(left.Bytes);
         GiveSent();
@@ -201,7 +207,10 @@ internal sealed class ChannelConsumer : IQueueConsumer
     {
         var room = _channel.WaitForRoomAsync();
         if (!room.IsCompleted)
+        {
+            Send();
             await Task.WhenAny(room, _stopped.Task).ConfigureAwait(false);
+        }
         GiveSent();
     }
 
@@ -212,10 +221,10 @@ internal sealed class ChannelConsumer : IQueueConsumer
     }
 
     // Each waits for room: a client that does not read costs what was received at once, and not a second copy of it.
-    private async ValueTask DeliverAsync(Received received)
+    private async ValueTask DeliverAsync(Received received, bool isLast)
     {
         var outcome = received.Message is { } message
-            ? await DeliverAsync(new HeldMessage(message, received.Hold, received.IsRedelivered)).ConfigureAwait(false)
+            ? await DeliverAsync(new HeldMessage(message, received.Hold, received.IsRedelivered), isLast).ConfigureAwait(false)
             : await ReadAndDeliverAsync(received).ConfigureAwait(false);
         GiveSent();
         _sentBytes = received.Bytes;
@@ -228,11 +237,11 @@ internal sealed class ChannelConsumer : IQueueConsumer
             _ = Reader.SettleAsync(received.Hold, Settlement.Accept);
     }
 
-    private async ValueTask<Outcome> DeliverAsync(HeldMessage message)
+    private async ValueTask<Outcome> DeliverAsync(HeldMessage message, bool isLast)
     {
         await WaitForRoomAsync().ConfigureAwait(false);
         Outcome outcome;
-        while ((outcome = TryDeliver(message)) == Outcome.LacksCredit)
+        while ((outcome = TryDeliver(message, isLast)) == Outcome.LacksCredit)
             await WaitForSharedCreditAsync().ConfigureAwait(false);
         return outcome;
     }
@@ -241,6 +250,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
     private async ValueTask<Outcome> ReadAndDeliverAsync(Received received)
     {
         Task<AmqpMessage?>? reading = null;
+        Send();
         try
         {
             while (true)
@@ -265,7 +275,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     // be read again and again.
                     if (!_channel.CanDeliver)
                         continue;
-                    var outcome = TryDeliver(new HeldMessage(message, received.Hold, received.IsRedelivered));
+                    var outcome = TryDeliver(new HeldMessage(message, received.Hold, received.IsRedelivered), isLast: true);
                     if (outcome != Outcome.LacksCredit)
                         return outcome;
                     continue;
@@ -308,8 +318,9 @@ internal sealed class ChannelConsumer : IQueueConsumer
             return !(isStopped = IsStopped) && HasSharedCredit;
     }
 
-    // A shared limit may be used up by other consumers while this one received.
-    private Outcome TryDeliver(HeldMessage message)
+    // A shared limit may be used up by other consumers while this one received. What counts as acknowledged is sent at once: nothing
+    // would bring it again.
+    private Outcome TryDeliver(HeldMessage message, bool isLast)
     {
         lock (_channel.Gate)
         {
@@ -319,8 +330,18 @@ internal sealed class ChannelConsumer : IQueueConsumer
                 return Outcome.LacksCredit;
             _channel.AddDelivery(this, message);
         }
-        _channel.Flush();
+        _unsentBytes += message.Message.Bytes;
+        if (isLast || IsNoAck || _unsentBytes >= TogetherBytes)
+            Send();
         return Outcome.Delivered;
+    }
+
+    private void Send()
+    {
+        if (_unsentBytes == 0)
+            return;
+        _unsentBytes = 0;
+        _channel.Flush();
     }
 
     // Returns at once where it is stopped.
@@ -335,6 +356,7 @@ internal sealed class ChannelConsumer : IQueueConsumer
                     return;
                 wait = NextCredit();
             }
+            Send();
             await wait.ConfigureAwait(false);
         }
     }

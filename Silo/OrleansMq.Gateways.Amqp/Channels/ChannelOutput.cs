@@ -39,18 +39,29 @@ internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
                 return;
             _isSending = true;
         }
-        while (TryTake(out var send))
+        // What has collected goes to the client together.
+        for (var isHeld = false; TryTake(out var send, out var isLast);)
         {
-            try
-            {
-                send(client);
-            }
-            catch (Exception fault)
-            {
-                // A bug, such as a method that no frame can carry. The caller may be a timer, or a publisher of another connection.
-                log.Write(EngineLogLevel.Error, $"Channel {client.Number} could not send a method; its connection is closed.", fault);
-                client.Fail(new AmqpException(ReplyCode.InternalError, "the broker met a fault; see its log"));
-            }
+            if (!isHeld && !isLast)
+                client.Hold();
+            Send(send);
+            if (isHeld && isLast)
+                client.Release();
+            isHeld = !isLast;
+        }
+    }
+
+    private void Send(Action<IChannelClient> send)
+    {
+        try
+        {
+            send(client);
+        }
+        catch (Exception fault)
+        {
+            // A bug, such as a method that no frame can carry. The caller may be a timer, or a publisher of another connection.
+            log.Write(EngineLogLevel.Error, $"Channel {client.Number} could not send a method; its connection is closed.", fault);
+            client.Fail(new AmqpException(ReplyCode.InternalError, "the broker met a fault; see its log"));
         }
     }
 
@@ -60,9 +71,13 @@ internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
             _queue.Enqueue(send);
     }
 
-    private bool TryTake(out Action<IChannelClient> send)
+    private bool TryTake(out Action<IChannelClient> send, out bool isLast)
     {
         lock (_queue)
-            return _isSending = _queue.TryDequeue(out send!);
+        {
+            _isSending = _queue.TryDequeue(out send!);
+            isLast = _queue.Count == 0;
+            return _isSending;
+        }
     }
 }

@@ -79,6 +79,12 @@ internal interface IChannelClient
     void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
         where T : IMethod;
 
+    /// <summary>More is sent at once: what is sent may collect until <see cref="Release"/>, which must follow soon.</summary>
+    void Hold();
+
+    /// <summary>Ends <see cref="Hold"/>.</summary>
+    void Release();
+
     /// <summary>Returns once there is room for deliveries; never where the connection closes.</summary>
     Task WaitForRoomAsync();
 

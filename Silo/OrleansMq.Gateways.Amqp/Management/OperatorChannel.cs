@@ -61,6 +61,18 @@ internal sealed class OperatorChannel : IChannelClient, IAsyncDisposable
             body.ToArray()));
 
     /// <inheritdoc/>
+    public void Hold()
+    {
+        // What is sent is received at once.
+    }
+
+    /// <inheritdoc/>
+    public void Release()
+    {
+        // See Hold.
+    }
+
+    /// <inheritdoc/>
     public Task WaitForRoomAsync() => Task.CompletedTask;
 
     /// <inheritdoc/>

@@ -12,25 +12,32 @@ internal sealed class LaneBatch(List<PublishLane.Publish> messages, BatchRoom? r
     private bool _isAgain = isSuspect;
 
     /// <summary>Attempts to append the batch.</summary>
-    /// <param name="attempt">Appends these bytes, which are its own. Called once, or not at all.</param>
+    /// <param name="attempt">Appends these bytes, which are its own until it ends. Called once, or not at all.</param>
     /// <param name="wait">How long the attempt waits for room at most; null: as long as it takes.</param>
     /// <returns>What the attempt returned; null where it has not begun in time.</returns>
-    public async Task<T?> TryAsync<T>(Func<byte[], ValueTask<T>> attempt, TimeSpan? wait = null)
+    public async Task<T?> TryAsync<T>(Func<Memory<byte>, ValueTask<T>> attempt, TimeSpan? wait = null)
         where T : struct
     {
         var isAgain = _isAgain;
         _isAgain = true;
         if (room is null)
-            return await attempt(MessageRecords.Encode(messages)).ConfigureAwait(false);
+            return await EncodeAsync(attempt).ConfigureAwait(false);
         if (!await room.EnterAsync(_bytes, isAgain, wait ?? Timeout.InfiniteTimeSpan, time).ConfigureAwait(false))
             return null;
         try
         {
-            return await attempt(MessageRecords.Encode(messages)).ConfigureAwait(false);
+            return await EncodeAsync(attempt).ConfigureAwait(false);
         }
         finally
         {
             room.Exit(_bytes, isAgain);
         }
+    }
+
+    private async Task<T> EncodeAsync<T>(Func<Memory<byte>, ValueTask<T>> attempt)
+        where T : struct
+    {
+        using var batch = MessageRecords.Encode(messages);
+        return await attempt(batch.Build()).ConfigureAwait(false);
     }
 }

@@ -64,7 +64,7 @@ internal sealed class LogAppender(IBroker broker, TopicPartition partition, stri
             pause = pause * 2 < MaxPause ? pause * 2 : MaxPause;
         }
 
-        ValueTask<ProduceResult> TryAsync(byte[] bytes)
+        ValueTask<ProduceResult> TryAsync(Memory<byte> bytes)
         {
             if (last is null)
                 began = time.GetTimestamp();

@@ -46,17 +46,17 @@ internal static class MessageRecords
         }.Select(text => (text.Item1, Encoding.UTF8.GetBytes(PropertyPrefix + text.Item2))),
     ];
 
-    /// <summary>Returns a batch of messages, each a record.</summary>
-    public static byte[] Encode(List<PublishLane.Publish> publishes)
+    /// <summary>Returns a batch of messages, each a record. It is in pooled memory, which the caller gives back.</summary>
+    public static RecordBatchBuilder Encode(List<PublishLane.Publish> publishes)
     {
-        using var builder = new RecordBatchBuilder(initialCapacity: publishes.Sum(static publish => publish.Message.Bytes));
+        var builder = new RecordBatchBuilder(initialCapacity: publishes.Sum(static publish => publish.Message.Bytes));
         foreach (var publish in publishes)
         {
             var key = RecordKey.Of(publish.Message.Properties);
             builder.Add(publish.Message.Published, key.GetValueOrDefault().Span, key.HasValue, publish.Message.Body.Span, hasValue: true,
                 HeadersOf(publish.Message, publish.Priority, publish.ExpiresAt));
         }
-        return builder.Build().ToArray();
+        return builder;
     }
 
     /// <summary>Returns the bytes of a message's record: its body and headers.</summary>

@@ -56,6 +56,14 @@ public sealed class ChannelOutputTests
             Sent.Add(method);
         }
 
+        public void Hold()
+        {
+        }
+
+        public void Release()
+        {
+        }
+
         public Task WaitForRoomAsync() => Task.CompletedTask;
 
         public void Fail(AmqpException fault) => Faults.Add(fault);

@@ -90,6 +90,14 @@ public sealed class ConfirmWindowTests
         public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
             where T : IMethod => Sent.Add(method);
 
+        public void Hold()
+        {
+        }
+
+        public void Release()
+        {
+        }
+
         public Task WaitForRoomAsync() => Task.CompletedTask;
 
         public void Fail(AmqpException fault) => throw fault;

@@ -8,6 +8,15 @@ namespace OrleansMq.Tests.Benchmarks.Amqp;
 /// <summary>The parameters of a load over AMQP 0-9-1, on one queue that exists.</summary>
 internal sealed record AmqpLoadOptions
 {
+    public const string Usage = """
+        load amqp --bootstrap HOST:PORT --queue NAME [...]    publishes to a durable quorum queue with confirms, for a time
+          --publishers 1            connections that publish; --unconfirmed 1 messages of each at once
+          --consumers 0             connections that consume, and acknowledge each message; received messages are counted then
+          --message-bytes 1000      the size of a message, at most 4,000
+          --seconds 12              the counted time; --warm-seconds 3 before it
+          --pid PID,...             the broker's processes, for their processor time
+        """;
+
     /// <summary>HOST:PORT.</summary>
     public required string Endpoint { get; init; }
     public required string Queue { get; init; }
@@ -32,6 +41,25 @@ internal sealed record AmqpLoadOptions
 
     /// <summary>The broker's processes, for their processor time.</summary>
     public IReadOnlyList<int> BrokerProcesses { get; init; } = [];
+
+    /// <summary>Reads the options of <c>load amqp</c>.</summary>
+    /// <exception cref="FormatException">One is missing, unknown, or no number.</exception>
+    public static AmqpLoadOptions Parse(CommandArguments arguments)
+    {
+        arguments.RefuseOthersThan(Usage);
+        return new AmqpLoadOptions
+        {
+            Endpoint = arguments.Required("--bootstrap"),
+            Queue = arguments.Required("--queue"),
+            Publishers = arguments.Number("--publishers", 1),
+            Window = Math.Max(1, arguments.Number("--unconfirmed", 1)),
+            Consumers = arguments.Number("--consumers", 0),
+            MessageBytes = Math.Clamp(arguments.Number("--message-bytes", 1000), 1, 4000),
+            WarmUp = TimeSpan.FromSeconds(arguments.Number("--warm-seconds", 3)),
+            Counted = TimeSpan.FromSeconds(Math.Max(1, arguments.Number("--seconds", 12))),
+            BrokerProcesses = LoadOptions.Processes(arguments),
+        };
+    }
 }
 
 /// <summary>Publishes persistent messages with confirms, and consumes them, over blocking sockets with a thread each. A publisher encodes

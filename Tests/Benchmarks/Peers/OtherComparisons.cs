@@ -107,12 +107,12 @@ internal static class OtherComparisons
     private static string About(string client, int connections, int window, int consumers, int nodes, bool quorum) =>
         $"{client} on both: persistent messages of 1,000 bytes, {connections} connection{(connections == 1 ? "" : "s")}, "
         + $"{window} unconfirmed each, {(consumers == 0 ? "no consumer" : "a consumer that acknowledges each message")}, "
-        + $"{QueueOn(nodes, quorum)}.";
+        + $"{QueueOn(nodes, quorum)}; a run of 20 s before, with a consumer, is not counted.";
 
     private static string QueueOn(int nodes, bool quorum) => nodes == 1
         ? $"{(quorum ? "quorum queue of one replica" : "classic durable queue")}, on the disk when confirmed"
         : $"quorum queue of {nodes} replicas on {nodes} nodes, all connections to the node that leads it, on disks when confirmed: of all "
-            + "replicas in sync, two at least (OrleansMq, --flush sync), or of any two (RabbitMQ); a run of 20 s before is not counted";
+            + "replicas in sync, two at least (OrleansMq, --flush sync), or of any two (RabbitMQ)";
 
     private static IEnumerable<Comparison> WithNats(IBrokerUnderTest ours)
     {

@@ -19,10 +19,10 @@ internal sealed class AmqpLoadWork(int connections, int unconfirmed, int recordB
 
     private static readonly TimeSpan Time = TimeSpan.FromSeconds(12);
     private static readonly TimeSpan LeastTime = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan WarmUpTime = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(3);
 
-    // Before, of several nodes: three programs compile on the processors of one machine.
-    private static readonly TimeSpan NodesWarmUpTime = TimeSpan.FromSeconds(20);
+    // Before, with a consumer, which keeps the queue short. A program that compiles while it runs has compiled what it needs then.
+    private static readonly TimeSpan WarmUpTime = TimeSpan.FromSeconds(20);
 
     public BrokerSettings Settings => new(nodes, FlushSetting.EveryAcknowledgement);
 
@@ -38,15 +38,16 @@ internal sealed class AmqpLoadWork(int connections, int unconfirmed, int recordB
             Window = unconfirmed,
             Consumers = consumers,
             MessageBytes = recordBytes,
-            WarmUp = WarmUpTime,
+            WarmUp = SettleTime,
             Counted = Time * scale > LeastTime ? Time * scale : LeastTime,
             BrokerProcesses = broker.AllProcesses,
         };
         return await Task.Run<IReadOnlyList<Measurement>>(() =>
         {
-            if (nodes > 1)
-                AmqpLoad.Run(load with { Window = WarmUpUnconfirmed, WarmUp = TimeSpan.Zero, Counted = NodesWarmUpTime },
-                    cancellationToken);
+            AmqpLoad.Run(load with
+            {
+                Window = WarmUpUnconfirmed, Consumers = Math.Max(consumers, 1), WarmUp = TimeSpan.Zero, Counted = WarmUpTime,
+            }, cancellationToken);
             var result = AmqpLoad.Run(load, cancellationToken);
             return [LoadMeasurement.Of(consumers > 0 ? "produce and consume" : "produce", result,
                 (Figure.ClientCpuPerMillion, result.GeneratorCpuSeconds / (result.Records / 1e6)))];

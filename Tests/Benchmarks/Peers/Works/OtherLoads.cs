@@ -125,7 +125,7 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     private const int Seconds = 12;
     private const int LeastSeconds = 6;
 
-    // Before, of several nodes: three programs compile on the processors of one machine.
+    // Before, with a consumer, which keeps the queue short. A program that compiles while it runs has compiled what it needs then.
     private const int WarmUpSeconds = 20;
     private const int WarmUpUnconfirmed = 500;
 
@@ -137,10 +137,10 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     {
         // Declared as PerfTest will again.
         var endpoint = nodes == 1 ? broker.Endpoint : await AmqpQueues.DeclareAsync(broker, Queue, quorum, nodes, cancellationToken);
-        if (nodes > 1)
-            await LoadAsync(endpoint, WarmUpSeconds, WarmUpUnconfirmed, cancellationToken);
+        await LoadAsync(endpoint, WarmUpSeconds, WarmUpUnconfirmed, Math.Max(consumers, 1), cancellationToken);
         var before = ProcessorTime.Of(broker.AllProcesses);
-        var output = await LoadAsync(endpoint, Math.Max((int)(Seconds * scale), LeastSeconds), unconfirmed, cancellationToken);
+        var output = await LoadAsync(endpoint, Math.Max((int)(Seconds * scale), LeastSeconds), unconfirmed, consumers,
+            cancellationToken);
         var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text, consumers > 0);
         return
         [
@@ -155,11 +155,11 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
         ];
     }
 
-    private Task<ProgramOutput> LoadAsync(string endpoint, int seconds, int window, CancellationToken cancellationToken)
+    private Task<ProgramOutput> LoadAsync(string endpoint, int seconds, int window, int consuming, CancellationToken cancellationToken)
     {
         string[] kind = quorum ? ["--quorum-queue"] : [];
         return ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{endpoint}", "-x", Words.Of(connections),
-            "-y", Words.Of(consumers), "-q", "500", "-s", Words.Of(recordBytes), "-z", Words.Of(seconds), "-c", Words.Of(window),
+            "-y", Words.Of(consuming), "-q", "500", "-s", Words.Of(recordBytes), "-z", Words.Of(seconds), "-c", Words.Of(window),
             "-f", "persistent", "-ad", "false", "-u", Queue, .. kind]), cancellationToken);
     }
 }

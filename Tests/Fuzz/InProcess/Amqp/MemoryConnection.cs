@@ -423,6 +423,14 @@ internal sealed class MemoryConnection : IChannelOwner
         public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
             where T : IMethod => connection.Send(channel, method, properties, body);
 
+        public void Hold()
+        {
+        }
+
+        public void Release()
+        {
+        }
+
         // A connection that closes has no room any more.
         public Task WaitForRoomAsync() => CanDeliver ? Task.CompletedTask : new TaskCompletionSource().Task;
 
