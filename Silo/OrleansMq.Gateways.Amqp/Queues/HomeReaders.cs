@@ -13,12 +13,19 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </code>
 /// <para>Failures: a question may come twice, or after its reader has ended. A receive that comes twice has the answer of the first one;
 /// settlements name deliveries, of which each is settled once; an ended reader is remembered for longer than a question takes.</para>
+/// <para>Large answers share a room until they have come, which their readers tell. That may be lost: the next call tells it, too, and so
+/// does the end of the reader, and after <see cref="AnswerTime"/> no answer is under way.</para>
 /// </summary>
 /// <param name="find">Returns a queue of this home, which an image of a version has; null if it is deleted.</param>
 /// <param name="peers">The other brokers.</param>
+/// <param name="room">The room for answers on their way to readers.</param>
 /// <param name="time">The clock.</param>
-internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> find, IGatewayPeers peers, TimeProvider time) : IDisposable
+internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> find, IGatewayPeers peers, CopyRoom room, TimeProvider time)
+    : IDisposable
 {
+    /// <summary>How long an answer may be under way: questions have ten seconds.</summary>
+    internal static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(10);
+
     /// <summary>How long a reader stays without a question of its broker: that may be cut off from this one.</summary>
     internal static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(40);
 
@@ -73,6 +80,9 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
             case ReaderFrames.StopKind:
                 reader.Stop(ReaderFrames.ReadNumbers(question, 1)[0]);
                 return ReaderFrames.Done;
+            case ReaderFrames.GotKind:
+                reader.Got(ReaderFrames.ReadNumbers(question, 1)[0]);
+                return ReaderFrames.Done;
             default:
                 throw new InvalidDataException($"A question of a reader has the kind {kind}.");
         }
@@ -84,7 +94,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
         {
             var messages = await reader.ReceiveAsync(call, max, maxWait).ConfigureAwait(false);
             // That an ended reader receives nothing says nothing of the queue.
-            return messages.Count == 0 && reader.HasEnded ? ReaderFrames.Unknown : ReaderFrames.Messages(messages);
+            return messages is null or [] && reader.HasEnded ? ReaderFrames.Unknown
+                : messages is null ? ReaderFrames.Busy : ReaderFrames.Messages(messages);
         }
         catch (QueueGoneException)
         {
@@ -109,7 +120,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
             try
             {
                 attached.SetResult(await find(origin.Target, origin.Version).ConfigureAwait(false) is { } queue
-                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes)) { AskedAt = time.GetTimestamp() } : null);
+                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes), room, time) { AskedAt = time.GetTimestamp() }
+                    : null);
             }
             catch (QueueGoneException)
             {
@@ -162,9 +174,10 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
                 .ToHashSet(StringComparer.Ordinal);
             foreach (var (id, (incarnation, attaching)) in _readers)
             {
-                if (ended.Contains(incarnation) || (attaching is { IsCompletedSuccessfully: true, Result: { } reader }
-                    && time.GetElapsedTime(reader.AskedAt) >= Lifetime))
+                var reader = attaching is { IsCompletedSuccessfully: true, Result: { } attached } ? attached : null;
+                if (ended.Contains(incarnation) || (reader is not null && time.GetElapsedTime(reader.AskedAt) >= Lifetime))
                     lost.Add(id);
+                reader?.LeaveLate();
             }
         }
         lost.ForEach(id => _ = EndAsync(id));
@@ -174,19 +187,27 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
 /// <summary>A reader of another broker at the home of its queue: what was handed to it, by the numbers of the deliveries. The queue has the
 /// messages themselves. Thread safe.</summary>
 /// <param name="reader">Reads the queue.</param>
-internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
+/// <param name="room">The room for answers on their way to readers.</param>
+/// <param name="time">The clock.</param>
+internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvider time) : IAsyncDisposable
 {
+    // What is left of a question's ten seconds, after the longest wait for messages, is for the way of the answer.
+    private static readonly TimeSpan MaxRoomWait = TimeSpan.FromSeconds(2);
+
     private readonly Lock _lock = new();
     private readonly Dictionary<long, (MessageHold Hold, bool IsRedelivered)> _held = [];
     private readonly CancellationTokenSource _ended = new();
-    // The deliveries of the last call.
-    private Task<long[]> _last = Task.FromResult<long[]>([]);
+    // The deliveries of the last call; null: they had no room.
+    private Task<long[]?> _last = Task.FromResult<long[]?>([]);
     private CancellationTokenSource _waiting = new();
     private long _call;
     // The last call that is not to wait: it may come later than that is said.
     private long _stopped;
     private long _deliveries;
     private long _askedAt;
+    // The room that the answer of the last call has, and since when it is under way.
+    private long _roomBytes;
+    private long _answeredAt;
 
     /// <summary>Whether it holds nothing, and receives nothing more.</summary>
     public bool HasEnded => _ended.IsCancellationRequested;
@@ -199,12 +220,14 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
     }
 
     /// <summary>Receives messages. The same call has the same answer.</summary>
+    /// <returns>The messages, with room for their answer; null: there was no room, and they are in the queue again.</returns>
     /// <exception cref="InvalidDataException">The call comes behind a later one, or before the one before it is answered.</exception>
+    /// <exception cref="TimeoutException">The call was answered before, and there is no room to answer it again.</exception>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
-    public async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAsync(long call, int max, TimeSpan maxWait)
+    public async Task<List<(long Delivery, HeldMessage Held)>?> ReceiveAsync(long call, int max, TimeSpan maxWait)
     {
-        var received = new TaskCompletionSource<long[]>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task<long[]> last;
+        var received = new TaskCompletionSource<long[]?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<long[]?> last;
         CancellationToken stop;
         lock (_lock)
         {
@@ -216,33 +239,111 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
                 _waiting.Dispose();
                 _waiting = CancellationTokenSource.CreateLinkedTokenSource(_ended.Token);
                 (_call, _last) = (call, last);
+                LeaveRoom();
                 if (call <= _stopped)
                     maxWait = TimeSpan.Zero;
             }
             stop = _waiting.Token;
         }
         if (last != received.Task)
-            return await ReadAsync(await last.ConfigureAwait(false)).ConfigureAwait(false);
-        var deliveries = new List<(long Delivery, HeldMessage Held)>();
+            return await last.ConfigureAwait(false) is { } before ? await ReceiveAgainAsync(before).ConfigureAwait(false) : null;
         try
         {
-            var messages = await reader.ReceiveAsync(max, maxWait, stop).ConfigureAwait(false);
-            lock (_lock)
-            {
-                foreach (var message in messages)
-                {
-                    _held.Add(++_deliveries, (message.Hold, message.IsRedelivered));
-                    deliveries.Add((_deliveries, message));
-                }
-            }
-            received.SetResult([.. deliveries.Select(static one => one.Delivery)]);
+            var messages = Hold(await reader.ReceiveAsync(max, maxWait, stop).ConfigureAwait(false));
+            var hasRoom = await TryEnterAsync(messages, stop).ConfigureAwait(false);
+            if (!hasRoom)
+                await SettleAsync([.. messages.Select(static one => (one.Delivery, Settlement.Return))]).ConfigureAwait(false);
+            received.SetResult(hasRoom ? [.. messages.Select(static one => one.Delivery)] : null);
+            return hasRoom ? messages : null;
         }
         catch (Exception fault)
         {
             received.SetException(fault);
-            await received.Task.ConfigureAwait(false);
+            _ = received.Task.Exception; // Observed: the call may not come again.
+            throw;
         }
-        return deliveries;
+    }
+
+    // The first answer may have come: its messages do not return to the queue.
+    private async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAgainAsync(long[] deliveries)
+    {
+        var messages = await ReadAsync(deliveries).ConfigureAwait(false);
+        return await TryEnterAsync(messages, _ended.Token).ConfigureAwait(false) ? messages
+            : throw new TimeoutException("There is no room to answer a call again.");
+    }
+
+    private List<(long Delivery, HeldMessage Held)> Hold(IReadOnlyList<HeldMessage> messages)
+    {
+        var held = new List<(long, HeldMessage)>(messages.Count);
+        lock (_lock)
+        {
+            foreach (var message in messages)
+            {
+                _held.Add(++_deliveries, (message.Hold, message.IsRedelivered));
+                held.Add((_deliveries, message));
+            }
+        }
+        return held;
+    }
+
+    // Returns whether the answer has room. One that is given again has the room of the first: that is given up, or has come.
+    private async Task<bool> TryEnterAsync(List<(long Delivery, HeldMessage Held)> messages, CancellationToken stop)
+    {
+        var bytes = ReaderFrames.BytesOf(messages);
+        if (bytes <= ReaderFrames.SmallBytes)
+            return true;
+        lock (_lock)
+        {
+            if (_roomBytes > 0)
+            {
+                _answeredAt = time.GetTimestamp();
+                return true;
+            }
+        }
+        var entry = room.EnterAsync(bytes);
+        await entry.WaitAsync(MaxRoomWait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!entry.IsCompleted && room.TryWithdraw(entry))
+            return false;
+        lock (_lock)
+        {
+            _roomBytes += bytes;
+            _answeredAt = time.GetTimestamp();
+            // Its end does not see what comes into the room behind it.
+            if (!HasEnded)
+                return true;
+            LeaveRoom();
+            return false;
+        }
+    }
+
+    // Under the lock.
+    private void LeaveRoom()
+    {
+        if (_roomBytes > 0)
+            room.Exit(_roomBytes);
+        _roomBytes = 0;
+    }
+
+    /// <summary>The answer of a call has come. A question for it that is late has none.</summary>
+    public void Got(long call)
+    {
+        lock (_lock)
+        {
+            if (call != _call || !_last.IsCompleted)
+                return;
+            _last = Task.FromResult<long[]?>([]);
+            LeaveRoom();
+        }
+    }
+
+    /// <summary>Gives the room of an answer back that can be under way no more.</summary>
+    public void LeaveLate()
+    {
+        lock (_lock)
+        {
+            if (time.GetElapsedTime(_answeredAt) >= HomeReaders.AnswerTime)
+                LeaveRoom();
+        }
     }
 
     /// <summary>Reads messages that it holds, those of them that the queue has.</summary>
@@ -297,6 +398,8 @@ internal sealed class HomeReader(IQueueReader reader) : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Cancel(_ended);
+        lock (_lock)
+            LeaveRoom();
         await reader.DisposeAsync().ConfigureAwait(false);
     }
 

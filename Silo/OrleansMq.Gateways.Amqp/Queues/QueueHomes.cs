@@ -51,8 +51,12 @@ internal sealed class QueueHomes : IDisposable
     {
         (_registry, _own, _peers) = (registry, own, peers);
         _unsent = new RareLine(registry.Log, registry.Time);
-        _readers = new HomeReaders(FindNewestAsync, peers, registry.Time);
+        _readers = new HomeReaders(FindNewestAsync, peers, registry.Answers, registry.Time);
+        Reads = new CopyRoom(registry.Memory.Limit / 8);
     }
+
+    /// <summary>The room for messages that this gateway's readers read again from other homes.</summary>
+    public CopyRoom Reads { get; }
 
     /// <summary>Takes the messages and the readers of other brokers from now on.</summary>
     public void Open()

@@ -84,6 +84,7 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     {
         (_host, Hosts, Time, Log, Memory) = (host, hosts, time, log, memory);
         Copies = new BatchRoom(memory.Limit / 2);
+        Answers = new CopyRoom(memory.Limit / 8);
         (Unread, Kept) = (new CopyMemory(memory.Limit / 8), new CopyMemory(memory.Limit / 8));
         _refreshes = new SpacedQuestions<VirtualHostImage?>(RefreshOnceAsync, RefreshPause, time);
         _broker = host.Access.Open(BrokerSession.InProcess).Broker;
@@ -115,6 +116,10 @@ internal sealed class QueueRegistry : IDeadLetters, IAsyncDisposable
     /// <summary>The room for batches on their way to queues on the log: half of what messages may have in memory. The copies that the
     /// queues of one message need must not block all publishers.</summary>
     public BatchRoom Copies { get; }
+
+    /// <summary>The room for large answers on their way from this home to the readers of other brokers: an eighth of what messages may
+    /// have in memory.</summary>
+    public CopyRoom Answers { get; }
 
     /// <summary>The memory of messages that clients have not read yet.</summary>
     public CopyMemory Unread { get; }

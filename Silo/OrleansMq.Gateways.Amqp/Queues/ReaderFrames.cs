@@ -13,11 +13,14 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// yield    4, reader
 /// stop     5, reader, number of the call that no longer waits
 /// end      6, reader
-/// answers  1; 0: there is no such queue; 2: there is no such reader, or no such delivery
+/// got      7, reader, number of the call whose answer has come
+/// answers  1; 0: there is no such queue; 2: there is no such reader, or no such delivery; 3: the messages of a receive had no room, and
+///          are in the queue: another call may have them
 /// queue    virtual host, name, id
 /// </code>
 /// Readers are numbered by those who attach them, calls and deliveries by reader, each from 1. A call that comes twice has one answer, and
-/// a settlement is in force once. <see cref="MessageFields"/> has the form of texts, numbers and messages.
+/// a settlement is in force once. Answers of more than <see cref="SmallBytes"/> have room at the home until they have come; they are told
+/// of, since the next call may be late. <see cref="MessageFields"/> has the form of texts, numbers and messages.
 /// </summary>
 internal static class ReaderFrames
 {
@@ -42,6 +45,12 @@ internal static class ReaderFrames
     /// <summary>Ends a reader.</summary>
     public const byte EndKind = 6;
 
+    /// <summary>The answer of a receive has come.</summary>
+    public const byte GotKind = 7;
+
+    /// <summary>The most bytes of an answer's messages that need no room.</summary>
+    public const int SmallBytes = 16 << 10;
+
     private const byte Redelivered = 1;
     private const byte DeadLetter = 2;
 
@@ -53,6 +62,9 @@ internal static class ReaderFrames
 
     /// <summary>The answer for a reader, or a delivery, that is not there.</summary>
     public static ReadOnlyMemory<byte> Unknown { get; } = new byte[] { 2 };
+
+    /// <summary>The answer to a receive whose messages had no room.</summary>
+    public static ReadOnlyMemory<byte> Busy { get; } = new byte[] { 3 };
 
     /// <summary>Returns the question that attaches a reader.</summary>
     public static ReadOnlyMemory<byte> Attach(long reader, ReaderOrigin origin)
@@ -129,10 +141,14 @@ internal static class ReaderFrames
         return settlements;
     }
 
+    /// <summary>Returns the bytes of an answer's messages, the same at the home and at the reader.</summary>
+    public static long BytesOf(IEnumerable<(long Delivery, HeldMessage Held)> messages) =>
+        messages.Sum(static one => (long)one.Held.Message.Bytes);
+
     /// <summary>Returns the answer with messages.</summary>
     public static ReadOnlyMemory<byte> Messages(IReadOnlyCollection<(long Delivery, HeldMessage Held)> messages)
     {
-        using var frame = new MemoryStream(1 + messages.Sum(static one => one.Held.Message.Bytes));
+        using var frame = new MemoryStream(1 + (int)BytesOf(messages));
         frame.WriteByte(Done.Span[0]);
         foreach (var (delivery, held) in messages)
         {
@@ -143,7 +159,8 @@ internal static class ReaderFrames
             MessageFields.WriteText(frame, held.Message.Exchange);
             MessageFields.WriteMessage(frame, held.Message);
         }
-        return frame.ToArray();
+        // The frame itself: a copy would need as much room.
+        return frame.GetBuffer().AsMemory(0, (int)frame.Length);
     }
 
     /// <summary>Reads the messages of an answer, each in memory of its own.</summary>

@@ -9,7 +9,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// Failures: a question without an answer is asked again, which does no harm (<see cref="HomeReaders"/>). Where there is none for longer,
 /// the reader is given up: it ends, as soon as the home answers, and what it held returns to the queue; another one is attached. The home
 /// ends one that it has not heard of for <see cref="HomeReaders.Lifetime"/>: a reader without credit says that it is there. A home whose
-/// broker has ended has no queues any more.
+/// broker has ended has no queues any more. A home without room for an answer says so: the messages are in the queue, and another call
+/// may have them. What is read again has room here, since its size is known.
 /// </para>
 /// </summary>
 /// <param name="homes">The way to the home.</param>
@@ -156,6 +157,10 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     public async ValueTask<AmqpMessage?> ReadAsync(MessageHold hold)
     {
         var held = (RemoteHold)hold;
+        var isLarge = held.Bytes > ReaderFrames.SmallBytes;
+        // Each read has an answer, or none, within seconds.
+        if (isLarge)
+            await homes.Reads.EnterAsync(held.Bytes).ConfigureAwait(false);
         try
         {
             var answer = await homes.AskReaderAsync(home, ReaderFrames.Of(ReaderFrames.ReadKind, held.Session.Id, held.Delivery))
@@ -165,6 +170,11 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         catch (QueueGoneException)
         {
             return null;
+        }
+        finally
+        {
+            if (isLarge)
+                homes.Reads.Exit(held.Bytes);
         }
     }
 
@@ -216,12 +226,16 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         switch (answer)
         {
             case { Span: [1, ..] } messages:
-                return [.. ReaderFrames.ReadMessages(messages).Select(one => one.Held with
+                _pause = RetryPause;
+                return [.. ReadMessages(session, call, messages).Select(one => one.Held with
                 {
-                    Hold = new RemoteHold(one.Held.Hold.Position, one.Held.Hold.Failures, session, one.Delivery),
+                    Hold = new RemoteHold(one.Held.Hold.Position, one.Held.Hold.Failures, one.Held.Message.Bytes, session, one.Delivery),
                 })];
             case { Span: [0] }:
                 throw new QueueGoneException();
+            case { Span: [3] }:
+                // They are in the queue again.
+                return null;
             default:
                 session.IsBroken = true;
                 _ = ReturnAsync(session, call, max);
@@ -238,13 +252,22 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
                 .ConfigureAwait(false);
             if (answer.Span is not [1, ..])
                 return;
-            var received = ReaderFrames.ReadMessages(answer).Select(static one => (one.Delivery, Settlement.Return));
+            var received = ReadMessages(session, call, answer).Select(static one => (one.Delivery, Settlement.Return));
             await homes.AskReaderAgainAsync(home, ReaderFrames.Settle(session.Id, received)).ConfigureAwait(false);
         }
         catch (Exception ended) when (ended is QueueGoneException or OperationCanceledException)
         {
             // So are the messages; or the gateway is closed.
         }
+    }
+
+    // A large answer leaves its room at the home. Where the home is not told, it does so later.
+    private List<(long Delivery, HeldMessage Held)> ReadMessages(Session session, long call, ReadOnlyMemory<byte> answer)
+    {
+        var messages = ReaderFrames.ReadMessages(answer);
+        if (ReaderFrames.BytesOf(messages) > ReaderFrames.SmallBytes)
+            _ = homes.AskReaderAsync(home, ReaderFrames.Of(ReaderFrames.GotKind, session.Id, call));
+        return messages;
     }
 
     // What is cancelled is to be answered at once: what the answer has then goes back to its place soon.
@@ -353,5 +376,6 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         }
     }
 
-    private sealed record RemoteHold(long Position, int Failures, Session Session, long Delivery) : MessageHold(Position, Failures);
+    private sealed record RemoteHold(long Position, int Failures, int Bytes, Session Session, long Delivery)
+        : MessageHold(Position, Failures);
 }

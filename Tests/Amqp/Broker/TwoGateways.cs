@@ -2,6 +2,7 @@ using System.Net;
 using System.Text;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Alarms;
 using OrleansMq.Hosting;
 using OrleansMq.Tests.Amqp.Sockets;
 using OrleansMq.VirtualHosts;
@@ -16,6 +17,10 @@ public abstract class TwoGateways : IAsyncLifetime
     private protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-homes").FullName;
+
+    /// <summary>What the messages of each gateway may have in memory.</summary>
+    private protected virtual long MaxMemoryBytes => MemoryBudget.DefaultLimit();
+
     private protected TestPeers Peers { get; } = new();
 
     private protected List<AmqpGateway> Gateways { get; } = [];
@@ -51,7 +56,12 @@ public abstract class TwoGateways : IAsyncLifetime
     private async Task StartAsync(int number)
     {
         var hosts = new TestHosts(await LocalBroker.OpenVirtualHostsAsync()) { IsShared = true };
-        var gateway = new AmqpGateway(new AmqpGatewayOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Log = new RecordedLog() });
+        var gateway = new AmqpGateway(new AmqpGatewayOptions
+        {
+            Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Log = new RecordedLog(),
+            MaxMemoryBytes = MaxMemoryBytes,
+        });
         await gateway.ListenAsync(CancellationToken.None);
         // The image has one broker, which is another one to both.
         gateway.Open(new HostedBroker(100 + number, LocalBroker.ClusterId, LocalBroker.Access, LocalBroker.Access.Broker,

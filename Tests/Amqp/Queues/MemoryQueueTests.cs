@@ -198,7 +198,7 @@ public sealed class MemoryQueueTests
     public async Task Reader_of_another_broker_keeps_no_message_that_is_settled_or_whose_queue_is_gone()
     {
         var queue = NewQueue();
-        await using var reader = new HomeReader(queue.Attach(0));
+        await using var reader = NewReader(queue);
         var (first, second) = await ReceiveAsync(queue, reader);
         // The same call has the same answer.
         Assert.Equal("1 first, 2 second", await RepeatAsync(reader));
@@ -208,7 +208,7 @@ public sealed class MemoryQueueTests
         Assert.False(first.IsAlive);
         Assert.True(second.IsAlive);
         await queue.DeleteAsync();
-        Assert.Empty(await reader.ReceiveAsync(1, 2, Patience));
+        Assert.Empty((await reader.ReceiveAsync(1, 2, Patience))!);
         Assert.Empty(await reader.ReadAsync(2));
         Collect();
         Assert.False(second.IsAlive);
@@ -239,11 +239,11 @@ public sealed class MemoryQueueTests
     public async Task Receive_of_a_remote_reader_that_has_ended_says_nothing_of_the_queue()
     {
         var queue = NewQueue();
-        var reader = new HomeReader(queue.Attach(0));
+        var reader = NewReader(queue);
         Assert.False(reader.HasEnded);
         await reader.DisposeAsync();
         Assert.True(reader.HasEnded);
-        Assert.Empty(await reader.ReceiveAsync(1, 1, TimeSpan.Zero));
+        Assert.Empty((await reader.ReceiveAsync(1, 1, TimeSpan.Zero))!);
     }
 
     [Fact]
@@ -252,7 +252,8 @@ public sealed class MemoryQueueTests
         var clock = new ManualClock();
         var queue = NewQueue();
         await queue.PublishAsync(Message("m"));
-        using var readers = new HomeReaders((_, _) => Task.FromResult<MemoryQueue?>(queue), NoPeers.Instance, clock);
+        using var readers = new HomeReaders((_, _) => Task.FromResult<MemoryQueue?>(queue), NoPeers.Instance,
+            new CopyRoom(long.MaxValue), clock);
         readers.Open();
         await readers.AnswerAsync(ReaderFrames.Attach(1, new ReaderOrigin(new HomeTarget("/", "q", 1), 0, 0, "i2")));
         await readers.AnswerAsync(ReaderFrames.Receive(1, 1, 1, TimeSpan.Zero));
@@ -268,7 +269,7 @@ public sealed class MemoryQueueTests
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static async Task<string> RepeatAsync(HomeReader reader) => string.Join(", ", (await reader.ReceiveAsync(1, 2, Patience))
+    private static async Task<string> RepeatAsync(HomeReader reader) => string.Join(", ", (await reader.ReceiveAsync(1, 2, Patience))!
         .Select(static one => $"{one.Delivery} {Encoding.UTF8.GetString(one.Held.Message.Body.Span)}"));
 
     // Nothing else refers to the messages afterwards.
@@ -277,9 +278,11 @@ public sealed class MemoryQueueTests
     {
         foreach (var text in new[] { "first", "second" })
             await queue.PublishAsync(Message(text));
-        var received = await reader.ReceiveAsync(1, 2, Patience);
+        var received = (await reader.ReceiveAsync(1, 2, Patience))!;
         return (new WeakReference(received[0].Held.Message), new WeakReference(received[1].Held.Message));
     }
+
+    private static HomeReader NewReader(MemoryQueue queue) => new(queue.Attach(0), new CopyRoom(long.MaxValue), TimeProvider.System);
 
     private MemoryQueue NewQueue(params (string Name, FieldValue Value)[] arguments) =>
         NewQueue(_letters, _memory, arguments);
