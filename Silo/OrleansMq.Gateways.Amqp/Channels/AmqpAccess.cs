@@ -57,6 +57,9 @@ internal sealed class AmqpSession : IAmqpSession
     // Of all channels: eight that publish to queues that do not answer, or a few of the largest messages.
     private const long MaxPublishing = 64L << 20;
 
+    // How many readers of basic.get all channels have before each keeps one that holds nothing.
+    internal const int MaxGetters = 256;
+
     private readonly string _user;
     private readonly long _userId;
     private readonly string _host;
@@ -67,6 +70,7 @@ internal sealed class AmqpSession : IAmqpSession
     private volatile bool _isUnclear;
     // Null until the user publishes to a topic.
     private ConcurrentDictionary<string, Lazy<Task<TopicPublisher>>>? _publishers;
+    private int _getters;
 
     /// <param name="registry">The open queues.</param>
     /// <param name="replies">The channels that take answers.</param>
@@ -109,6 +113,10 @@ internal sealed class AmqpSession : IAmqpSession
     /// <summary>The places for the consumers of all channels.</summary>
     public ConsumerPlaces Consumers { get; }
 
+    /// <summary>Whether the channels have so many readers of <c>basic.get</c> that each is to keep one that holds nothing, and those that
+    /// hold messages.</summary>
+    public bool HasManyGetters => Volatile.Read(ref _getters) >= MaxGetters;
+
     /// <summary>The clock.</summary>
     public TimeProvider Time => Registry.Time;
 
@@ -141,6 +149,9 @@ internal sealed class AmqpSession : IAmqpSession
 
     /// <inheritdoc/>
     public IAmqpChannel CreateChannel(IChannelClient client) => new AmqpChannel(this, client);
+
+    /// <summary>A channel has more readers of <c>basic.get</c>, or fewer: below 0.</summary>
+    public void CountGetters(int change) => Interlocked.Add(ref _getters, change);
 
     /// <summary>Asks the owner for what is newer than the image.</summary>
     public async ValueTask<VirtualHostImage> RefreshAsync() =>

@@ -24,7 +24,9 @@ internal sealed partial class AmqpChannel
 
     // Those that basic.get reads by, by the queue's id.
     private readonly Dictionary<long, IQueueReader> _getters = [];
+    // How many it has before those that hold nothing are closed: otherwise, and where its connection has many.
     private int _mostGetters = MaxGetters;
+    private int _fewGetters = 1;
     // Of consumers that are cancelled, until what they hold is settled.
     private readonly HashSet<ChannelConsumer> _cancelled = [];
     // The consumers that the client is told of later; null: it is told at once.
@@ -323,11 +325,12 @@ internal sealed partial class AmqpChannel
     {
         if (_getters.TryGetValue(entry.State.Id, out var reader))
             return reader;
-        if (_getters.Count >= _mostGetters)
+        if (_getters.Count >= (session.HasManyGetters ? _fewGetters : _mostGetters))
             await EndIdleGettersAsync().ConfigureAwait(false);
         // A reader of a single active consumer's queue keeps no consumer waiting.
         reader = await entry.Queue.AttachAsync(entry.Settings.SingleActiveConsumer ? IAmqpQueue.Beside : 0).ConfigureAwait(false);
         _getters.Add(entry.State.Id, reader);
+        session.CountGetters(1);
         return reader;
     }
 
@@ -340,14 +343,17 @@ internal sealed partial class AmqpChannel
         var idle = _getters.Where(getter => !holding.Contains(getter.Value)).ToArray();
         foreach (var (queue, _) in idle)
             _getters.Remove(queue);
-        _mostGetters = Math.Max(MaxGetters, 2 * _getters.Count);
+        session.CountGetters(-idle.Length);
+        (_mostGetters, _fewGetters) = (Math.Max(MaxGetters, 2 * _getters.Count), Math.Max(1, 2 * _getters.Count));
         await Task.WhenAll(idle.Select(static getter => getter.Value.DisposeAsync().AsTask()).ToArray()).ConfigureAwait(false);
     }
 
     private async ValueTask EndGetterAsync(long queue)
     {
-        if (_getters.Remove(queue, out var reader))
-            await reader.DisposeAsync().ConfigureAwait(false);
+        if (!_getters.Remove(queue, out var reader))
+            return;
+        session.CountGetters(-1);
+        await reader.DisposeAsync().ConfigureAwait(false);
     }
 
     private static ContentProperties PropertiesOf(HeldMessage held, QueueEntry entry) => held.Hold.Failures > 0
@@ -402,6 +408,8 @@ internal sealed partial class AmqpChannel
         finally
         {
             session.Consumers.Give(consumers.Length + cancelled.Length);
+            session.CountGetters(-_getters.Count);
+            _getters.Clear();
         }
     }
 

@@ -78,6 +78,44 @@ public sealed class GetTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Channels_of_a_connection_keep_one_reader_each_where_they_have_many_and_those_that_hold_messages()
+    {
+        const ushort Channels = 24;
+        const int Queues = 20;
+        for (var queue = 0; queue < Queues; queue++)
+            await DeclareAsync($"q{queue}");
+        await DeclareAsync("q");
+        await _client.PublishAsync(1, "held"u8.ToArray());
+        await _client.SendAsync(1, new BasicGet("q", false));
+        await ReceiveAsync(1);
+        for (ushort channel = 2; channel <= Channels; channel++)
+        {
+            await _client.SendAsync(channel, default(ChannelOpen));
+            Assert.IsType<ChannelOpenOk>(await _client.ReceiveMethodAsync());
+        }
+        // Twice, the second time while the connection has many: each finds its message all the same.
+        for (var round = 0; round < 2; round++)
+        {
+            for (ushort channel = 1; channel <= Channels; channel++)
+                await GetNothingAsync(channel, Queues);
+            Assert.InRange(Volatile.Read(ref _attached), AmqpSession.MaxGetters / 2, AmqpSession.MaxGetters + Channels + 1);
+        }
+        await _client.SendAsync(1, new BasicAck(1, false));
+        for (ushort channel = 1; channel <= Channels; channel++)
+        {
+            await _client.SendAsync(channel, new ChannelClose(200, "bye", 0, 0));
+            Assert.IsType<ChannelCloseOk>(await _client.ReceiveMethodAsync());
+        }
+        Assert.Equal(0, Volatile.Read(ref _attached));
+        // Those that have ended count no more: a channel keeps its readers again.
+        await _client.SendAsync(1, default(ChannelOpen));
+        Assert.IsType<ChannelOpenOk>(await _client.ReceiveMethodAsync());
+        await GetNothingAsync(1, Queues);
+        Assert.Equal(Queues, Volatile.Read(ref _attached));
+        Assert.Equal(0u, await DeclareAsync("q"));
+    }
+
+    [Fact]
     public async Task Get_without_acknowledgement_takes_nothing_for_a_client_that_is_gone()
     {
         await DeclareAsync("q");
@@ -134,6 +172,15 @@ public sealed class GetTests : IAsyncLifetime
         await _client.SendAsync(1, default(TxCommit));
         Assert.IsType<TxCommitOk>(await _client.ReceiveMethodAsync());
         Assert.Equal((0, 0), Uncommitted());
+    }
+
+    private async Task GetNothingAsync(ushort channel, int queues)
+    {
+        for (var queue = 0; queue < queues; queue++)
+        {
+            await _client.SendAsync(channel, new BasicGet($"q{queue}", false));
+            Assert.IsType<BasicGetEmpty>(await _client.ReceiveMethodAsync());
+        }
     }
 
     private (int Acknowledgements, int Unacknowledged) Uncommitted()
