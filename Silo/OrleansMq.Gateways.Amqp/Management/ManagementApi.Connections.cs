@@ -78,14 +78,13 @@ internal sealed partial class ManagementApi
     private async Task<BrokerPage> FindAsync(ManagementRequest request, PeerQuestion question)
     {
         var finding = await _cluster.FindAsync(question, request.Context.RequestAborted).ConfigureAwait(false);
-        if (finding.Found is { } found)
-            return found;
-        if (finding.IsRefused)
+        if (finding is { Found: null, IsRefused: true })
             throw ManagementException.NotAuthorized("User not authorized to access object");
-        // Lists leave out what does not answer; that a connection is closed must not be said of one that may be open.
+        // Lists leave out what does not answer; that a connection is closed must not be said of one that may be open: a silent broker may
+        // have one of that name, too.
         if (question.Kind == QuestionKind.Close)
             DemandAnswers(finding.Silent);
-        throw ManagementException.NotFound();
+        return finding.Found ?? throw ManagementException.NotFound();
     }
 
     private static void DemandAnswers(IReadOnlyList<int> silent)

@@ -121,6 +121,35 @@ public sealed class ClusterListsTests : IAsyncLifetime
         await UntilAsync(() => Task.FromResult(!connection.IsOpen));
     }
 
+    // A retry finds none, and says so only once all have answered.
+    [Fact]
+    public async Task Connection_counts_as_closed_only_where_no_broker_was_silent()
+    {
+        await using var connection = await ConnectAsync(1);
+        var path = $"connections/{Uri.EscapeDataString(Text(Items(await _servers[1].GetAsync("connections")).Single(), "name"))}";
+        _network.Instead = static _ => null;
+        using (var response = await _servers[1].SendAsync("DELETE", path))
+        {
+            Assert.Equal(503, (int)response.StatusCode);
+            Assert.Contains("orleansmq@2", await response.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+        await UntilAsync(() => Task.FromResult(!connection.IsOpen));
+        await UntilAsync(async () => Items(await _servers[1].GetAsync("connections")).Length == 0);
+        await _servers[1].DoAsync(503, "DELETE", path);
+        _network.Instead = null;
+        await _servers[1].DoAsync(404, "DELETE", path);
+    }
+
+    [Fact]
+    public async Task Connection_counts_as_closed_where_the_other_broker_runs_no_management()
+    {
+        await using var connection = await ConnectAsync(1);
+        var path = $"connections/{Uri.EscapeDataString(Text(Items(await _servers[1].GetAsync("connections")).Single(), "name"))}";
+        (_network.Instead, _network.Has) = (static _ => null, false);
+        await _servers[1].DoAsync(204, "DELETE", path);
+        await UntilAsync(() => Task.FromResult(!connection.IsOpen));
+    }
+
     [Fact]
     public async Task Connections_of_a_user_are_closed_at_all_brokers()
     {
