@@ -15,7 +15,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// </summary>
 /// <param name="queue">The queue.</param>
 /// <param name="priority">Readers with a higher one receive first.</param>
-internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
+internal sealed class LogReader(LogQueue queue, int priority)
+    : SettlingReader<(Guid Consumer, QueueSettlement Settlement)>, IQueueReader
 {
     // The most that one call settles.
     private const int MaxSettlements = 1000;
@@ -31,11 +32,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     private static readonly TimeSpan LastLetters = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
-    private List<(Guid Consumer, QueueSettlement Settlement)> _waiting = [];
-    private TaskCompletionSource _round = NewRound();
-    private Task _settling = Task.CompletedTask;
     private Task _ending = Task.CompletedTask;
-    private bool _isSettling;
     private ITimer? _keepAlive;
     private Guid _consumer;
     private long _ended;
@@ -64,7 +61,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             throw new QueueGoneException(gone);
         }
         _isBroken = false;
-        _keepAlive ??= queue.Time.CreateTimer(_ => BeginSettling(isKeepAlive: true), null, SessionTimeout / 4, SessionTimeout / 4);
+        _keepAlive ??= queue.Time.CreateTimer(_ => KeepAlive(), null, SessionTimeout / 4, SessionTimeout / 4);
     }
 
     /// <inheritdoc/>
@@ -121,18 +118,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             Settlement.Fail => QueueAction.Fail,
             _ => QueueAction.Release,
         };
-        Task settled;
-        lock (_lock)
-        {
-            if (_waiting.Count > 0 && _waiting[^1] is var (consumer, last) && consumer == held.Consumer && last.Lock == held.Lock
-                && last.Action == action && last.Last + 1 == held.Position && last.Delay == wait)
-                _waiting[^1] = (consumer, last with { Last = held.Position });
-            else
-                _waiting.Add((held.Consumer, new QueueSettlement(held.Lock, held.Position, held.Position, action) { Delay = wait }));
-            settled = _round.Task;
-        }
-        BeginSettling(isKeepAlive: false);
-        return settled;
+        return AddSettlement((held.Consumer, new QueueSettlement(held.Lock, held.Position, held.Position, action) { Delay = wait }));
     }
 
     /// <inheritdoc/>
@@ -158,11 +144,8 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         if (_keepAlive is not null)
             await _keepAlive.DisposeAsync().ConfigureAwait(false);
         await LettersEndedAsync().WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Task settling;
-        lock (_lock)
-            settling = _settling;
         // What is not in force yet follows, or the message comes again.
-        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await DetachAsync().ConfigureAwait(false);
     }
 
@@ -183,15 +166,10 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     // The settlements of the client come first, where the leader takes them.
     private async Task AttachAnewAsync()
     {
-        Task settling;
-        lock (_lock)
-            settling = _settling;
-        await Task.WhenAny(settling, Task.Delay(LastSettlements, queue.Time)).ConfigureAwait(false);
+        await Task.WhenAny(Settling, Task.Delay(LastSettlements, queue.Time)).ConfigureAwait(false);
         await DetachAsync().ConfigureAwait(false);
         await AttachAsync().ConfigureAwait(false);
     }
-
-    private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     // Of dead letters the queue keeps none; the others go to the channel.
     private async Task<IReadOnlyList<HeldMessage>> KeepAsync(QueueDelivery delivery, CancellationToken cancellationToken)
@@ -234,10 +212,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
     public async Task EndedAsync()
     {
         await LettersEndedAsync().ConfigureAwait(false);
-        Task settling;
-        lock (_lock)
-            settling = _settling;
-        await settling.ConfigureAwait(false);
+        await Settling.ConfigureAwait(false);
     }
 
     private Task LettersEndedAsync()
@@ -273,10 +248,7 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
             if (received.Count == 0 || Ended != before + received.Count)
                 break;
         }
-        Task settling;
-        lock (_lock)
-            settling = _settling;
-        await settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Settling.WaitAsync(LastSettlements, queue.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     // Those stay whose letters are not stored. A message that is over waits then, since it is not delivered: others behind it are. One
@@ -297,53 +269,40 @@ internal sealed class LogReader(LogQueue queue, int priority) : IQueueReader
         }
     }
 
-    private void BeginSettling(bool isKeepAlive)
+    private void KeepAlive()
     {
-        lock (_lock)
-        {
-            if (_isSettling || (_waiting.Count == 0 && (!isKeepAlive || _isBroken)))
-                return;
-            _isSettling = true;
-            _settling = Task.Run(SettleWaitingAsync);
-        }
+        if (!_isBroken)
+            BeginRound();
     }
 
-    private async Task SettleWaitingAsync()
+    /// <inheritdoc/>
+    /// <remarks>Neighbours of a delivery become one.</remarks>
+    protected override void Add(List<(Guid Consumer, QueueSettlement Settlement)> waiting,
+        (Guid Consumer, QueueSettlement Settlement) settlement)
     {
-        do
-        {
-            List<(Guid Consumer, QueueSettlement Settlement)> taken;
-            TaskCompletionSource round;
-            lock (_lock)
-            {
-                (taken, _waiting) = (_waiting, []);
-                (round, _round) = (_round, NewRound());
-            }
-            Exception? fault = null;
-            foreach (var group in taken.GroupBy(static item => item.Consumer))
-            {
-                foreach (var part in group.Select(static item => item.Settlement).Chunk(MaxSettlements))
-                    fault = await TrySettleAsync(group.Key, part).ConfigureAwait(false) ?? fault;
-            }
-            if (taken.Count == 0)
-                await TrySettleAsync(_consumer, []).ConfigureAwait(false);
-            else
-                queue.HeadMayChange();
-            if (fault is null)
-                round.SetResult();
-            else
-            {
-                round.SetException(fault);
-                _ = round.Task.Exception; // Observed: few callers wait.
-            }
-        }
-        while (HasMore());
+        var next = settlement.Settlement;
+        if (waiting.Count > 0 && waiting[^1] is var (consumer, last) && consumer == settlement.Consumer && last.Lock == next.Lock
+            && last.Action == next.Action && last.Last + 1 == next.First && last.Delay == next.Delay)
+            waiting[^1] = (consumer, last with { Last = next.Last });
+        else
+            waiting.Add(settlement);
     }
 
-    private bool HasMore()
+    /// <inheritdoc/>
+    /// <remarks>Of nothing, it keeps the session alive.</remarks>
+    protected override async Task<Exception?> SettleRoundAsync(List<(Guid Consumer, QueueSettlement Settlement)> settlements)
     {
-        lock (_lock)
-            return _isSettling = _waiting.Count > 0;
+        Exception? fault = null;
+        foreach (var group in settlements.GroupBy(static item => item.Consumer))
+        {
+            foreach (var part in group.Select(static item => item.Settlement).Chunk(MaxSettlements))
+                fault = await TrySettleAsync(group.Key, part).ConfigureAwait(false) ?? fault;
+        }
+        if (settlements.Count == 0)
+            await TrySettleAsync(_consumer, []).ConfigureAwait(false);
+        else
+            queue.HeadMayChange();
+        return fault;
     }
 
     // Returns why some are not known to be stored.

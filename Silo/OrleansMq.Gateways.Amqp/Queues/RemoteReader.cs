@@ -20,7 +20,7 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <param name="time">The clock.</param>
 /// <param name="log">The log.</param>
 internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget target, int priority, TimeProvider time, EngineLog log)
-    : IQueueReader
+    : SettlingReader<(RemoteReader.Session Session, long Delivery, Settlement Settlement)>, IQueueReader
 {
     // The most that one question settles.
     private const int MaxSettlements = 1000;
@@ -32,11 +32,6 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     private static readonly TimeSpan LastAnswers = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan KeepAliveInterval = HomeReaders.Lifetime / 4;
 
-    private readonly Lock _lock = new();
-    private List<(Session Session, long Delivery, Settlement Settlement)> _waiting = [];
-    private TaskCompletionSource _round = NewRound();
-    private Task _settling = Task.CompletedTask;
-    private bool _isSettling;
     private ITimer? _keepAlive;
     private TimeSpan _pause = RetryPause;
     private volatile Session _session = new(VirtualHostOwner.NewId());
@@ -125,16 +120,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     public Task SettleAsync(MessageHold hold, Settlement settlement, TimeSpan delay = default)
     {
         var held = (RemoteHold)hold;
-        lock (_lock)
-        {
-            _waiting.Add((held.Session, held.Delivery, settlement));
-            if (!_isSettling)
-            {
-                _isSettling = true;
-                _settling = Task.Run(SettleWaitingAsync);
-            }
-            return _round.Task;
-        }
+        return AddSettlement((held.Session, held.Delivery, settlement));
     }
 
     /// <inheritdoc/>
@@ -183,15 +169,10 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         if (_keepAlive is not null)
             await _keepAlive.DisposeAsync().ConfigureAwait(false);
-        Task settling;
-        lock (_lock)
-            settling = _settling;
         // What is not in force yet follows, or the message comes again.
-        await settling.WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Settling.WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await homes.EndReaderAsync(home, _session.Id).WaitAsync(LastAnswers, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
-
-    private static TaskCompletionSource NewRound() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private BrokerException NoAnswer() => new(ErrorCode.RequestTimedOut,
         $"The broker that has queue '{target.Queue}' in memory did not answer. Retry; the queue ends with its broker.");
@@ -202,10 +183,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         if (_session.IsBroken)
         {
-            Task settling;
-            lock (_lock)
-                settling = _settling;
-            await settling.WaitAsync(LastAnswers, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Settling.WaitAsync(LastAnswers, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await homes.EndReaderAsync(home, _session.Id).WaitAsync(LastAnswers, time, cancellationToken)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             _session = new Session(VirtualHostOwner.NewId());
@@ -293,38 +271,17 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         }
     }
 
-    private async Task SettleWaitingAsync()
+    /// <inheritdoc/>
+    protected override async Task<Exception?> SettleRoundAsync(
+        List<(Session Session, long Delivery, Settlement Settlement)> settlements)
     {
-        do
+        Exception? fault = null;
+        foreach (var group in settlements.GroupBy(static item => item.Session))
         {
-            List<(Session Session, long Delivery, Settlement Settlement)> taken;
-            TaskCompletionSource round;
-            lock (_lock)
-            {
-                (taken, _waiting) = (_waiting, []);
-                (round, _round) = (_round, NewRound());
-            }
-            Exception? fault = null;
-            foreach (var group in taken.GroupBy(static item => item.Session))
-            {
-                foreach (var part in group.Select(static item => (item.Delivery, item.Settlement)).Chunk(MaxSettlements))
-                    fault = await TrySettleAsync(group.Key, part).ConfigureAwait(false) ?? fault;
-            }
-            if (fault is null)
-                round.SetResult();
-            else
-            {
-                round.SetException(fault);
-                _ = round.Task.Exception; // Observed: few callers wait.
-            }
+            foreach (var part in group.Select(static item => (item.Delivery, item.Settlement)).Chunk(MaxSettlements))
+                fault = await TrySettleAsync(group.Key, part).ConfigureAwait(false) ?? fault;
         }
-        while (HasMore());
-    }
-
-    private bool HasMore()
-    {
-        lock (_lock)
-            return _isSettling = _waiting.Count > 0;
+        return fault;
     }
 
     // Returns why some are not known to be in force.
@@ -351,24 +308,27 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         }
     }
 
-    // One reader at the home, after another.
-    private sealed class Session(long id)
+    /// <summary>One reader at the home, after another.</summary>
+    /// <param name="id">Its number.</param>
+    internal sealed class Session(long id)
     {
         private volatile bool _isAttached;
         private volatile bool _isBroken;
 
+        /// <summary>Its number.</summary>
         public long Id => id;
 
-        // The home has answered so.
+        /// <summary>Whether the home has answered so.</summary>
         public bool IsAttached
         {
             get => _isAttached;
             set => _isAttached = value;
         }
 
+        /// <summary>The number of its receives.</summary>
         public long Calls { get; set; }
 
-        // The home may hold for it what never came, or what the client has settled.
+        /// <summary>Whether the home may hold for it what never came, or what the client has settled.</summary>
         public bool IsBroken
         {
             get => _isBroken;
