@@ -102,7 +102,7 @@ internal sealed record QueueState
     /// <summary>What it ends with: the id of a connection, or that of a broker (<see cref="ConnectionId.OfBroker"/>); null if it ends with
     /// neither.</summary>
     [JsonIgnore]
-    public string? EndsWith => Owner ?? (InMemory && Declarer is { } declarer ? ConnectionId.OfBroker(declarer) : null);
+    public string? EndsWith => Owner ?? (Declarer is { } declarer ? ConnectionId.OfBroker(declarer) : null);
 
     /// <summary>Its arguments.</summary>
     public FieldTable Arguments { get; init; } = FieldTable.Empty;
