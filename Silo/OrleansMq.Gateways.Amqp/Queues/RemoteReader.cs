@@ -80,8 +80,8 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var session = _session;
         try
         {
-            // One that is broken and cancelled may hold what its client settles later.
-            if (session.IsAttached
+            // One that is broken and cancelled may hold what its client settles later. One that receives is heard of by that.
+            if (session.IsAttached && time.GetElapsedTime(session.ReceivingAt) >= KeepAliveInterval
                 && await homes.AskReaderAsync(home, ReaderFrames.Settle(session.Id, [])).ConfigureAwait(false) is { Span: [2] })
                 session.IsBroken = true;
         }
@@ -252,6 +252,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     private async Task<ReadOnlyMemory<byte>?> AskToReceiveAsync(Session session, ReadOnlyMemory<byte> question, long call,
         CancellationToken cancellationToken)
     {
+        session.ReceivingAt = time.GetTimestamp();
         var asking = homes.AskReaderAsync(home, question);
         try
         {
@@ -314,6 +315,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         private volatile bool _isAttached;
         private volatile bool _isBroken;
+        private long _receivingAt;
 
         /// <summary>Its number.</summary>
         public long Id => id;
@@ -327,6 +329,13 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
 
         /// <summary>The number of its receives.</summary>
         public long Calls { get; set; }
+
+        /// <summary>When it asked for messages last, a timestamp; 0: never.</summary>
+        public long ReceivingAt
+        {
+            get => Volatile.Read(ref _receivingAt);
+            set => Volatile.Write(ref _receivingAt, value);
+        }
 
         /// <summary>Whether the home may hold for it what never came, or what the client has settled.</summary>
         public bool IsBroken

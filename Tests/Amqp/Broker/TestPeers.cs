@@ -25,6 +25,9 @@ internal sealed class TestPeers : IGatewayPeers
     /// <summary>Called with each question. Returns whether it arrives.</summary>
     public Func<string, bool> Asking { get; set; } = static _ => true;
 
+    /// <summary>Called with each question that has arrived, once the gateway has begun to answer.</summary>
+    public Action<string, ReadOnlyMemory<byte>> Arrived { get; set; } = static (_, _) => { };
+
     /// <summary>Whether each question comes twice.</summary>
     public bool AskTwice { get; set; }
 
@@ -57,7 +60,9 @@ internal sealed class TestPeers : IGatewayPeers
         Interlocked.Increment(ref _questions);
         if (!_answers.TryGetValue(gateway, out var handler) || !Asking(gateway))
             return null;
-        var answer = await handler(question);
+        var answering = handler(question);
+        Arrived(gateway, question);
+        var answer = await answering;
         lock (_answers)
             LargestAnswer = Math.Max(LargestAnswer, answer.Length);
         if (AskTwice)

@@ -21,6 +21,9 @@ public abstract class TwoGateways : IAsyncLifetime
     /// <summary>What the messages of each gateway may have in memory.</summary>
     private protected virtual long MaxMemoryBytes => MemoryBudget.DefaultLimit();
 
+    /// <summary>The clock of both gateways.</summary>
+    private protected virtual TimeProvider Time => TimeProvider.System;
+
     private protected TestPeers Peers { get; } = new();
 
     private protected List<AmqpGateway> Gateways { get; } = [];
@@ -61,6 +64,7 @@ public abstract class TwoGateways : IAsyncLifetime
             Listen = new IPEndPoint(IPAddress.Loopback, 0),
             Log = new RecordedLog(),
             MaxMemoryBytes = MaxMemoryBytes,
+            TimeProvider = Time,
         });
         await gateway.ListenAsync(CancellationToken.None);
         // The image has one broker, which is another one to both.

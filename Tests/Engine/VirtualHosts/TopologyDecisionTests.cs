@@ -141,6 +141,7 @@ public sealed class TopologyDecisionTests
             var put = Assert.IsType<PutQueue>(Assert.Single(VirtualHostsDelta.Parse(delta.ToBytes()).Hosts[0].Edits));
             Assert.Equal((isInMemory, isInMemory ? Connection : null, isExclusive ? Connection : null),
                 (put.Queue.InMemory, put.Queue.Keeper, put.Queue.Owner));
+            Assert.Equal(isExclusive ? Connection : isInMemory ? "i1/" : null, put.Queue.EndsWith);
         }
         // Brokers of earlier builds do not ask for it.
         _rig.Queue("before", exclusive: true);
