@@ -53,6 +53,7 @@ internal static class Program
                              [--dir artifacts]
           peers              OrleansMq compared with Apache Kafka and others, alternating: tables and JSON; see peers --help
           load               a load generator of very low cost for any broker that speaks Kafka's protocol; see load --help
+          load amqp          the same over AMQP 0-9-1; see load amqp --help
           sendfile           the cost of sending a file from the page cache: through Kestrel, through a plain socket, with sendfile(2)
                              [--pairs 5] [--mb 1024] [--dir artifacts]
           test-broker        how long a test waits for the broker inside its process, with a Kafka endpoint: the first start and later ones
@@ -124,7 +125,7 @@ internal static class Program
             case "peers":
                 return await PeersCommand.RunAsync(args[1..]);
             case "load":
-                return LoadCommand.Run(args[1..]);
+                return args is [_, "amqp", .. var amqp] ? AmqpLoadCommand.Run(amqp) : LoadCommand.Run(args[1..]);
             case "sendfile":
                 return await SendPathBenchmark.RunAsync(new CommandArguments(args[1..]));
             case "sendfile-client":

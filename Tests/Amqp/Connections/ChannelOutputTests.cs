@@ -29,11 +29,37 @@ public sealed class ChannelOutputTests
         Assert.Equal(new BasicAck(3, false), _client.Sent[^1]);
     }
 
+    [Fact]
+    public void What_has_collected_goes_to_the_client_together()
+    {
+        var output = new ChannelOutput(_client, _log);
+        output.Send(new BasicAck(1, false));
+        Assert.Empty(_client.Holds);
+        for (var tag = 2UL; tag <= 4; tag++)
+            output.Add(new BasicAck(tag, false));
+        output.Flush();
+        Assert.Equal([1, 4], _client.Holds);
+        Assert.Equal(4, _client.Sent.Count);
+    }
+
+    [Fact]
+    public void Fault_of_a_method_does_not_hold_what_comes_later()
+    {
+        var output = new ChannelOutput(_client, _log);
+        output.Add(new BasicAck(1, false));
+        output.Add(new BasicDeliver("c", 1, false, "", new string('k', 256)), ContentProperties.None, "m"u8.ToArray());
+        output.Flush();
+        Assert.Equal([0, 1], _client.Holds);
+    }
+
     private sealed class Client : IChannelClient
     {
         public List<IMethod> Sent { get; } = [];
 
         public List<AmqpException> Faults { get; } = [];
+
+        // How many were sent at each Hold and Release.
+        public List<int> Holds { get; } = [];
 
         public ushort Number => 7;
 
@@ -56,13 +82,9 @@ public sealed class ChannelOutputTests
             Sent.Add(method);
         }
 
-        public void Hold()
-        {
-        }
+        public void Hold() => Holds.Add(Sent.Count);
 
-        public void Release()
-        {
-        }
+        public void Release() => Holds.Add(Sent.Count);
 
         public Task WaitForRoomAsync() => Task.CompletedTask;
 

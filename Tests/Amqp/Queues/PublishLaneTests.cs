@@ -140,7 +140,7 @@ public sealed class PublishLaneTests
         return open;
     }
 
-    private static string[] Bodies(byte[] batch)
+    private static string[] Bodies(ReadOnlyMemory<byte> batch)
     {
         var bodies = new List<string>();
         using var reader = new RecordReader(batch, CompressionCodecs.Empty);

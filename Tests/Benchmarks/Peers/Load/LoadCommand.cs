@@ -1,7 +1,3 @@
-using System.Net.Sockets;
-using OrleansMq.Tests.Benchmarks.Amqp;
-using OrleansMq.Tests.Benchmarks.Peers.Brokers;
-
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>The subcommand <c>load</c>.</summary>
@@ -9,9 +5,9 @@ internal static class LoadCommand
 {
     public static int Run(string[] arguments)
     {
-        if (arguments.FirstOrDefault() is not ("produce" or "fetch" or "transactions" or "amqp"))
+        if (arguments.FirstOrDefault() is not ("produce" or "fetch" or "transactions"))
         {
-            Console.WriteLine($"{LoadOptions.Usage}\n{TransactionOptions.Usage}\n{AmqpLoadOptions.Usage}");
+            Console.WriteLine($"{LoadOptions.Usage}\n{TransactionOptions.Usage}");
             return arguments.FirstOrDefault() is null or "--help" or "-h" ? 0 : 2;
         }
         try
@@ -22,25 +18,17 @@ internal static class LoadCommand
                 Console.WriteLine(TransactionLoad.Run(TransactionOptions.Parse(options)).ToLine());
                 return 0;
             }
-            var result = arguments[0] == "amqp" ? Amqp(AmqpLoadOptions.Parse(options))
-                : LoadRun.Run(LoadOptions.Parse(arguments[0] == "produce", options));
+            var result = LoadRun.Run(LoadOptions.Parse(arguments[0] == "produce", options));
             var json = options.Text("--json");
             if (json is not (null or "-"))
                 File.WriteAllText(json, result.ToJson() + Environment.NewLine);
             Console.WriteLine(json == "-" ? result.ToJson() : result.ToLine());
             return 0;
         }
-        catch (Exception wrong) when (wrong is LoadFailedException or PeerFailedException or SocketException or FormatException)
+        catch (Exception wrong) when (wrong is LoadFailedException or System.Net.Sockets.SocketException or FormatException)
         {
             Console.Error.WriteLine($"load: {wrong.Message}");
             return 1;
         }
-    }
-
-    private static LoadResult Amqp(AmqpLoadOptions options)
-    {
-        using (var client = AmqpClient.Connect(options.Endpoint))
-            client.DeclareQueue(options.Queue, "quorum");
-        return AmqpLoad.Run(options, CancellationToken.None);
     }
 }
