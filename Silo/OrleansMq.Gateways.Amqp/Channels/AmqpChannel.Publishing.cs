@@ -19,7 +19,6 @@ internal sealed partial class AmqpChannel
     private readonly PublishWindow _publishes = new(MaxPublishing);
     private readonly ChannelPatience _patience = new(client.Ending, MaxReturning, session.Time);
     private ConfirmWindow? _confirms;
-    private Reporting? _report;
 
     private ValueTask SelectConfirms(ConfirmSelect select)
     {
@@ -259,7 +258,7 @@ internal sealed partial class AmqpChannel
     // What a channel publishes is in the queues for its next command, and when its close is answered.
     private Task PublishedAsync() => _publishes.WaitForNoneAsync();
 
-    // What is complete at the same time shares an ack: the report follows.
+    // What is complete at the same time shares an ack: the report follows on another thread.
     private void Confirm(ulong tag, bool isAccepted)
     {
         if (tag == 0)
@@ -272,16 +271,13 @@ internal sealed partial class AmqpChannel
                 _counters.Add(MessageCount.Confirmed);
         }
         if (mustReport)
-            LastWork.Queue(_report ??= new Reporting(this));
+            ThreadPool.UnsafeQueueUserWorkItem(static channel => channel.Report(), this, preferLocal: false);
     }
 
-    private sealed class Reporting(AmqpChannel channel) : IThreadPoolWorkItem
+    private void Report()
     {
-        public void Execute()
-        {
-            lock (channel.Gate)
-                channel._confirms!.Report(channel._output);
-            channel._output.Flush();
-        }
+        lock (Gate)
+            _confirms!.Report(_output);
+        _output.Flush();
     }
 }

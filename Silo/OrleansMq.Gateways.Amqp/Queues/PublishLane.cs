@@ -63,13 +63,9 @@ internal sealed class PublishLane(Func<LaneBatch, Acks, Task<PublishOutcome>> st
         {
             var batch = Take();
             var storing = batch is null ? null : StoreAsync(batch, hasFailed);
+            answered?.ForEach(publish => publish.Answer(answer!));
             if (batch is null)
-            {
-                // Nobody waits for this thread any more.
-                LastWork.After(() => Answer(answered, answer));
                 return;
-            }
-            Answer(answered, answer);
             (answered, answer) = (batch, storing!);
             var isDone = answer.IsCompleted;
             await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -81,9 +77,6 @@ internal sealed class PublishLane(Func<LaneBatch, Acks, Task<PublishOutcome>> st
                 await Task.Yield();
         }
     }
-
-    private static void Answer(List<Publish>? answered, Task<PublishOutcome>? answer) =>
-        answered?.ForEach(publish => publish.Answer(answer!));
 
     private async Task<PublishOutcome> StoreAsync(List<Publish> batch, bool isSuspect) =>
         await store(new LaneBatch(batch, room, isSuspect, _time), AcksLevels.Of(Acks.All, batch[0].Message.IsPersistent))
