@@ -22,8 +22,9 @@ namespace OrleansMq.Brokers;
 /// </summary>
 internal sealed class DataDirectory : IDisposable
 {
-    /// <summary>The newest layout that this program reads: one with a journal of state documents.</summary>
-    public const int FormatVersion = 2;
+    /// <summary>The newest layout that this program reads: one with a journal of state documents, which may have splices. Version 2 has a
+    /// journal of whole documents.</summary>
+    public const int FormatVersion = 3;
 
     /// <summary>The layout without a journal, as a clean stop leaves it. Earlier programs read it, too.</summary>
     public const int FormatWithoutJournal = 1;

@@ -7,9 +7,9 @@ using OrleansMq.Storage;
 namespace OrleansMq.State;
 
 /// <summary>
-/// Documents over those of a <see cref="FileStateStore"/> that no other writes. A change is durable in a journal, many with one flush; the
-/// documents' own files follow when the journal has grown, after a minute, and when the store closes. Until then a read finds the document
-/// here. A store that was killed reads its journal again when it opens. Thread safe.
+/// Documents over those of a <see cref="FileStateStore"/> that no other writes. A change is durable in a journal, many with one flush, and
+/// there a small difference from the version before. The documents' own files follow when the journal has grown, after a minute, and when
+/// the store closes. Until then a read finds the document here. A store that was killed reads its journal again when it opens. Thread safe.
 /// </summary>
 internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 {
@@ -251,11 +251,15 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
         return Append(changes);
     }
 
+    // What the journal's file has last of a document: not what a failed append has written.
+    private JournaledChange? FindWritten(string key) => _latest.TryGetValue(key, out var entry) && entry.Number == _journal.Number
+        ? new JournaledChange(key, entry.Version, entry.Value) : null;
+
     private Exception? Append(List<JournaledChange> changes)
     {
         try
         {
-            _journal.Append(changes);
+            _journal.Append(changes, FindWritten);
             return null;
         }
         catch (Exception fault) // fails the changes that wait

@@ -18,8 +18,11 @@ internal readonly record struct JournaledChange(string Key, long Version, byte[]
 /// that are flushed together:
 /// <code>
 /// uint32 magic | uint32 CRC-32C of what follows | int32 bytes of the changes | int64 number of the frame
-/// changes: uint16 bytes of the key, key, int64 version, int32 bytes of the value or -1, value
+/// change: uint16 bytes of the key, key, int64 version, int32 bytes of the value or -1, value
+/// splice: uint16 bytes of the key, key, int64 version, int32 2^31-1, int32 prefix, int32 suffix, int32 bytes between, bytes between
 /// </code>
+/// A splice is a change of a document whose version before is in the same file: the value is the prefix of the value before, the bytes
+/// between and the suffix of the value before (<see cref="ValueSplice"/>). So each file can be read without those before it.
 /// Each frame has the next number, over all files. Behind the last frame a file has zeros, so that a flush need not change its length. A
 /// frame that is not whole is the end of what was flushed, unless a whole one follows it. Big-endian; for one thread at a time.
 /// </summary>
@@ -31,6 +34,9 @@ internal sealed class StateJournal : IDisposable
     private const uint Magic = 0x4f4d514a;
     private const int HeaderBytes = 20;
     private const int CrcFrom = 8;
+    // No value is as long: a program that does not know splices stops at one, and does not take it for a deletion.
+    private const int SpliceMark = int.MaxValue;
+    private const int SpliceBytes = 3 * sizeof(int);
     private const int ExtensionBytes = 256 << 10;
     // On a full disk the zeros take the last changes, and then give room to the documents' files.
     private const int ReservedBytes = 64 << 10;
@@ -87,15 +93,18 @@ internal sealed class StateJournal : IDisposable
     }
 
     /// <summary>Appends changes. They are durable when this returns.</summary>
+    /// <param name="changes">The changes, in order.</param>
+    /// <param name="findWritten">Returns the last change of a document that was appended to the file <see cref="Number"/>; null for
+    /// none.</param>
     /// <exception cref="IOException">None of them is stored.</exception>
-    public void Append(IReadOnlyCollection<JournaledChange> changes)
+    public void Append(IReadOnlyCollection<JournaledChange> changes, Func<string, JournaledChange?> findWritten)
     {
         if (_broken is not null)
         {
             throw new IOException($"{_broken.Message} The journal '{_directory}' takes no changes since then: restart the broker.",
                 _broken);
         }
-        Encode(changes);
+        Encode(changes, findWritten);
         try
         {
             Write();
@@ -155,28 +164,47 @@ internal sealed class StateJournal : IDisposable
 
     private static string PathOf(string directory, long number) => Path.Combine(directory, NameOf(number));
 
-    private void Encode(IReadOnlyCollection<JournaledChange> changes)
+    private void Encode(IReadOnlyCollection<JournaledChange> changes, Func<string, JournaledChange?> findWritten)
     {
         _frame.ResetWrittenCount();
         _frame.GetSpan(HeaderBytes);
         _frame.Advance(HeaderBytes);
-        foreach (var (key, version, value) in changes)
+        var encoded = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
+        foreach (var change in changes)
         {
-            var keyBytes = Encoding.UTF8.GetByteCount(key);
-            var span = _frame.GetSpan(sizeof(ushort) + keyBytes + sizeof(long) + sizeof(int) + (value?.Length ?? 0));
-            BinaryPrimitives.WriteUInt16BigEndian(span, checked((ushort)keyBytes));
-            Encoding.UTF8.GetBytes(key, span[sizeof(ushort)..]);
-            var rest = span[(sizeof(ushort) + keyBytes)..];
-            BinaryPrimitives.WriteInt64BigEndian(rest, version);
-            BinaryPrimitives.WriteInt32BigEndian(rest[sizeof(long)..], value?.Length ?? -1);
-            value.CopyTo(rest[(sizeof(long) + sizeof(int))..]);
-            _frame.Advance(sizeof(ushort) + keyBytes + sizeof(long) + sizeof(int) + (value?.Length ?? 0));
+            var before = encoded.TryGetValue(change.Key, out var earlier) ? earlier : findWritten(change.Key);
+            Encode(change, before is { } last && last.Version == change.Version - 1 ? last.Value : null);
+            encoded[change.Key] = change;
         }
         var frame = System.Runtime.InteropServices.MemoryMarshal.AsMemory(_frame.WrittenMemory).Span;
         BinaryPrimitives.WriteUInt32BigEndian(frame, Magic);
         BinaryPrimitives.WriteInt32BigEndian(frame[8..], frame.Length - HeaderBytes);
         BinaryPrimitives.WriteInt64BigEndian(frame[12..], _frames + 1);
         BinaryPrimitives.WriteUInt32BigEndian(frame[4..], Crc32C.Compute(frame[CrcFrom..]));
+    }
+
+    // The value of the version before is null where neither the file nor the frame has it.
+    private void Encode(JournaledChange change, byte[]? before)
+    {
+        var (key, version, value) = change;
+        var isSplice = ValueSplice.TryMake(before, value, out var splice);
+        ReadOnlySpan<byte> bytes = isSplice ? splice.Between : value;
+        var keyBytes = Encoding.UTF8.GetByteCount(key);
+        var headBytes = sizeof(ushort) + keyBytes + sizeof(long) + sizeof(int) + (isSplice ? SpliceBytes : 0);
+        var span = _frame.GetSpan(headBytes + bytes.Length);
+        BinaryPrimitives.WriteUInt16BigEndian(span, checked((ushort)keyBytes));
+        Encoding.UTF8.GetBytes(key, span[sizeof(ushort)..]);
+        var rest = span[(sizeof(ushort) + keyBytes)..];
+        BinaryPrimitives.WriteInt64BigEndian(rest, version);
+        BinaryPrimitives.WriteInt32BigEndian(rest[8..], isSplice ? SpliceMark : value?.Length ?? -1);
+        if (isSplice)
+        {
+            BinaryPrimitives.WriteInt32BigEndian(rest[12..], splice.Prefix);
+            BinaryPrimitives.WriteInt32BigEndian(rest[16..], splice.Suffix);
+            BinaryPrimitives.WriteInt32BigEndian(rest[20..], bytes.Length);
+        }
+        bytes.CopyTo(span[headBytes..]);
+        _frame.Advance(headBytes + bytes.Length);
     }
 
     private void Write()
@@ -238,14 +266,22 @@ internal sealed class StateJournal : IDisposable
         var bytes = (AtomicFile.TryRead(files, path) ?? throw new IOException($"The journal '{path}' cannot be found any more."))
             .AsSpan();
         var position = 0;
+        var last = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
         while (TryFrame(bytes[position..], out var length, out var number))
         {
-            if (frames is { } last && number != last + 1)
+            if (frames is { } before && number != before + 1)
             {
                 throw new CorruptStateException(path, new InvalidDataException(
-                    $"the changes at byte {position} have the number {number}, and those before them {last}: some are missing"));
+                    $"the changes at byte {position} have the number {number}, and those before them {before}: some are missing"));
             }
-            Replay(bytes.Slice(position + HeaderBytes, length), replay);
+            try
+            {
+                Replay(bytes.Slice(position + HeaderBytes, length), last, replay);
+            }
+            catch (InvalidDataException wrong)
+            {
+                throw new CorruptStateException(path, wrong);
+            }
             position += HeaderBytes + length;
             frames = number;
         }
@@ -274,7 +310,8 @@ internal sealed class StateJournal : IDisposable
             && BinaryPrimitives.ReadUInt32BigEndian(bytes[4..]) == Crc32C.Compute(bytes[CrcFrom..(HeaderBytes + length)]);
     }
 
-    private static void Replay(ReadOnlySpan<byte> changes, Action<JournaledChange> replay)
+    // Replays a frame after the last changes of documents that the file has before it.
+    private static void Replay(ReadOnlySpan<byte> changes, Dictionary<string, JournaledChange> last, Action<JournaledChange> replay)
     {
         while (changes.Length > 0)
         {
@@ -284,8 +321,35 @@ internal sealed class StateJournal : IDisposable
             var version = BinaryPrimitives.ReadInt64BigEndian(changes);
             var valueBytes = BinaryPrimitives.ReadInt32BigEndian(changes[sizeof(long)..]);
             changes = changes[(sizeof(long) + sizeof(int))..];
-            replay(new JournaledChange(key, version, valueBytes < 0 ? null : changes[..valueBytes].ToArray()));
-            changes = changes[Math.Max(valueBytes, 0)..];
+            byte[]? value;
+            if (valueBytes == SpliceMark)
+            {
+                value = ReadSplice(changes, key, version, last, out var length);
+                changes = changes[length..];
+            }
+            else
+            {
+                value = valueBytes < 0 ? null : changes[..valueBytes].ToArray();
+                changes = changes[Math.Max(valueBytes, 0)..];
+            }
+            var change = new JournaledChange(key, version, value);
+            replay(change);
+            last[key] = change;
         }
+    }
+
+    private static byte[] ReadSplice(ReadOnlySpan<byte> bytes, string key, long version, Dictionary<string, JournaledChange> last,
+        out int length)
+    {
+        var between = bytes.Length < SpliceBytes ? -1 : BinaryPrimitives.ReadInt32BigEndian(bytes[8..]);
+        if (between < 0 || between > bytes.Length - SpliceBytes)
+            throw new InvalidDataException($"the change of '{key}' to version {version} ends behind the changes that it is one of");
+        if (!last.TryGetValue(key, out var before) || before.Value is null || before.Version != version - 1)
+            throw new InvalidDataException($"the change of '{key}' to version {version} does not follow version {version - 1}");
+        length = SpliceBytes + between;
+        var splice = new ValueSplice(BinaryPrimitives.ReadInt32BigEndian(bytes), BinaryPrimitives.ReadInt32BigEndian(bytes[4..]),
+            bytes[SpliceBytes..length]);
+        return splice.TryApply(before.Value)
+            ?? throw new InvalidDataException($"the change of '{key}' to version {version} keeps more than version {version - 1} has");
     }
 }

@@ -117,7 +117,7 @@ public sealed class DataDirectoryTests
         Write(Root + "/meta.json", """{"formatVersion":7,"clusterId":"abcdefghijklmnopqrstuv","brokerId":0,"later":true}""");
         var message = Refused();
         Assert.Contains("format version 7", message);
-        Assert.Contains("up to 2", message);
+        Assert.Contains("up to 3", message);
         Assert.Contains("newer version", message);
     }
 
@@ -127,22 +127,24 @@ public sealed class DataDirectoryTests
         Assert.Equal(1, await ChangeAsync(_files, isKilled: false, change: false));
         Assert.Equal(1, await ChangeAsync(_files, isKilled: false, change: true));
         var killed = new MemoryFileSystem[1];
-        Assert.Equal(2, await ChangeAsync(_files, isKilled: true, change: true, killed));
+        Assert.Equal(3, await ChangeAsync(_files, isKilled: true, change: true, killed));
         // What the killed one left keeps them out until a clean stop; this one opens it.
-        Assert.Equal(2, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
+        Assert.Equal(3, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
         Assert.Equal(1, await ChangeAsync(killed[0], isKilled: false, change: false));
     }
 
-    [Fact]
-    public async Task Journal_of_a_version_that_did_not_say_so_is_noted_when_it_is_opened()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Journal_of_an_earlier_version_is_noted_when_it_is_opened(int format)
     {
         var killed = new MemoryFileSystem[1];
         await ChangeAsync(_files, isKilled: true, change: true, killed);
         var meta = Encoding.UTF8.GetString(AtomicFile.TryRead(killed[0], Root + "/meta.json")!);
-        AtomicFile.Write(killed[0], Root + "/meta.json", Encoding.UTF8.GetBytes(meta.Replace("\"formatVersion\": 2",
-            "\"formatVersion\": 1", StringComparison.Ordinal)));
-        Assert.Equal(1, FormatOf(killed[0]));
-        Assert.Equal(2, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
+        AtomicFile.Write(killed[0], Root + "/meta.json", Encoding.UTF8.GetBytes(meta.Replace("\"formatVersion\": 3",
+            $"\"formatVersion\": {format}", StringComparison.Ordinal)));
+        Assert.Equal(format, FormatOf(killed[0]));
+        Assert.Equal(3, await ChangeAsync(killed[0], isKilled: true, change: false, killed));
     }
 
     [Fact]
@@ -163,7 +165,7 @@ public sealed class DataDirectoryTests
         Assert.Equal(1, FormatOf(_files));
         isFull = false;
         directory.NoteJournal();
-        Assert.Equal(2, FormatOf(_files));
+        Assert.Equal(3, FormatOf(_files));
     }
 
     // Returns the format that the directory has then.
