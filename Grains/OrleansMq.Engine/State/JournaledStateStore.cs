@@ -77,6 +77,12 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
+    public async ValueTask<string> WriteSerializedAsync(string key, byte[] value, string? etag,
+        CancellationToken cancellationToken = default) =>
+        FileStateStore.ETagOf(await EnqueueAsync(new Change(key, value, etag, cancellationToken)).ConfigureAwait(false));
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
     public async ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) =>
         await EnqueueAsync(new Change(key, null, etag, cancellationToken)).ConfigureAwait(false);
 

@@ -1,3 +1,6 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.State;
+using OrleansMq.Storage;
 using OrleansMq.VirtualHosts;
 
 namespace OrleansMq.Tests.Engine.VirtualHosts;
@@ -84,6 +87,25 @@ public sealed class ArgumentDepthTests
             Assert.Equal(edits, read.Hosts[0].Edits);
             Assert.Equal(policy.Definition, read.Hosts[0].Settings!.Policies.Policies["p"].Definition);
         }
+    }
+
+    /// <summary>The journal takes shards unchecked: their files must be able to have them.</summary>
+    [Fact]
+    public async Task Deepest_arguments_are_read_from_the_file_of_their_shard()
+    {
+        var arguments = Nested(FieldTable.MaxDepth);
+        var shard = new VirtualHostShardDocument
+        {
+            Exchanges = [new ExchangeState { Name = "x", Id = 2, Type = ExchangeTypes.Direct, Durable = true, Arguments = arguments }],
+            Bindings = [new BindingState { Source = "x", SourceId = 2, Destination = "q", DestinationId = 1, Arguments = arguments }],
+        };
+        var files = new MemoryFileSystem();
+        var store = JournaledStateStore.Open(files, "/journal", FileStateStore.Open(files, "/state"), EngineLog.Silent);
+        await new VirtualHostDocuments(store, "/").WriteShardAsync(7, shard);
+        await store.DisposeAsync();
+        var stored = await FileStateStore.Open(files, "/state").ReadAsync(VirtualHostShard.KeyOf("/", 7));
+        var read = VirtualHostShardDocument.Parse(stored!.Value.Span);
+        Assert.Equal((shard.Exchanges[0], shard.Bindings[0]), (read.Exchanges[0], read.Bindings[0]));
     }
 
     private static void Refused(TopologyDecision decision, string resource) => Assert.Equal((AmqpCode.PreconditionFailed,

@@ -52,9 +52,10 @@ internal sealed class VirtualHostDocuments(IStateStore store, string name)
     /// <summary>Whether a shard has a document, as far as this owner knows.</summary>
     public bool HasShard(int shard) => _shardETags[shard] is not null;
 
-    /// <summary>Writes a shard.</summary>
-    public async Task WriteShardAsync(int shard, VirtualHostShardDocument document) => _shardETags[shard] = await store.WriteAsync(
-        VirtualHostShard.KeyOf(name, shard), document.ToBytes(), _shardETags[shard]).ConfigureAwait(false);
+    /// <summary>Writes a shard. <see cref="FieldTable.MaxDepth"/> bounds the levels of its JSON.</summary>
+    public async Task WriteShardAsync(int shard, VirtualHostShardDocument document) => _shardETags[shard] =
+        await store.WriteSerializedAsync(VirtualHostShard.KeyOf(name, shard), document.ToBytes(), _shardETags[shard])
+            .ConfigureAwait(false);
 
     /// <summary>Deletes a shard.</summary>
     public async Task DeleteShardAsync(int shard)
