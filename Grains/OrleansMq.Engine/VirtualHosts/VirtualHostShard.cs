@@ -29,8 +29,15 @@ internal sealed record VirtualHostShard
     public ImmutableSortedDictionary<string, QueueState> Queues { get; init; } =
         ImmutableSortedDictionary.Create<string, QueueState>(StringComparer.Ordinal);
 
-    /// <summary>The bindings.</summary>
-    public ImmutableHashSet<BindingState> Bindings { get; init; } = [];
+    /// <summary>The bindings that are stored, since both their ends are, in the order of the document.</summary>
+    public ImmutableSortedSet<BindingState> DurableBindings { get; init; } = ImmutableSortedSet.Create<BindingState>(BindingOrder.Instance);
+
+    /// <summary>The other bindings.</summary>
+    public ImmutableSortedSet<BindingState> TransientBindings { get; init; } =
+        ImmutableSortedSet.Create<BindingState>(BindingOrder.Instance);
+
+    /// <summary>All bindings, in no particular order.</summary>
+    public IEnumerable<BindingState> Bindings => DurableBindings.Concat(TransientBindings);
 
     /// <summary>The consumers of its queues: by the queue's id, then by their own. A queue without any is not there. They are never
     /// stored.</summary>
@@ -90,20 +97,51 @@ internal sealed record VirtualHostShard
         };
     }
 
+    /// <summary>Returns the bindings that another shard does not have.</summary>
+    public IEnumerable<BindingState> BindingsBeyond(VirtualHostShard other) =>
+        Beyond(DurableBindings, other.DurableBindings).Concat(Beyond(TransientBindings, other.TransientBindings));
+
+    /// <summary>Returns the shard with a binding.</summary>
+    /// <param name="binding">The binding.</param>
+    /// <param name="isDurable">Whether both its ends are durable. That does not change while it is in force.</param>
+    public VirtualHostShard With(BindingState binding, bool isDurable) => isDurable
+        ? this with { DurableBindings = DurableBindings.Add(binding) }
+        : this with { TransientBindings = TransientBindings.Add(binding) };
+
+    /// <summary>Returns the shard without a binding.</summary>
+    public VirtualHostShard Without(BindingState binding) => this with
+    {
+        DurableBindings = DurableBindings.Remove(binding),
+        TransientBindings = TransientBindings.Remove(binding),
+    };
+
     /// <summary>Returns what is stored: what is durable, in a fixed order. Null if that is nothing: then there is no document.</summary>
-    /// <param name="isDurable">Whether both ends of a binding are durable.</param>
-    public VirtualHostShardDocument? ToDocument(Func<BindingState, bool> isDurable)
+    public VirtualHostShardDocument? ToDocument()
     {
         var document = new VirtualHostShardDocument
         {
             Exchanges = [.. Exchanges.Values.Where(exchange => exchange.Durable)],
             Queues = [.. Queues.Values.Where(queue => queue.Durable)],
-            Bindings = [.. Bindings.Where(isDurable).OrderBy(binding => binding.Source, StringComparer.Ordinal)
-                .ThenBy(binding => binding.Destination, StringComparer.Ordinal)
-                .ThenBy(binding => binding.RoutingKey, StringComparer.Ordinal)
-                .ThenBy(binding => binding.Arguments.ToString(), StringComparer.Ordinal)],
+            Bindings = [.. DurableBindings],
         };
         return document.Exchanges.IsEmpty && document.Queues.IsEmpty && document.Bindings.IsEmpty ? null : document;
+    }
+
+    private static IEnumerable<BindingState> Beyond(ImmutableSortedSet<BindingState> bindings, ImmutableSortedSet<BindingState> others)
+    {
+        if (ReferenceEquals(bindings, others))
+            yield break;
+        // Both have the same order.
+        using var other = others.GetEnumerator();
+        var isMore = other.MoveNext();
+        foreach (var binding in bindings)
+        {
+            var order = 1;
+            while (isMore && (order = BindingOrder.Instance.Compare(other.Current, binding)) < 0)
+                isMore = other.MoveNext();
+            if (!isMore || order > 0)
+                yield return binding;
+        }
     }
 
     // FNV-1a over the text and an end: stored documents depend on it.

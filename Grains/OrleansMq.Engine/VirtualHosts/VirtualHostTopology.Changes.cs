@@ -28,12 +28,8 @@ internal sealed partial class VirtualHostTopology
                 .Select(static queue => new PutQueue(queue)));
             dropped.AddRange(was.ConsumersBeyond(now).Select(static consumer => new DropConsumer(consumer)));
             consuming.AddRange(now.ConsumersBeyond(was).Select(static consumer => new PutConsumer(consumer)));
-            if (ReferenceEquals(was.Bindings, now.Bindings))
-                continue;
-            unbound.AddRange(was.Bindings.Where(binding => !now.Bindings.Contains(binding))
-                .Select(binding => new RemoveBinding(binding, IsDead: !IsInForce(binding))));
-            bound.AddRange(now.Bindings.Where(binding => !was.Bindings.Contains(binding))
-                .Select(static binding => new AddBinding(binding)));
+            unbound.AddRange(was.BindingsBeyond(now).Select(binding => new RemoveBinding(binding, IsDead: !IsInForce(binding))));
+            bound.AddRange(now.BindingsBeyond(was).Select(static binding => new AddBinding(binding)));
         }
         return [.. dropped, .. unbound, .. removed, .. put, .. bound, .. consuming];
     }

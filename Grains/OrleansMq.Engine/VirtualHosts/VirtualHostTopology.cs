@@ -109,7 +109,7 @@ internal sealed partial class VirtualHostTopology
             topology = topology.Apply(new PutExchange(exchange));
         foreach (var queue in newest.Queues.Where(queue => !queue.Durable && FindQueue(queue.Name) is null))
             topology = topology.Apply(new PutQueue(queue));
-        foreach (var binding in newest.Bindings.Where(binding => !newest.IsDurable(binding)))
+        foreach (var binding in newest._shards.SelectMany(static shard => shard.TransientBindings))
         {
             if (topology.IsInForce(binding))
                 topology = topology.Apply(new AddBinding(binding));
@@ -120,7 +120,7 @@ internal sealed partial class VirtualHostTopology
     }
 
     /// <summary>Returns what is stored of a shard; null for no document.</summary>
-    public VirtualHostShardDocument? DocumentOf(int shard) => _shards[shard].ToDocument(IsDurable);
+    public VirtualHostShardDocument? DocumentOf(int shard) => _shards[shard].ToDocument();
 
     /// <summary>Returns an exchange, predeclared or not; null if there is none.</summary>
     public ExchangeState? FindExchange(string name) => ExchangeTypes.Predeclared.TryGetValue(name, out var predeclared)
@@ -165,11 +165,15 @@ internal sealed partial class VirtualHostTopology
                 return With(queue.Name, shard => shard with { Queues = shard.Queues.Remove(queue.Name) },
                     FindQueue(queue.Name) is null ? 0 : -1, queue.EndsWith is { } gone ? Without(_byOwner, gone, queue.Name) : null);
             case AddBinding { Binding: var binding }:
-                return WithBinding(binding, shard => shard with { Bindings = shard.Bindings.Add(binding) },
+                if (BindingsFrom(binding.Source).Contains(binding))
+                    return this;
+                var isDurable = IsDurable(binding);
+                return WithBinding(binding, shard => shard.With(binding, isDurable),
                     (index, key) => index.SetItem(key, index.GetValueOrDefault(key, NoBindings).Add(binding)));
             case RemoveBinding { Binding: var binding }:
-                return WithBinding(binding, shard => shard with { Bindings = shard.Bindings.Remove(binding) },
-                    (index, key) => Without(index, key, binding));
+                // The one that is there: the texts of equal arguments may differ, as those of 0 and -0 do, and a shard is ordered by them.
+                return !BindingsFrom(binding.Source).TryGetValue(binding, out var present) ? this
+                    : WithBinding(present, shard => shard.Without(present), (index, key) => Without(index, key, present));
             case PutConsumer { Consumer: var consumer }:
                 return With(consumer.Queue, shard => shard.With(consumer), consumersOf: _consumersOf.SetItem(consumer.Connection,
                     _consumersOf.GetValueOrDefault(consumer.Connection, []).Add(consumer)));
