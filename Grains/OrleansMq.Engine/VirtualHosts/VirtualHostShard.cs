@@ -132,7 +132,7 @@ internal sealed record VirtualHostShard
         if (ReferenceEquals(bindings, others))
             yield break;
         // Both have the same order.
-        using var other = others.GetEnumerator();
+        using var other = others.AsEnumerable().GetEnumerator();
         var isMore = other.MoveNext();
         foreach (var binding in bindings)
         {
