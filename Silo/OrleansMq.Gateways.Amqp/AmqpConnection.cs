@@ -245,7 +245,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             isHeld = IsHeld;
         }
         if (!isHeld)
-            Run(Collect());
+            Run(Collect(), isOfSender: true);
     }
 
     void IChannelOwner.Log(EngineLogLevel level, string message, Exception? fault) =>
@@ -262,7 +262,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             isHeld = IsHeld;
         }
         if (!isHeld)
-            Run(Collect());
+            Run(Collect(), isOfSender: true);
     }
 
     // Under the lock. What it leaves to do is done with the release.
@@ -278,7 +278,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     {
         lock (_lock)
             _holders--;
-        Run(Collect());
+        Run(Collect(), isOfSender: true);
     }
 
     private void EndForMemory(AmqpException fault) => Guard(() =>
@@ -530,12 +530,19 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
         _timer.Change(wait > TimeSpan.Zero ? wait : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
     }
 
-    private void Run(Work work)
+    // A thread that sends handles no commands: what it holds would wait for those of another channel, which may be many.
+    private void Run(Work work, bool isOfSender = false)
     {
         work.Readable?.SetResult();
         work.Room?.SetResult();
+        isOfSender |= Volatile.Read(ref _holders) > 0;
         for (var index = 0; index < work.Lanes?.Count; index++)
-            _ = work.Lanes[index].RunAsync();
+        {
+            if (isOfSender)
+                ThreadPool.UnsafeQueueUserWorkItem(static lane => _ = lane.RunAsync(), work.Lanes[index], preferLocal: false);
+            else
+                _ = work.Lanes[index].RunAsync();
+        }
         for (var index = 0; index < work.Asks?.Count; index++)
             _ = AskAsync(work.Asks[index]);
         if (work.Sends)

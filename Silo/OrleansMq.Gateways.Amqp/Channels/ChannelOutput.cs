@@ -40,14 +40,28 @@ internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
             _isSending = true;
         }
         // What has collected goes to the client together.
-        for (var isHeld = false; TryTake(out var send, out var isLast);)
+        var isHeld = false;
+        try
         {
-            if (!isHeld && !isLast)
-                client.Hold();
-            Send(send);
-            if (isHeld && isLast)
+            while (TryTake(out var send, out var isLast))
+            {
+                if (!isHeld && !isLast)
+                {
+                    client.Hold();
+                    isHeld = true;
+                }
+                Send(send);
+                if (isHeld && isLast)
+                {
+                    isHeld = false;
+                    client.Release();
+                }
+            }
+        }
+        finally
+        {
+            if (isHeld)
                 client.Release();
-            isHeld = !isLast;
         }
     }
 

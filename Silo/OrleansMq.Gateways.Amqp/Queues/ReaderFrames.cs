@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace OrleansMq.Gateways.Amqp.Queues;
 
 /// <summary>
@@ -51,6 +53,8 @@ internal static class ReaderFrames
     /// <summary>The most bytes of an answer's messages that need no room.</summary>
     public const int SmallBytes = 16 << 10;
 
+    // The most that a message has beside its names, properties and body.
+    private const int NumberBytes = 64;
     private const byte Redelivered = 1;
     private const byte DeadLetter = 2;
 
@@ -148,7 +152,8 @@ internal static class ReaderFrames
     /// <summary>Returns the answer with messages.</summary>
     public static ReadOnlyMemory<byte> Messages(IReadOnlyCollection<(long Delivery, HeldMessage Held)> messages)
     {
-        using var frame = new MemoryStream(1 + (int)BytesOf(messages));
+        // A frame that grew would take twice its size.
+        using var frame = new MemoryStream((int)(1 + messages.Sum(static one => MostBytesOf(one.Held.Message))));
         frame.WriteByte(Done.Span[0]);
         foreach (var (delivery, held) in messages)
         {
@@ -162,6 +167,9 @@ internal static class ReaderFrames
         // The frame itself: a copy would need as much room.
         return frame.GetBuffer().AsMemory(0, (int)frame.Length);
     }
+
+    private static long MostBytesOf(AmqpMessage message) => NumberBytes + Encoding.UTF8.GetByteCount(message.Exchange)
+        + Encoding.UTF8.GetByteCount(message.RoutingKey) + message.Properties.Bytes.Length + message.Body.Length;
 
     /// <summary>Reads the messages of an answer, each in memory of its own.</summary>
     public static List<(long Delivery, HeldMessage Held)> ReadMessages(ReadOnlyMemory<byte> answer)
