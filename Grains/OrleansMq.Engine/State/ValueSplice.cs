@@ -45,7 +45,7 @@ internal readonly ref struct ValueSplice(int prefix, int suffix, ReadOnlySpan<by
         {
             return null;
         }
-        var value = new byte[Prefix + Between.Length + Suffix];
+        var value = GC.AllocateUninitializedArray<byte>(Prefix + Between.Length + Suffix);
         before[..Prefix].CopyTo(value);
         Between.CopyTo(value.AsSpan(Prefix));
         before[^Suffix..].CopyTo(value.AsSpan(Prefix + Between.Length));

@@ -145,6 +145,30 @@ public sealed class BindingOrderTests(ITestOutputHelper output)
         Assert.Equal(10, rig.Load().Topology.Bindings.Count());
     }
 
+    /// <summary>By their texts, the equal ones of the two topologies are not side by side.</summary>
+    [Fact]
+    public void Topologies_with_equal_bindings_of_other_texts_have_no_edits_between_them()
+    {
+        var rig = new HostRig();
+        rig.Queue("q");
+        var topologies = new List<VirtualHostTopology>();
+        foreach (var zero in (double[])[-0.0, 0.0])
+        {
+            var arguments = (FieldTable[])[Of(zero, 1), Of(zero, 2)];
+            foreach (var one in arguments)
+                rig.Bind("amq.headers", "q", arguments: one);
+            topologies.Add(rig.Topology);
+            foreach (var one in arguments)
+                rig.Do(rig.Topology.Unbind(new BindingRequest("amq.headers", DestinationKind.Queue, "q", "", one), null));
+        }
+        Assert.All(topologies, static topology => Assert.Equal(2, topology.Bindings.Count()));
+        Assert.Empty(topologies[0].EditsSince(topologies[1]));
+        Assert.Empty(topologies[1].EditsSince(topologies[0]));
+
+        static FieldTable Of(double zero, long number) =>
+            FieldTable.Of(("p", new FloatingValue(zero)), ("q", new IntegerValue(number)));
+    }
+
     [Fact]
     public void Edits_between_two_topologies_are_the_bindings_that_differ()
     {
