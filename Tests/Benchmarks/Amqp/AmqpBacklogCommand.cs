@@ -168,7 +168,18 @@ internal static class AmqpBacklogCommand
         client.Consume(queue, Prefetch);
         var deliveries = new DeliveryReader();
         for (var received = 0; received < messages;)
-            received += deliveries.Acknowledge(client);
+        {
+            var frame = client.ReadFrame();
+            do
+            {
+                if (!deliveries.Completes(frame))
+                    continue;
+                client.AddAck(deliveries.Tag);
+                received++;
+            }
+            while (client.TryReadFrame(out frame));
+            client.Send();
+        }
         // The broker answers when it has processed the acknowledgements.
         client.DeclareQueue(queue, "quorum");
     }

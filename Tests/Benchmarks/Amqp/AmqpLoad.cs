@@ -223,6 +223,19 @@ internal sealed class AmqpLoad
     {
         var deliveries = new DeliveryReader();
         while (true)
-            Interlocked.Add(ref _count, deliveries.Acknowledge(client));
+        {
+            var received = 0;
+            var frame = client.ReadFrame();
+            do
+            {
+                if (!deliveries.Completes(frame))
+                    continue;
+                client.AddAck(deliveries.Tag);
+                received++;
+            }
+            while (client.TryReadFrame(out frame));
+            client.Send();
+            Interlocked.Add(ref _count, received);
+        }
     }
 }

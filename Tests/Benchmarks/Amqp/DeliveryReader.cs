@@ -31,22 +31,4 @@ internal sealed class DeliveryReader
                 throw new InvalidOperationException($"The broker sent no delivery but {frame.Describe()}");
         }
     }
-
-    /// <summary>Waits for messages, and acknowledges each that has arrived; the acknowledgements go out in one write.</summary>
-    /// <returns>The number of messages; 0 where none is complete yet.</returns>
-    public int Acknowledge(AmqpClient client)
-    {
-        var received = 0;
-        var frame = client.ReadFrame();
-        do
-        {
-            if (!Completes(frame))
-                continue;
-            client.AddAck(Tag);
-            received++;
-        }
-        while (client.TryReadFrame(out frame));
-        client.Send();
-        return received;
-    }
 }
