@@ -183,7 +183,7 @@ internal sealed class AmqpGateway : IGateway, IGatewayDoors, IRefreshedMetrics, 
         Volatile.Read(ref _registry) is { } registry ? (registry.Unread, registry.Kept) : null;
 
     /// <summary>Why publishers are blocked; null: they are not.</summary>
-    internal string? BlockedFor => _alarms.Reason ?? (Memory.IsOver ? MemoryBudget.Reason : null);
+    internal string? BlockedFor => _alarms.Reason;
 
     /// <summary>The largest body of a message.</summary>
     internal int MaxMessageBytes => _options.MaxMessageBytes;

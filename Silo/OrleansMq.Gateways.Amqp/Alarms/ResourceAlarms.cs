@@ -23,7 +23,8 @@ internal sealed class ResourceAlarms : IAsyncDisposable
     private readonly Func<bool> _isDiskShort;
     private readonly RareLine _blocked;
     private readonly ITimer _timer;
-    private string? _reason;
+    // What connections were told last.
+    private string? _told;
     private bool _wasShort;
     private long _timesShort;
 
@@ -41,8 +42,15 @@ internal sealed class ResourceAlarms : IAsyncDisposable
     /// <summary>The memory of messages.</summary>
     public MemoryBudget Memory { get; }
 
-    /// <summary>The reason in RabbitMQ's words; null: publishers are not blocked.</summary>
-    public string? Reason => Volatile.Read(ref _reason);
+    /// <summary>The reason in RabbitMQ's words; null: publishers are not blocked. It follows the memory at once, before connections are
+    /// told.</summary>
+    public string? Reason => (Memory.IsOver, IsDiskShort) switch
+    {
+        (true, true) => $"{MemoryBudget.Reason} & low on disk",
+        (true, false) => MemoryBudget.Reason,
+        (false, true) => "low on disk",
+        _ => null,
+    };
 
     /// <summary>Whether publishers are blocked for the data volume, as of the last look at it.</summary>
     public bool IsDiskShort => Volatile.Read(ref _wasShort);
@@ -81,18 +89,12 @@ internal sealed class ResourceAlarms : IAsyncDisposable
         lock (_lock)
         {
             var isShort = _isDiskShort();
-            reason = (Memory.IsOver, isShort) switch
-            {
-                (true, true) => $"{MemoryBudget.Reason} & low on disk",
-                (true, false) => MemoryBudget.Reason,
-                (false, true) => "low on disk",
-                _ => null,
-            };
-            if (reason == _reason && !isMemory)
-                return;
             _timesShort += isShort && !_wasShort ? 1 : 0;
-            _wasShort = isShort;
-            Volatile.Write(ref _reason, reason);
+            Volatile.Write(ref _wasShort, isShort);
+            reason = Reason;
+            if (reason == _told && !isMemory)
+                return;
+            _told = reason;
             connections = [.. _connections];
         }
         if (reason is not null)

@@ -138,6 +138,20 @@ public sealed class AlarmTests : IDisposable
     }
 
     [Fact]
+    public async Task Reason_follows_the_memory_at_once()
+    {
+        var memory = new MemoryBudget(Limit);
+        await using var alarms = new ResourceAlarms(memory, static () => false, TimeProvider.System, new RecordedLog());
+        for (var i = 0; i < 10_000; i++)
+        {
+            memory.Add(Limit + 1);
+            Assert.Equal(MemoryBudget.Reason, alarms.Reason);
+            memory.Add(-Limit - 1);
+            Assert.Null(alarms.Reason);
+        }
+    }
+
+    [Fact]
     public async Task Publisher_to_a_queue_that_does_not_answer_is_blocked_at_the_limit()
     {
         var answers = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
