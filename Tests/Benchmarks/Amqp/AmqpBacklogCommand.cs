@@ -23,14 +23,8 @@ internal static class AmqpBacklogCommand
         var few = Some("--few", 500_000);
         var rounds = Some("--rounds", 3);
         var size = Some("--size", 1000);
-        var program = arguments.Text("--broker")
-            ?? Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../../OrleansMq.Silo/release/OrleansMq.Silo.dll"));
-        var cluster = arguments.Text("--cluster") ?? Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../.."));
         var settings = new BrokerSettings(1, FlushSetting.EveryAcknowledgement);
-        IBrokerUnderTest[] brokers = [new OrleansMqBroker("OrleansMq", program, cluster).OverAmqp(),
-            .. arguments.Has("--beside") ? [new RabbitMqBroker()] : Array.Empty<IBrokerUnderTest>()];
-        if (brokers.Select(broker => broker.Lacks(settings)).OfType<string>().FirstOrDefault() is { } lacks)
-            throw new FormatException(lacks);
+        var brokers = AmqpBrokers.Choose(arguments, settings);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Trim()}"));
         foreach (var broker in brokers)

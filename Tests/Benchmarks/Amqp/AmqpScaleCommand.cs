@@ -40,17 +40,11 @@ internal static class AmqpScaleCommand
         if (OpenFiles.Limit() is var limit && limit < connections + OtherFiles)
             throw new FormatException($"{connections} connections need as many open files, but the limit is {limit}: "
                 + "raise 'ulimit -Hn', or lower --connections.");
-        var program = arguments.Text("--broker")
-            ?? Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../../OrleansMq.Silo/release/OrleansMq.Silo.dll"));
-        var cluster = arguments.Text("--cluster") ?? Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "../.."));
         var settings = new BrokerSettings(Some("--nodes", 1), FlushSetting.EveryAcknowledgement);
         // RabbitMQ is started as one node.
         if (settings.Nodes > 1 && arguments.Has("--beside"))
             throw new FormatException($"--beside compares one node with one node, but --nodes is {settings.Nodes}: leave one of them out.");
-        IBrokerUnderTest[] brokers = [new OrleansMqBroker("OrleansMq", program, cluster).OverAmqp(),
-            .. arguments.Has("--beside") ? [new RabbitMqBroker()] : Array.Empty<IBrokerUnderTest>()];
-        if (brokers.Select(broker => broker.Lacks(settings)).OfType<string>().FirstOrDefault() is { } lacks)
-            throw new FormatException(lacks);
+        var brokers = AmqpBrokers.Choose(arguments, settings);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{Environment.ProcessorCount} processors, load {File.ReadAllText("/proc/loadavg").Trim()}, {settings.Nodes} node(s)"));
         foreach (var broker in brokers)
