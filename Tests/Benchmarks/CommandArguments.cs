@@ -5,12 +5,18 @@ namespace OrleansMq.Tests.Benchmarks;
 /// <summary>The options of a subcommand: <c>--name value</c>.</summary>
 internal sealed class CommandArguments(string[] arguments)
 {
-    /// <exception cref="FormatException">The value is not a whole number of at least 0.</exception>
-    public int Number(string name, int fallback) => Value(name) switch
+    /// <summary>Returns a number.</summary>
+    /// <param name="name">The option.</param>
+    /// <param name="fallback">The number without it.</param>
+    /// <param name="least">The least that it may be; not negative.</param>
+    /// <param name="most">The most that it may be.</param>
+    /// <exception cref="FormatException">The value is not a whole number of that range.</exception>
+    public int Number(string name, int fallback, int least = 0, int most = int.MaxValue) => Value(name) switch
     {
         null => fallback,
-        var text when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) => number,
-        var other => throw new FormatException($"{name} is '{other}'; it may be a whole number up to {int.MaxValue}."),
+        var text when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            && number >= least && number <= most => number,
+        var other => throw new FormatException($"{name} is '{other}'; it may be a whole number from {least} to {most}."),
     };
 
     public string? Text(string name) => Value(name);

@@ -42,8 +42,24 @@ public sealed class OtherLoadTests
     public void Invalid_number_is_reported_with_its_option(string text)
     {
         var wrong = Assert.Throws<FormatException>(() => new CommandArguments(["--mb", text]).Number("--mb", 512));
-        Assert.Equal($"--mb is '{text}'; it may be a whole number up to 2147483647.", wrong.Message);
+        Assert.Equal($"--mb is '{text}'; it may be a whole number from 0 to 2147483647.", wrong.Message);
     }
+
+    [Theory]
+    [InlineData("0")]
+    [InlineData("4001")]
+    [InlineData("x")]
+    public void Number_out_of_range_is_reported_with_its_option_and_the_range(string text)
+    {
+        var wrong = Assert.Throws<FormatException>(() => new CommandArguments(["--size", text]).Number("--size", 1000, 1, 4000));
+        Assert.Equal($"--size is '{text}'; it may be a whole number from 1 to 4000.", wrong.Message);
+    }
+
+    [Theory]
+    [InlineData("1", 1)]
+    [InlineData("4000", 4000)]
+    public void Ends_of_the_range_of_a_number_are_in_it(string text, int expected) =>
+        Assert.Equal(expected, new CommandArguments(["--size", text]).Number("--size", 1000, 1, 4000));
 
     [Fact]
     public void PerfTest_output_is_read_without_its_first_seconds()
