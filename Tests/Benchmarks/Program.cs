@@ -18,7 +18,7 @@ internal static class Program
                              [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
           amqp-backlog       what a backlog of persistent messages in a quorum queue costs a broker for AMQP 0-9-1: memory, start, and the
                              rate at which it is drained; 12 GB of disk
-                             [--messages 10000000] [--few 500000] [--rounds 3] [--size 1000] [--beside, for RabbitMQ, too]
+                             [--messages 10000000] [--few 500000] [--rounds 3] [--size 1000, at most 4000] [--beside, for RabbitMQ, too]
                              [--broker OrleansMq.Silo.dll] [--cluster DIRECTORY] [--dir artifacts]
           amqp-scale         what many durable queues, bindings and idle connections cost a broker for AMQP 0-9-1
                              [--queues 10000] [--bindings 100000] [--connections 10000] [--declarers 8] [--messages 500000]

@@ -17,12 +17,10 @@ internal static class AmqpBacklogCommand
 
     public static async Task<int> RunAsync(CommandArguments arguments)
     {
-        int Some(string name, int fallback) => arguments.Number(name, fallback) is > 0 and var number ? number
-            : throw new FormatException($"{name} is 0; it must be at least 1.");
-        var messages = Some("--messages", 10_000_000);
-        var few = Some("--few", 500_000);
-        var rounds = Some("--rounds", 3);
-        var size = Some("--size", 1000);
+        var messages = arguments.Number("--messages", 10_000_000, least: 1);
+        var few = arguments.Number("--few", 500_000, least: 1);
+        var rounds = arguments.Number("--rounds", 3, least: 1);
+        var size = arguments.Number("--size", 1000, 1, AmqpLoad.MostMessageBytes);
         var settings = new BrokerSettings(1, FlushSetting.EveryAcknowledgement);
         var brokers = AmqpBrokers.Choose(arguments, settings);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,

@@ -30,7 +30,7 @@ internal sealed record AmqpLoadOptions
     /// <summary>The connections that consume, and acknowledge each message. With some, received messages are counted.</summary>
     public int Consumers { get; init; }
 
-    /// <summary>The size of a message's body; at least 1, at most 4,000.</summary>
+    /// <summary>The size of a message's body; at least 1, at most <see cref="AmqpLoad.MostMessageBytes"/>.</summary>
     public int MessageBytes { get; init; } = 1000;
 
     /// <summary>The time before the counted one.</summary>
@@ -54,7 +54,7 @@ internal sealed record AmqpLoadOptions
             Publishers = arguments.Number("--publishers", 1),
             Window = Math.Max(1, arguments.Number("--unconfirmed", 1)),
             Consumers = arguments.Number("--consumers", 0),
-            MessageBytes = Math.Clamp(arguments.Number("--message-bytes", 1000), 1, 4000),
+            MessageBytes = Math.Clamp(arguments.Number("--message-bytes", 1000), 1, AmqpLoad.MostMessageBytes),
             WarmUp = TimeSpan.FromSeconds(arguments.Number("--warm-seconds", 3)),
             Counted = TimeSpan.FromSeconds(Math.Max(1, arguments.Number("--seconds", 12))),
             BrokerProcesses = LoadOptions.Processes(arguments),
@@ -67,6 +67,10 @@ internal sealed record AmqpLoadOptions
 /// one write.</summary>
 internal sealed class AmqpLoad
 {
+    /// <summary>The most bytes of a message's body. A body is one frame, and every broker takes frames of 4,096 bytes, 8 of which are not
+    /// the body's.</summary>
+    public const int MostMessageBytes = 4000;
+
     private const ushort Prefetch = 500;
 
     private readonly AmqpLoadOptions _options;
@@ -113,7 +117,7 @@ internal sealed class AmqpLoad
     /// <summary>Encodes persistent messages to the default exchange, all of the same length.</summary>
     /// <param name="queue">The queue, which is the routing key.</param>
     /// <param name="count">The number of messages.</param>
-    /// <param name="messageBytes">The size of a message's body; at most 4,000.</param>
+    /// <param name="messageBytes">The size of a message's body; at least 1, at most <see cref="MostMessageBytes"/>.</param>
     public static byte[] Encode(string queue, int count, int messageBytes)
     {
         var body = new byte[messageBytes];

@@ -24,13 +24,11 @@ internal static class AmqpScaleCommand
 
     public static async Task<int> RunAsync(CommandArguments arguments)
     {
-        int Some(string name, int fallback) => arguments.Number(name, fallback) is > 0 and var number ? number
-            : throw new FormatException($"{name} is 0; it must be at least 1.");
-        var queues = Some("--queues", 10_000);
-        var bindings = Some("--bindings", 100_000);
-        var connections = Some("--connections", 10_000);
-        var declarers = Some("--declarers", 8);
-        var messages = Some("--messages", 500_000);
+        var queues = arguments.Number("--queues", 10_000, least: 1);
+        var bindings = arguments.Number("--bindings", 100_000, least: 1);
+        var connections = arguments.Number("--connections", 10_000, least: 1);
+        var declarers = arguments.Number("--declarers", 8, least: 1);
+        var messages = arguments.Number("--messages", 500_000, least: 1);
         var type = arguments.Text("--type") ?? "quorum";
         if (type is not ("quorum" or "classic"))
             throw new FormatException($"--type is '{type}'; it may be quorum or classic.");
@@ -40,7 +38,7 @@ internal static class AmqpScaleCommand
         if (OpenFiles.Limit() is var limit && limit < connections + OtherFiles)
             throw new FormatException($"{connections} connections need as many open files, but the limit is {limit}: "
                 + "raise 'ulimit -Hn', or lower --connections.");
-        var settings = new BrokerSettings(Some("--nodes", 1), FlushSetting.EveryAcknowledgement);
+        var settings = new BrokerSettings(arguments.Number("--nodes", 1, least: 1), FlushSetting.EveryAcknowledgement);
         // RabbitMQ is started as one node.
         if (settings.Nodes > 1 && arguments.Has("--beside"))
             throw new FormatException($"--beside compares one node with one node, but --nodes is {settings.Nodes}: leave one of them out.");
