@@ -160,18 +160,7 @@ internal static class AmqpBacklogCommand
         client.Consume(queue, Prefetch);
         var deliveries = new DeliveryReader();
         for (var received = 0; received < messages;)
-        {
-            var frame = client.ReadFrame();
-            do
-            {
-                if (!deliveries.Completes(frame))
-                    continue;
-                client.AddAck(deliveries.Tag);
-                received++;
-            }
-            while (client.TryReadFrame(out frame));
-            client.Send();
-        }
+            received += client.Acknowledge(deliveries);
         // The broker answers when it has processed the acknowledgements.
         client.DeclareQueue(queue, "quorum");
     }

@@ -162,8 +162,26 @@ internal sealed class AmqpClient : IDisposable
         Expect(BasicConsumeOk);
     }
 
-    /// <summary>Adds the acknowledgement of a message to what is sent next.</summary>
-    public void AddAck(long tag) => _out.AddAck(tag);
+    /// <summary>Waits for frames, and acknowledges the messages that are complete with them; all acknowledgements go out in one
+    /// write.</summary>
+    /// <param name="deliveries">The reader of the channel's deliveries, the same one in each call.</param>
+    /// <returns>The number of messages; 0 if none is complete yet.</returns>
+    /// <exception cref="InvalidOperationException">The broker sent another method, or has closed the connection.</exception>
+    public int Acknowledge(DeliveryReader deliveries)
+    {
+        var acknowledged = 0;
+        var frame = ReadFrame();
+        do
+        {
+            if (!deliveries.Completes(frame))
+                continue;
+            _out.AddAck(deliveries.Tag);
+            acknowledged++;
+        }
+        while (TryReadFrame(out frame));
+        Send();
+        return acknowledged;
+    }
 
     /// <summary>Reads a frame, and waits for it. It is valid until the next call.</summary>
     /// <exception cref="InvalidOperationException">The broker has closed the connection.</exception>

@@ -227,19 +227,6 @@ internal sealed class AmqpLoad
     {
         var deliveries = new DeliveryReader();
         while (true)
-        {
-            var received = 0;
-            var frame = client.ReadFrame();
-            do
-            {
-                if (!deliveries.Completes(frame))
-                    continue;
-                client.AddAck(deliveries.Tag);
-                received++;
-            }
-            while (client.TryReadFrame(out frame));
-            client.Send();
-            Interlocked.Add(ref _count, received);
-        }
+            Interlocked.Add(ref _count, client.Acknowledge(deliveries));
     }
 }
