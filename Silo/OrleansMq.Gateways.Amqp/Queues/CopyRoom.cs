@@ -42,6 +42,15 @@ internal sealed class CopyRoom(long limit)
         return Task.CompletedTask;
     }
 
+    /// <summary>Lets a copy in if it need not wait.</summary>
+    /// <param name="bytes">Its bytes, as <see cref="Exit"/> is told.</param>
+    /// <returns>Whether it is in.</returns>
+    public bool TryEnter(long bytes)
+    {
+        lock (_lock)
+            return _waiting.Count == 0 && TryTake(bytes);
+    }
+
     /// <summary>Gives up a wait.</summary>
     /// <param name="entry">What <see cref="EnterAsync"/> returned.</param>
     /// <returns>Whether the copy is out; if not, it has come in meanwhile.</returns>

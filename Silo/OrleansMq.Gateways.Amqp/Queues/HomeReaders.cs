@@ -14,7 +14,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <para>Failures: a question may come twice, or after its reader has ended. A receive that comes twice has the answer of the first one;
 /// settlements name deliveries, of which each is settled once; an ended reader is remembered for longer than a question takes.</para>
 /// <para>Large answers share a room until they have come, which their readers tell. That may be lost: the next call tells it, too, and so
-/// does the end of the reader, and after <see cref="AnswerTime"/> no answer is under way.</para>
+/// does the end of the reader, and after <see cref="AnswerTime"/> no answer is under way. While the room is full, a call is answered with
+/// the messages that need none; a large one waits for its turn, also from call to call.</para>
 /// </summary>
 /// <param name="find">Returns a queue of this home, which an image of a version has; null if it is deleted.</param>
 /// <param name="peers">The other brokers.</param>
@@ -120,7 +121,10 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
             try
             {
                 attached.SetResult(await find(origin.Target, origin.Version).ConfigureAwait(false) is { } queue
-                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes), room, time) { AskedAt = time.GetTimestamp() }
+                    ? new HomeReader(queue.Attach(origin.Priority, HomeLane.MaxBytes), origin.TellsGot ? room : null, time)
+                    {
+                        AskedAt = time.GetTimestamp(),
+                    }
                     : null);
             }
             catch (QueueGoneException)
@@ -136,7 +140,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
                 lock (_lock)
                     _readers.Remove(id);
         }
-        return await attaching.ConfigureAwait(false) is null ? ReaderFrames.Gone : ReaderFrames.Done;
+        return await attaching.ConfigureAwait(false) is null ? ReaderFrames.Gone
+            : origin.TellsGot ? ReaderFrames.AttachedWithRoom : ReaderFrames.Done;
     }
 
     private async Task<HomeReader?> FindAsync(long id)
@@ -168,28 +173,41 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
     private void EndLost()
     {
         List<long> lost = [];
+        List<HomeReader> attached = [];
         lock (_lock)
         {
             var ended = _readers.Values.Select(static reader => reader.Incarnation).Distinct().Where(peers.HasEnded)
                 .ToHashSet(StringComparer.Ordinal);
             foreach (var (id, (incarnation, attaching)) in _readers)
             {
-                var reader = attaching is { IsCompletedSuccessfully: true, Result: { } attached } ? attached : null;
+                var reader = attaching is { IsCompletedSuccessfully: true } ? attaching.Result : null;
                 if (ended.Contains(incarnation) || (reader is not null && time.GetElapsedTime(reader.AskedAt) >= Lifetime))
                     lost.Add(id);
-                reader?.LeaveLate();
+                else if (reader is not null)
+                    attached.Add(reader);
             }
         }
+        attached.ForEach(static reader => reader.LeaveLate());
         lost.ForEach(id => _ = EndAsync(id));
     }
 }
 
-/// <summary>A reader of another broker at the home of its queue: what was handed to it, by the numbers of the deliveries. The queue has the
-/// messages themselves. Thread safe.</summary>
+/// <summary>
+/// A reader of another broker at the home of its queue: what was handed to it, by the numbers of the deliveries. The queue has the messages
+/// themselves. Thread safe; one call is answered at a time.
+/// <code>
+/// handed out -- it is small, or has room                        --> answered
+/// handed out -- none of both                                    --> waiting   for the next call
+/// waiting    -- the same, with the next call                    --> answered
+/// waiting    -- its call is stopped, the turn is given up,
+///               or no call for <see cref="HomeReaders.AnswerTime"/>  --> ready again, in the queue
+/// </code>
+/// The first that waits has a place among those that wait for room, and keeps it from call to call.
+/// </summary>
 /// <param name="reader">Reads the queue.</param>
-/// <param name="room">The room for answers on their way to readers.</param>
+/// <param name="room">The room for answers on their way to readers; null: the reader's broker does not know of it.</param>
 /// <param name="time">The clock.</param>
-internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvider time) : IAsyncDisposable
+internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvider time) : IAsyncDisposable
 {
     // What is left of a question's ten seconds, after the longest wait for messages, is for the way of the answer.
     private static readonly TimeSpan MaxRoomWait = TimeSpan.FromSeconds(2);
@@ -205,7 +223,10 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
     private long _stopped;
     private long _deliveries;
     private long _askedAt;
-    // The room that the answer of the last call has, and since when it is under way.
+    // The deliveries that wait, in their order, and the place of the first among those that wait for room.
+    private readonly Queue<long> _unanswered = new();
+    private (Task Entering, long Bytes)? _entry;
+    // The room that the answer of the last call has, and since when that is answered.
     private long _roomBytes;
     private long _answeredAt;
 
@@ -220,7 +241,7 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
     }
 
     /// <summary>Receives messages. The same call has the same answer.</summary>
-    /// <returns>The messages, with room for their answer; null: there was no room, and they are in the queue again.</returns>
+    /// <returns>The messages, with room for their answer; null: there was no room, and another call may have them.</returns>
     /// <exception cref="InvalidDataException">The call comes behind a later one, or before the one before it is answered.</exception>
     /// <exception cref="TimeoutException">The call was answered before, and there is no room to answer it again.</exception>
     /// <exception cref="QueueGoneException">The queue is deleted.</exception>
@@ -246,15 +267,12 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
             stop = _waiting.Token;
         }
         if (last != received.Task)
-            return await last.ConfigureAwait(false) is { } before ? await ReceiveAgainAsync(before).ConfigureAwait(false) : null;
+            return await last.ConfigureAwait(false) is { } before ? await ReceiveAgainAsync(call, before).ConfigureAwait(false) : null;
+        List<(long Delivery, HeldMessage Held)>? answered;
         try
         {
-            var messages = Hold(await reader.ReceiveAsync(max, maxWait, stop).ConfigureAwait(false));
-            var hasRoom = await TryEnterAsync(messages, stop).ConfigureAwait(false);
-            if (!hasRoom)
-                await SettleAsync([.. messages.Select(static one => (one.Delivery, Settlement.Return))]).ConfigureAwait(false);
-            received.SetResult(hasRoom ? [.. messages.Select(static one => one.Delivery)] : null);
-            return hasRoom ? messages : null;
+            var messages = await TakeAsync(max, maxWait, stop).ConfigureAwait(false);
+            answered = messages.Count == 0 ? messages : await EnterAsync(messages, stop).ConfigureAwait(false);
         }
         catch (Exception fault)
         {
@@ -262,57 +280,118 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
             _ = received.Task.Exception; // Observed: the call may not come again.
             throw;
         }
+        List<(long, Settlement)> returned;
+        lock (_lock)
+        {
+            for (var end = answered is [] or null ? 0 : answered[^1].Delivery; _unanswered.TryPeek(out var first) && first <= end;)
+                _unanswered.Dequeue();
+            // No other call may follow one that is stopped.
+            returned = stop.IsCancellationRequested ? TakeUnanswered() : [];
+            _answeredAt = time.GetTimestamp();
+            received.SetResult(answered is null ? null : [.. answered.Select(static one => one.Delivery)]);
+        }
+        await SettleAsync(returned).ConfigureAwait(false);
+        return answered;
     }
 
     // The first answer may have come: its messages do not return to the queue.
-    private async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAgainAsync(long[] deliveries)
+    private async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAgainAsync(long call, long[] deliveries)
     {
         var messages = await ReadAsync(deliveries).ConfigureAwait(false);
-        return await TryEnterAsync(messages, _ended.Token).ConfigureAwait(false) ? messages
+        return await TryEnterAgainAsync(call, messages).ConfigureAwait(false) ? messages
             : throw new TimeoutException("There is no room to answer a call again.");
     }
 
-    private List<(long Delivery, HeldMessage Held)> Hold(IReadOnlyList<HeldMessage> messages)
+    // What waits comes first. What the queue hands out waits from here on.
+    private async Task<List<(long Delivery, HeldMessage Held)>> TakeAsync(int max, TimeSpan maxWait, CancellationToken stop)
     {
+        long[] waiting;
+        lock (_lock)
+            waiting = [.. _unanswered.Take(max)];
+        // None of them is there where the queue is deleted.
+        if (waiting.Length > 0 && await ReadAsync(waiting).ConfigureAwait(false) is { Count: > 0 } read)
+            return read;
+        var messages = await reader.ReceiveAsync(max, maxWait, stop).ConfigureAwait(false);
         var held = new List<(long, HeldMessage)>(messages.Count);
         lock (_lock)
         {
             foreach (var message in messages)
             {
                 _held.Add(++_deliveries, (message.Hold, message.IsRedelivered));
+                _unanswered.Enqueue(_deliveries);
                 held.Add((_deliveries, message));
             }
         }
         return held;
     }
 
-    // Returns whether the answer has room. One that is given again has the room of the first: that is given up, or has come.
-    private async Task<bool> TryEnterAsync(List<(long Delivery, HeldMessage Held)> messages, CancellationToken stop)
+    // Returns the first ones that can be answered now; null: none.
+    private async Task<List<(long Delivery, HeldMessage Held)>?> EnterAsync(List<(long Delivery, HeldMessage Held)> messages,
+        CancellationToken stop)
+    {
+        Task entering;
+        lock (_lock)
+        {
+            if (HasEnded)
+                return null;
+            if (_entry is null)
+            {
+                var bytes = ReaderFrames.BytesOf(messages);
+                if (room is null || bytes <= ReaderFrames.SmallBytes)
+                    return messages;
+                if (room.TryEnter(bytes))
+                {
+                    _roomBytes = bytes;
+                    return messages;
+                }
+                if (ReaderFrames.CountSmall(messages) is > 0 and var small)
+                    return messages[..small];
+                var first = messages[0].Held.Message.Bytes;
+                _entry = (room.EnterAsync(first), first);
+            }
+            entering = _entry.Value.Entering;
+        }
+        await entering.WaitAsync(MaxRoomWait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_lock)
+        {
+            // Its end has given the place up.
+            if (_entry is not { } entry || !entering.IsCompleted)
+                return null;
+            (_roomBytes, _entry) = (entry.Bytes, null);
+            return messages[..1];
+        }
+    }
+
+    // Returns whether an answer that is given again has room: that of the first one, which is given up, or has come.
+    private async Task<bool> TryEnterAgainAsync(long call, List<(long Delivery, HeldMessage Held)> messages)
     {
         var bytes = ReaderFrames.BytesOf(messages);
-        if (bytes <= ReaderFrames.SmallBytes)
+        if (room is null || bytes <= ReaderFrames.SmallBytes)
             return true;
         lock (_lock)
         {
+            if (call != _call)
+                return false;
             if (_roomBytes > 0)
             {
                 _answeredAt = time.GetTimestamp();
                 return true;
             }
         }
-        var entry = room.EnterAsync(bytes);
-        await entry.WaitAsync(MaxRoomWait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (!entry.IsCompleted && room.TryWithdraw(entry))
+        var entering = room.EnterAsync(bytes);
+        await entering.WaitAsync(MaxRoomWait, time, _ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!entering.IsCompleted && room.TryWithdraw(entering))
             return false;
         lock (_lock)
         {
-            _roomBytes += bytes;
-            _answeredAt = time.GetTimestamp();
-            // Its end does not see what comes into the room behind it.
-            if (!HasEnded)
-                return true;
-            LeaveRoom();
-            return false;
+            // The end of the reader and a later call do not see what comes into the room behind them. Another answer to this call has room.
+            var isCurrent = !HasEnded && call == _call;
+            if (isCurrent && _roomBytes == 0)
+                _roomBytes = bytes;
+            else
+                room.Exit(bytes);
+            _answeredAt = isCurrent ? time.GetTimestamp() : _answeredAt;
+            return isCurrent;
         }
     }
 
@@ -320,8 +399,25 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
     private void LeaveRoom()
     {
         if (_roomBytes > 0)
-            room.Exit(_roomBytes);
+            room!.Exit(_roomBytes);
         _roomBytes = 0;
+    }
+
+    // Under the lock. A place that has become room is given back.
+    private void LeaveEntry()
+    {
+        if (_entry is { } entry && !room!.TryWithdraw(entry.Entering))
+            room.Exit(entry.Bytes);
+        _entry = null;
+    }
+
+    // Under the lock, between two calls or as one is answered. The caller returns them.
+    private List<(long Delivery, Settlement Settlement)> TakeUnanswered()
+    {
+        LeaveEntry();
+        List<(long, Settlement)> taken = [.. _unanswered.Select(static delivery => (delivery, Settlement.Return))];
+        _unanswered.Clear();
+        return taken;
     }
 
     /// <summary>The answer of a call has come. A question for it that is late has none.</summary>
@@ -336,14 +432,18 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
         }
     }
 
-    /// <summary>Gives the room of an answer back that can be under way no more.</summary>
+    /// <summary>Gives up what no call comes for: the room of an answer that can be under way no more, and the messages that wait.</summary>
     public void LeaveLate()
     {
+        List<(long, Settlement)> late;
         lock (_lock)
         {
-            if (time.GetElapsedTime(_answeredAt) >= HomeReaders.AnswerTime)
-                LeaveRoom();
+            if (!_last.IsCompleted || time.GetElapsedTime(_answeredAt) < HomeReaders.AnswerTime)
+                return;
+            LeaveRoom();
+            late = TakeUnanswered();
         }
+        _ = SettleAsync(late);
     }
 
     /// <summary>Reads messages that it holds, those of them that the queue has.</summary>
@@ -379,8 +479,15 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
         }
     }
 
-    /// <summary>Gives a single active reader's turn up.</summary>
-    public Task YieldAsync() => reader.YieldAsync();
+    /// <summary>Gives a single active reader's turn up: what waits is for the next one.</summary>
+    public async Task YieldAsync()
+    {
+        List<(long, Settlement)> waiting;
+        lock (_lock)
+            waiting = _last.IsCompleted ? TakeUnanswered() : [];
+        await SettleAsync(waiting).ConfigureAwait(false);
+        await reader.YieldAsync().ConfigureAwait(false);
+    }
 
     /// <summary>Ends the wait of a call, whether it has come or not.</summary>
     public void Stop(long call)
@@ -399,7 +506,10 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom room, TimeProvide
     {
         Cancel(_ended);
         lock (_lock)
+        {
             LeaveRoom();
+            LeaveEntry();
+        }
         await reader.DisposeAsync().ConfigureAwait(false);
     }
 

@@ -5,7 +5,9 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// <summary>
 /// What brokers ask the home of queues in memory for their consumers, and its answers.
 /// <code>
-/// attach   0, reader, version of the image, priority, queue, incarnation of the reader's broker
+/// attach   0, reader, version of the image, priority, queue, incarnation of the reader's broker, 1. Without the last byte the reader
+///          tells of no answer that has come, and its answers need no room
+///   answer 1, 1: the reader is to tell of answers that have come; 1: it is not
 /// receive  1, reader, number of the call, most messages, milliseconds to wait
 ///   answer 1, then for each message: number of its delivery, place, failures, flags, exchange, message. Flags: 1, it may have been
 ///          delivered before; 2, a dead letter
@@ -16,8 +18,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// stop     5, reader, number of the call that no longer waits
 /// end      6, reader
 /// got      7, reader, number of the call whose answer has come
-/// answers  1; 0: there is no such queue; 2: there is no such reader, or no such delivery; 3: the messages of a receive had no room, and
-///          are in the queue: another call may have them
+/// answers  1; 0: there is no such queue; 2: there is no such reader, or no such delivery; 3: the messages of a receive had no room:
+///          another call may have them
 /// queue    virtual host, name, id
 /// </code>
 /// Readers are numbered by those who attach them, calls and deliveries by reader, each from 1. A call that comes twice has one answer, and
@@ -61,6 +63,9 @@ internal static class ReaderFrames
     /// <summary>The answer to what was carried out.</summary>
     public static ReadOnlyMemory<byte> Done { get; } = new byte[] { 1 };
 
+    /// <summary>The answer to what attached a reader that tells of the answers that have come.</summary>
+    public static ReadOnlyMemory<byte> AttachedWithRoom { get; } = new byte[] { 1, 1 };
+
     /// <summary>The answer for a queue that is not there.</summary>
     public static ReadOnlyMemory<byte> Gone { get; } = new byte[] { 0 };
 
@@ -76,6 +81,8 @@ internal static class ReaderFrames
         using var frame = Question(AttachKind, reader, origin.Version, origin.Priority);
         HomeFrames.Write(frame, origin.Target);
         MessageFields.WriteText(frame, origin.Incarnation);
+        if (origin.TellsGot)
+            frame.WriteByte(1);
         return frame.ToArray();
     }
 
@@ -129,7 +136,7 @@ internal static class ReaderFrames
         var version = MessageFields.ReadNumber(ref rest);
         var priority = (int)MessageFields.ReadNumber(ref rest);
         var target = HomeFrames.ReadTarget(ref rest);
-        return new ReaderOrigin(target, version, priority, MessageFields.ReadText(ref rest));
+        return new ReaderOrigin(target, version, priority, MessageFields.ReadText(ref rest), TellsGot: !rest.IsEmpty);
     }
 
     /// <summary>Reads a question that settles messages.</summary>
@@ -148,6 +155,15 @@ internal static class ReaderFrames
     /// <summary>Returns the bytes of an answer's messages, the same at the home and at the reader.</summary>
     public static long BytesOf(IEnumerable<(long Delivery, HeldMessage Held)> messages) =>
         messages.Sum(static one => (long)one.Held.Message.Bytes);
+
+    /// <summary>Returns how many of the messages, from the first on, need no room together.</summary>
+    public static int CountSmall(IReadOnlyList<(long Delivery, HeldMessage Held)> messages)
+    {
+        var count = 0;
+        for (var bytes = 0L; count < messages.Count && (bytes += messages[count].Held.Message.Bytes) <= SmallBytes;)
+            count++;
+        return count;
+    }
 
     /// <summary>Returns the answer with messages.</summary>
     public static ReadOnlyMemory<byte> Messages(IReadOnlyCollection<(long Delivery, HeldMessage Held)> messages)
@@ -206,4 +222,5 @@ internal static class ReaderFrames
 /// <param name="Version">The version of the virtual host's image by which the broker knows of the queue.</param>
 /// <param name="Priority">Readers with a higher one receive first.</param>
 /// <param name="Incarnation">The incarnation of the reader's broker: the reader ends with that.</param>
-internal readonly record struct ReaderOrigin(HomeTarget Target, long Version, int Priority, string Incarnation);
+/// <param name="TellsGot">Whether the reader tells of large answers that have come. Those of earlier builds do not.</param>
+internal readonly record struct ReaderOrigin(HomeTarget Target, long Version, int Priority, string Incarnation, bool TellsGot = true);

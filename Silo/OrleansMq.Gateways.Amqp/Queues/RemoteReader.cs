@@ -9,8 +9,8 @@ namespace OrleansMq.Gateways.Amqp.Queues;
 /// Failures: a question without an answer is asked again, which does no harm (<see cref="HomeReaders"/>). Where there is none for longer,
 /// the reader is given up: it ends, as soon as the home answers, and what it held returns to the queue; another one is attached. The home
 /// ends one that it has not heard of for <see cref="HomeReaders.Lifetime"/>: a reader without credit says that it is there. A home whose
-/// broker has ended has no queues any more. A home without room for an answer says so: the messages are in the queue, and another call
-/// may have them. What is read again has room here, since its size is known.
+/// broker has ended has no queues any more. A home without room for an answer says so: another call may have the messages. What is read
+/// again has room here, since its size is known.
 /// </para>
 /// </summary>
 /// <param name="homes">The way to the home.</param>
@@ -69,9 +69,9 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         // It was attached, and has ended since nothing more came from here.
         if (answer is { Span: [2] })
             _session = new Session(VirtualHostOwner.NewId());
-        if (answer is not { Span: [1] })
+        if (answer is not { Span: [1, ..] attached })
             return false;
-        (_session.IsAttached, _pause) = (true, RetryPause);
+        (_session.TellsGot, _session.IsAttached, _pause) = (attached.Length > 1, true, RetryPause);
         return true;
     }
 
@@ -104,13 +104,21 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         while (true)
         {
             var wait = maxWait < LongestWait ? maxWait : LongestWait;
-            if (await IsWholeAsync(cancellationToken).ConfigureAwait(false)
-                && await TryReceiveAsync(max, wait, cancellationToken).ConfigureAwait(false) is { } received)
-                return received;
+            var isBusy = false;
+            if (await IsWholeAsync(cancellationToken).ConfigureAwait(false))
+            {
+                (var received, isBusy) = await TryReceiveAsync(max, wait, cancellationToken).ConfigureAwait(false);
+                if (received is not null)
+                    return received;
+            }
             // Nothing is an answer only where the home gave it.
             if (maxWait == TimeSpan.Zero && time.GetElapsedTime(began) >= LogQueue.Patience)
                 throw NoAnswer();
-            await PauseAsync(cancellationToken).ConfigureAwait(false);
+            // A home that is busy has waited itself, and keeps a place for the next call.
+            if (isBusy)
+                cancellationToken.ThrowIfCancellationRequested();
+            else
+                await PauseAsync(cancellationToken).ConfigureAwait(false);
             if (maxWait > TimeSpan.Zero)
                 return [];
         }
@@ -191,8 +199,9 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         return _session.IsAttached || await TryAttachAsync().ConfigureAwait(false);
     }
 
-    // Null: whether the queue has some is not known.
-    private async Task<IReadOnlyList<HeldMessage>?> TryReceiveAsync(int max, TimeSpan maxWait, CancellationToken cancellationToken)
+    // Null: whether the queue has some is not known; or the home has no room for its answer.
+    private async Task<(IReadOnlyList<HeldMessage>? Received, bool IsBusy)> TryReceiveAsync(int max, TimeSpan maxWait,
+        CancellationToken cancellationToken)
     {
         var session = _session;
         var call = ++session.Calls;
@@ -205,19 +214,18 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         {
             case { Span: [1, ..] } messages:
                 _pause = RetryPause;
-                return [.. ReadMessages(session, call, messages).Select(one => one.Held with
+                return ([.. ReadMessages(session, call, messages).Select(one => one.Held with
                 {
                     Hold = new RemoteHold(one.Held.Hold.Position, one.Held.Hold.Failures, one.Held.Message.Bytes, session, one.Delivery),
-                })];
+                })], false);
             case { Span: [0] }:
                 throw new QueueGoneException();
             case { Span: [3] }:
-                // They are in the queue again.
-                return null;
+                return (null, true);
             default:
                 session.IsBroken = true;
                 _ = ReturnAsync(session, call, max);
-                return null;
+                return (null, false);
         }
     }
 
@@ -243,7 +251,7 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     private List<(long Delivery, HeldMessage Held)> ReadMessages(Session session, long call, ReadOnlyMemory<byte> answer)
     {
         var messages = ReaderFrames.ReadMessages(answer);
-        if (ReaderFrames.BytesOf(messages) > ReaderFrames.SmallBytes)
+        if (session.TellsGot && ReaderFrames.BytesOf(messages) > ReaderFrames.SmallBytes)
             _ = homes.AskReaderAsync(home, ReaderFrames.Of(ReaderFrames.GotKind, session.Id, call));
         return messages;
     }
@@ -326,6 +334,9 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
             get => _isAttached;
             set => _isAttached = value;
         }
+
+        /// <summary>Whether the home is to be told of large answers that have come. Set before it is attached.</summary>
+        public bool TellsGot { get; set; }
 
         /// <summary>The number of its receives.</summary>
         public long Calls { get; set; }
