@@ -88,6 +88,9 @@ internal sealed record IntegerValue(long Value, IntegerKind Kind = IntegerKind.I
 /// <summary>A floating-point number of 64 or 32 bits.</summary>
 internal sealed record FloatingValue(double Value, bool IsSingle = false) : FieldValue
 {
+    /// <summary>The number. It is never -0, which is equal to 0 and has another text: equal values have the same text.</summary>
+    public double Value { get; } = Value == 0 ? 0 : Value;
+
     /// <inheritdoc/>
     public override string TypeName => IsSingle ? "float" : "double";
 

@@ -28,11 +28,8 @@ internal sealed partial class VirtualHostTopology
                 .Select(static queue => new PutQueue(queue)));
             dropped.AddRange(was.ConsumersBeyond(now).Select(static consumer => new DropConsumer(consumer)));
             consuming.AddRange(now.ConsumersBeyond(was).Select(static consumer => new PutConsumer(consumer)));
-            // Arguments of 0.0 and -0.0 are equal and have different texts: two shards may have equal bindings in another order.
-            unbound.AddRange(was.BindingsBeyond(now).Where(binding => !BindingsFrom(binding.Source).Contains(binding))
-                .Select(binding => new RemoveBinding(binding, IsDead: !IsInForce(binding))));
-            bound.AddRange(now.BindingsBeyond(was).Where(binding => !before.BindingsFrom(binding.Source).Contains(binding))
-                .Select(static binding => new AddBinding(binding)));
+            unbound.AddRange(was.BindingsBeyond(now).Select(binding => new RemoveBinding(binding, IsDead: !IsInForce(binding))));
+            bound.AddRange(now.BindingsBeyond(was).Select(static binding => new AddBinding(binding)));
         }
         return [.. dropped, .. unbound, .. removed, .. put, .. bound, .. consuming];
     }

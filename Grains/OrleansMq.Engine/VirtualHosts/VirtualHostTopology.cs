@@ -171,9 +171,8 @@ internal sealed partial class VirtualHostTopology
                 return WithBinding(binding, shard => shard.With(binding, isDurable),
                     (index, key) => index.SetItem(key, index.GetValueOrDefault(key, NoBindings).Add(binding)));
             case RemoveBinding { Binding: var binding }:
-                // The one that is there: the texts of equal arguments may differ, as those of 0 and -0 do, and a shard is ordered by them.
-                return !BindingsFrom(binding.Source).TryGetValue(binding, out var present) ? this
-                    : WithBinding(present, shard => shard.Without(present), (index, key) => Without(index, key, present));
+                return !BindingsFrom(binding.Source).Contains(binding) ? this
+                    : WithBinding(binding, shard => shard.Without(binding), (index, key) => Without(index, key, binding));
             case PutConsumer { Consumer: var consumer }:
                 return With(consumer.Queue, shard => shard.With(consumer), consumersOf: _consumersOf.SetItem(consumer.Connection,
                     _consumersOf.GetValueOrDefault(consumer.Connection, []).Add(consumer)));
