@@ -69,7 +69,7 @@ internal sealed class StateJournal : IDisposable
     /// <summary>Reads what is there. The next change begins a new file.</summary>
     /// <param name="files">The disk.</param>
     /// <param name="directory">Where; it need not exist.</param>
-    /// <param name="replay">Called with each change, in order.</param>
+    /// <param name="replay">Called with the last change of each document that a file has, file by file.</param>
     /// <param name="begins">Called before each new file, and where there are files already.</param>
     /// <exception cref="CorruptStateException">A file is damaged before its end, or one is missing.</exception>
     /// <exception cref="IOException">A file cannot be read, or not be flushed.</exception>
@@ -259,14 +259,14 @@ internal sealed class StateJournal : IDisposable
         }
     }
 
-    // Replays a file, and makes durable what was read: a killed process may have left it unflushed. Cuts what is behind the last whole
+    // Reads a file, and makes durable what was read: a killed process may have left it unflushed. Cuts what is behind the last whole
     // frame. Returns the number of that frame; null if there was none yet.
     private static long? Recover(IFileSystem files, string path, long? frames, Action<JournaledChange> replay)
     {
         var bytes = (AtomicFile.TryRead(files, path) ?? throw new IOException($"The journal '{path}' cannot be found any more."))
             .AsSpan();
         var position = 0;
-        var last = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
+        var last = new Dictionary<string, LastChange>(StringComparer.Ordinal);
         while (TryFrame(bytes[position..], out var length, out var number))
         {
             if (frames is { } before && number != before + 1)
@@ -276,7 +276,7 @@ internal sealed class StateJournal : IDisposable
             }
             try
             {
-                Replay(bytes.Slice(position + HeaderBytes, length), last, replay);
+                Read(bytes.Slice(position + HeaderBytes, length), last);
             }
             catch (InvalidDataException wrong)
             {
@@ -296,6 +296,8 @@ internal sealed class StateJournal : IDisposable
         using var file = files.Open(path, FileOpening.ReadWrite);
         file.SetLength(position);
         file.Flush();
+        foreach (var (key, (version, value)) in last)
+            replay(new JournaledChange(key, version, value?.Take()));
         return frames;
     }
 
@@ -310,8 +312,8 @@ internal sealed class StateJournal : IDisposable
             && BinaryPrimitives.ReadUInt32BigEndian(bytes[4..]) == Crc32C.Compute(bytes[CrcFrom..(HeaderBytes + length)]);
     }
 
-    // Replays a frame after the last changes of documents that the file has before it.
-    private static void Replay(ReadOnlySpan<byte> changes, Dictionary<string, JournaledChange> last, Action<JournaledChange> replay)
+    // Reads a frame after the last changes of documents that the file has before it, which become those with the frame.
+    private static void Read(ReadOnlySpan<byte> changes, Dictionary<string, LastChange> last)
     {
         while (changes.Length > 0)
         {
@@ -321,7 +323,7 @@ internal sealed class StateJournal : IDisposable
             var version = BinaryPrimitives.ReadInt64BigEndian(changes);
             var valueBytes = BinaryPrimitives.ReadInt32BigEndian(changes[sizeof(long)..]);
             changes = changes[(sizeof(long) + sizeof(int))..];
-            byte[]? value;
+            SplicedValue? value;
             if (valueBytes == SpliceMark)
             {
                 value = ReadSplice(changes, key, version, last, out var length);
@@ -329,16 +331,15 @@ internal sealed class StateJournal : IDisposable
             }
             else
             {
-                value = valueBytes < 0 ? null : changes[..valueBytes].ToArray();
+                value = valueBytes < 0 ? null : new SplicedValue(changes[..valueBytes].ToArray());
                 changes = changes[Math.Max(valueBytes, 0)..];
             }
-            var change = new JournaledChange(key, version, value);
-            replay(change);
-            last[key] = change;
+            last[key] = new LastChange(version, value);
         }
     }
 
-    private static byte[] ReadSplice(ReadOnlySpan<byte> bytes, string key, long version, Dictionary<string, JournaledChange> last,
+    // Returns the value before, which has become the value.
+    private static SplicedValue ReadSplice(ReadOnlySpan<byte> bytes, string key, long version, Dictionary<string, LastChange> last,
         out int length)
     {
         var between = bytes.Length < SpliceBytes ? -1 : BinaryPrimitives.ReadInt32BigEndian(bytes[8..]);
@@ -349,7 +350,11 @@ internal sealed class StateJournal : IDisposable
         length = SpliceBytes + between;
         var splice = new ValueSplice(BinaryPrimitives.ReadInt32BigEndian(bytes), BinaryPrimitives.ReadInt32BigEndian(bytes[4..]),
             bytes[SpliceBytes..length]);
-        return splice.TryApply(before.Value)
-            ?? throw new InvalidDataException($"the change of '{key}' to version {version} keeps more than version {version - 1} has");
+        return before.Value.TryApply(splice) ? before.Value
+            : throw new InvalidDataException($"the change of '{key}' to version {version} keeps more than version {version - 1} has");
     }
+
+    /// <param name="Version">The version that it made.</param>
+    /// <param name="Value">The document; null where it was deleted.</param>
+    private readonly record struct LastChange(long Version, SplicedValue? Value);
 }

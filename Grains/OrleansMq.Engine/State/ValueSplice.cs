@@ -37,21 +37,6 @@ internal readonly ref struct ValueSplice(int prefix, int suffix, ReadOnlySpan<by
         return splice.Between.Length < value.Length / 2;
     }
 
-    /// <summary>Returns the value; null if the splice is not one of that value before.</summary>
-    public byte[]? TryApply(ReadOnlySpan<byte> before)
-    {
-        if (Prefix < 0 || Suffix < 0 || (long)Prefix + Suffix > before.Length
-            || (long)Prefix + Suffix + Between.Length > Array.MaxLength)
-        {
-            return null;
-        }
-        var value = GC.AllocateUninitializedArray<byte>(Prefix + Between.Length + Suffix);
-        before[..Prefix].CopyTo(value);
-        Between.CopyTo(value.AsSpan(Prefix));
-        before[^Suffix..].CopyTo(value.AsSpan(Prefix + Between.Length));
-        return value;
-    }
-
     private static int CommonSuffixLength(ReadOnlySpan<byte> one, ReadOnlySpan<byte> other)
     {
         var (most, length) = (Math.Min(one.Length, other.Length), 0);
