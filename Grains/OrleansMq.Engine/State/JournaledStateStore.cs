@@ -8,15 +8,21 @@ namespace OrleansMq.State;
 
 /// <summary>
 /// Documents over those of a <see cref="FileStateStore"/> that no other writes. A change is durable in a journal, many with one flush, and
-/// there a small difference from the version before. The documents' own files follow when the journal has grown, after a minute, and when
-/// the store closes. Until then a read finds the document here. A store that was killed reads its journal again when it opens. Thread safe.
+/// there a small difference from the version before. The documents' own files follow when the journal has grown or would take long to read,
+/// after a minute, and when the store closes. Until then a read finds the document here. A store that was killed reads its journal again
+/// when it opens. Thread safe.
 /// </summary>
 internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 {
     /// <summary>The bytes of a journal after which the documents' files follow.</summary>
     public const int DefaultLimit = 4 << 20;
 
-    // Further bytes than the limit, times which changes wait for files that follow too slowly.
+    /// <summary>The bytes that a start moves for the splices of a journal after which the documents' files follow. A start reads two
+    /// journals, unless a checkpoint is slow, and moves some GB a second. A checkpoint costs little beside the changes before it: where a
+    /// document has 3 MB they are more than a thousand, and each of them has made the whole document.</summary>
+    public const long DefaultMovedLimit = 2L << 30;
+
+    // Times the limits at which changes wait for files that follow too slowly.
     private const int MostLimits = 16;
     private const int MostAtOnce = 1000;
     private const int MostKeyCharacters = 10_000;
@@ -26,6 +32,7 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private readonly FileStateStore _store;
     private readonly StateJournal _journal;
     private readonly int _limit;
+    private readonly long _movedLimit;
     private readonly TimeSpan _lag;
     private readonly EngineLog _log;
     private readonly Channel<Change> _changes = Channel.CreateUnbounded<Change>(new UnboundedChannelOptions { SingleReader = true });
@@ -36,10 +43,11 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     private IOException? _fault;
     private Task _checkpoint = Task.CompletedTask;
 
-    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, TimeSpan lag, EngineLog log,
-        Action? begins)
+    private JournaledStateStore(IFileSystem files, string directory, FileStateStore store, int limit, long movedLimit, TimeSpan lag,
+        EngineLog log, Action? begins)
     {
-        (_files, _directory, _store, _limit, _lag, _log) = (files, directory, store, limit, lag, log);
+        (_files, _directory, _store, _lag, _log) = (files, directory, store, lag, log);
+        (_limit, _movedLimit) = (limit, movedLimit);
         _journal = StateJournal.Open(files, directory, change => Install(change, number: -1), begins);
         if (!_latest.IsEmpty)
             BeginCheckpoint(_journal.Number);
@@ -54,11 +62,12 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     /// <param name="limit">The bytes of a journal after which the documents' files follow.</param>
     /// <param name="lag">How far the documents' files are behind at most, if they can be written; a minute if not given.</param>
     /// <param name="begins">Called before a file of the journal is made, and where there is one already.</param>
+    /// <param name="movedLimit">The bytes that a start moves for a journal's splices after which the documents' files follow.</param>
     /// <exception cref="CorruptStateException">The journal is damaged before its end.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static JournaledStateStore Open(IFileSystem files, string directory, FileStateStore store, EngineLog log,
-        int limit = DefaultLimit, TimeSpan? lag = null, Action? begins = null) =>
-        new(files, directory, store, limit, lag ?? TimeSpan.FromMinutes(1), log, begins);
+        int limit = DefaultLimit, TimeSpan? lag = null, Action? begins = null, long movedLimit = DefaultMovedLimit) =>
+        new(files, directory, store, limit, movedLimit, lag ?? TimeSpan.FromMinutes(1), log, begins);
 
     /// <inheritdoc/>
     /// <exception cref="CorruptStateException">The document's file is damaged.</exception>
@@ -175,10 +184,10 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
                 bytes += change.Value?.Length ?? 0;
             }
             await CommitAsync(batch).ConfigureAwait(false);
-            if (_journal.Length >= (long)_limit * MostLimits)
+            if (HasReached(MostLimits))
                 await _checkpoint.ConfigureAwait(false);
             due ??= Task.Delay(_lag);
-            if ((_journal.Length >= _limit || _journal.IsCramped) && _checkpoint.IsCompleted)
+            if ((HasReached(1) || _journal.IsCramped) && _checkpoint.IsCompleted)
             {
                 BeginCheckpoint(Rotate());
                 due = null;
@@ -186,6 +195,9 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
             arriving = _changes.Reader.WaitToReadAsync().AsTask();
         }
     }
+
+    // Whether the journal has that many times what the files wait for.
+    private bool HasReached(int limits) => _journal.Length >= (long)_limit * limits || _journal.MovedBytes >= _movedLimit * limits;
 
     private void BeginCheckpoint(long before) => _checkpoint = Task.Run(() => Checkpoint(before));
 

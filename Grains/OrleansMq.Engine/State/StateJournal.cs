@@ -49,6 +49,7 @@ internal sealed class StateJournal : IDisposable
     private long _position;
     private long _allocated;
     private long _frames;
+    private long _frameMovedBytes;
     private IOException? _broken;
 
     private StateJournal(IFileSystem files, string directory, long number, long frames, Action? begins)
@@ -62,6 +63,9 @@ internal sealed class StateJournal : IDisposable
 
     /// <summary>The bytes of the changes in that file.</summary>
     public long Length => _position;
+
+    /// <summary>The bytes behind the splices in that file: a start moves them.</summary>
+    public long MovedBytes { get; private set; }
 
     /// <summary>Whether the disk has no room for a longer file: another should begin, and those before it go.</summary>
     public bool IsCramped { get; private set; }
@@ -115,6 +119,7 @@ internal sealed class StateJournal : IDisposable
             throw;
         }
         _frames++;
+        MovedBytes += _frameMovedBytes;
     }
 
     /// <summary>Ends the file and gives back its zeros: the next change begins a new one.</summary>
@@ -131,7 +136,7 @@ internal sealed class StateJournal : IDisposable
         {
             _file.Dispose();
             _file = null;
-            (_position, _allocated, IsCramped) = (0, 0, false);
+            (_position, _allocated, MovedBytes, IsCramped) = (0, 0, 0, false);
             Number++;
         }
     }
@@ -169,6 +174,7 @@ internal sealed class StateJournal : IDisposable
         _frame.ResetWrittenCount();
         _frame.GetSpan(HeaderBytes);
         _frame.Advance(HeaderBytes);
+        _frameMovedBytes = 0;
         var encoded = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
         foreach (var change in changes)
         {
@@ -202,6 +208,7 @@ internal sealed class StateJournal : IDisposable
             BinaryPrimitives.WriteInt32BigEndian(rest[12..], splice.Prefix);
             BinaryPrimitives.WriteInt32BigEndian(rest[16..], splice.Suffix);
             BinaryPrimitives.WriteInt32BigEndian(rest[20..], bytes.Length);
+            _frameMovedBytes += splice.Suffix;
         }
         bytes.CopyTo(span[headBytes..]);
         _frame.Advance(headBytes + bytes.Length);

@@ -27,12 +27,16 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
         return files;
     }
 
-    private static JournaledStateStore Open(IFileSystem files, int limit = JournaledStateStore.DefaultLimit) =>
-        JournaledStateStore.Open(files, Journal, FileStateStore.Open(files, "/data/state"), EngineLog.Silent, limit);
+    private static JournaledStateStore Open(IFileSystem files, int limit = JournaledStateStore.DefaultLimit,
+        long movedLimit = JournaledStateStore.DefaultMovedLimit, TimeSpan? lag = null) => JournaledStateStore.Open(files, Journal,
+            FileStateStore.Open(files, "/data/state"), EngineLog.Silent, limit, lag, movedLimit: movedLimit);
 
     // JSON with items of 14 bytes.
     private static byte[] Document(int items, string last = "last") => Encoding.UTF8.GetBytes(
         $"[{string.Concat(Enumerable.Range(0, items).Select(static item => $"\"item {item:d6}\","))}\"{last}\"]");
+
+    // Behind blanks, of which each one more moves the whole document.
+    private static byte[] Padded(int blanks) => [.. Enumerable.Repeat((byte)' ', blanks), .. Document(1000)];
 
     private static string? Text(byte[]? value) => value is null ? null : Encoding.UTF8.GetString(value);
 
@@ -159,6 +163,65 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
         }
         StateJournal.DeleteBefore(_files, Journal, 1);
         AssertLast(_files, 4, Document(1000, "fourth"));
+    }
+
+    [Fact]
+    public void Moved_bytes_are_those_behind_the_splices_of_the_file()
+    {
+        var length = Document(1000).Length;
+        using var journal = new Writer(_files);
+        journal.Append(new JournaledChange(Key, 1, Padded(0)), new JournaledChange(Key, 2, Padded(1)));
+        Assert.Equal(length, journal.MovedBytes);
+        journal.Append(new JournaledChange(Key, 3, Padded(2)), new JournaledChange(Key, 4, Padded(3)));
+        Assert.Equal(3 * length, journal.MovedBytes);
+        // At the end there is nothing behind it.
+        journal.Append(new JournaledChange(Key, 5, [.. Padded(3), (byte)' ']));
+        journal.Append(new JournaledChange("group/small", 1, [1]), new JournaledChange("group/small", 2, [2]));
+        journal.Append(new JournaledChange(Key, 5, null));
+        Assert.Equal(3 * length, journal.MovedBytes);
+        journal.Rotate();
+        Assert.Equal(0, journal.MovedBytes);
+        journal.Append(new JournaledChange(Key, 6, Padded(0)));
+        Assert.Equal(0, journal.MovedBytes);
+    }
+
+    [Fact]
+    public void Splices_that_are_not_stored_move_nothing()
+    {
+        var fails = false;
+        using var journal = new Writer(new FaultyFiles(_files)
+        {
+            OnWrite = (_, _, _) =>
+            {
+                if (fails)
+                    throw new IOException("The disk failed.");
+            },
+        });
+        journal.Append(new JournaledChange(Key, 1, Padded(0)), new JournaledChange(Key, 2, Padded(1)));
+        Assert.NotEqual(0, journal.MovedBytes);
+        fails = true;
+        Assert.Throws<IOException>(() => journal.Append(new JournaledChange(Key, 3, Padded(2))));
+        Assert.Equal(0, journal.MovedBytes);
+    }
+
+    /// <summary>The next change is in a new file then, and the one before goes.</summary>
+    [Theory]
+    [InlineData(5, true)]
+    [InlineData(6, false)]
+    public async Task Documents_follow_when_a_start_would_move_as_much_as_the_limit(int splices, bool isReached)
+    {
+        const string Second = Journal + "/000000000001.journal";
+        var store = Open(_files, movedLimit: splices * Document(1000).Length, lag: TimeSpan.FromHours(1));
+        for (var version = 1; version <= 6; version++)
+            await store.WriteAsync(Key, Padded(version), version == 1 ? null : $"{version - 1}");
+        Assert.False(_files.FileExists(Second));
+        await store.WriteAsync(Key, Padded(7), "6");
+        Assert.Equal(isReached, _files.FileExists(Second));
+        if (isReached)
+            await Wait.UntilAsync(() => !_files.FileExists(First), TimeSpan.FromSeconds(30));
+        var after = Open(_files.ProcessKill());
+        Assert.Equal(Text(Padded(7)), await TextAsync(after, Key));
+        Assert.Equal("7", (await after.ReadAsync(Key))!.ETag);
     }
 
     [Theory]
@@ -312,7 +375,7 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
         for (var run = 0; run < Runs; run++)
         {
             var files = Empty();
-            var store = Open(files, Limit(random));
+            var store = Open(files, Limit(random), MovedLimit(random));
             var model = new (string? Text, string? ETag)[Keys];
             for (var round = 0; round < Rounds; round++)
             {
@@ -330,7 +393,7 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
                     await store.DisposeAsync();
                 else
                     files = end == 1 ? files.ProcessKill() : files.PowerCut(random);
-                store = Open(files, Limit(random));
+                store = Open(files, Limit(random), MovedLimit(random));
                 for (var key = 0; key < Keys; key++)
                 {
                     var stored = await store.ReadAsync($"group/{key}");
@@ -340,6 +403,8 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
             }
             await store.DisposeAsync();
         }
+
+        static long MovedLimit(Random random) => random.Next(2) == 0 ? JournaledStateStore.DefaultMovedLimit : 10_000;
 
         static int Limit(Random random) => random.Next(2) == 0 ? JournaledStateStore.DefaultLimit : 20_000;
     }
@@ -382,6 +447,8 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
         private readonly Dictionary<string, JournaledChange> _written = new(StringComparer.Ordinal);
 
         public long Length => _journal.Length;
+
+        public long MovedBytes => _journal.MovedBytes;
 
         public void Append(params JournaledChange[] changes)
         {
