@@ -14,7 +14,8 @@ namespace OrleansMq.State;
 /// </summary>
 internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 {
-    /// <summary>The bytes of a journal after which the documents' files follow.</summary>
+    /// <summary>The bytes of a journal after which the documents' files follow, without the large documents that its splices are
+    /// of.</summary>
     public const int DefaultLimit = 4 << 20;
 
     /// <summary>The bytes that a start moves for the splices of a journal after which the documents' files follow. A start reads two
@@ -24,6 +25,9 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
 
     // Times the limits at which changes wait for files that follow too slowly.
     private const int MostLimits = 16;
+    // Times the limit that large documents may take besides. Where they reached it alone, checkpoints would follow one another, and each
+    // change would be the first of its document in a file.
+    private const int MostBases = 4;
     private const int MostAtOnce = 1000;
     private const int MostKeyCharacters = 10_000;
 
@@ -59,7 +63,8 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     /// <param name="directory">Where the journal is. It is made with the first change.</param>
     /// <param name="store">The documents' files.</param>
     /// <param name="log">Hears of files that cannot be written.</param>
-    /// <param name="limit">The bytes of a journal after which the documents' files follow.</param>
+    /// <param name="limit">The bytes of a journal after which the documents' files follow, without the large documents that its splices
+    /// are of.</param>
     /// <param name="lag">How far the documents' files are behind at most, if they can be written; a minute if not given.</param>
     /// <param name="begins">Called before a file of the journal is made, and where there is one already.</param>
     /// <param name="movedLimit">The bytes that a start moves for a journal's splices after which the documents' files follow.</param>
@@ -197,7 +202,8 @@ internal sealed class JournaledStateStore : IStateStore, IAsyncDisposable
     }
 
     // Whether the journal has that many times what the files wait for.
-    private bool HasReached(int limits) => _journal.Length >= (long)_limit * limits || _journal.MovedBytes >= _movedLimit * limits;
+    private bool HasReached(int limits) => _journal.MovedBytes >= _movedLimit * limits
+        || _journal.Length - Math.Min(_journal.BaseBytes, (long)_limit * MostBases) >= (long)_limit * limits;
 
     private void BeginCheckpoint(long before) => _checkpoint = Task.Run(() => Checkpoint(before));
 

@@ -37,6 +37,8 @@ internal sealed class StateJournal : IDisposable
     // No value is as long: a program that does not know splices stops at one, and does not take it for a deletion.
     private const int SpliceMark = int.MaxValue;
     private const int SpliceBytes = 3 * sizeof(int);
+    // Of smaller values a file of a document each takes longer to write than the bytes.
+    private const int LargeBytes = 16 << 10;
     private const int ExtensionBytes = 256 << 10;
     // On a full disk the zeros take the last changes, and then give room to the documents' files.
     private const int ReservedBytes = 64 << 10;
@@ -49,7 +51,7 @@ internal sealed class StateJournal : IDisposable
     private long _position;
     private long _allocated;
     private long _frames;
-    private long _frameMovedBytes;
+    private (long Moved, long Base) _frameBytes;
     private IOException? _broken;
 
     private StateJournal(IFileSystem files, string directory, long number, long frames, Action? begins)
@@ -66,6 +68,10 @@ internal sealed class StateJournal : IDisposable
 
     /// <summary>The bytes behind the splices in that file: a start moves them.</summary>
     public long MovedBytes { get; private set; }
+
+    /// <summary>The bytes of large values in that file whose version before is not there: changes of their documents may be splices from
+    /// then on.</summary>
+    public long BaseBytes { get; private set; }
 
     /// <summary>Whether the disk has no room for a longer file: another should begin, and those before it go.</summary>
     public bool IsCramped { get; private set; }
@@ -119,7 +125,8 @@ internal sealed class StateJournal : IDisposable
             throw;
         }
         _frames++;
-        MovedBytes += _frameMovedBytes;
+        MovedBytes += _frameBytes.Moved;
+        BaseBytes += _frameBytes.Base;
     }
 
     /// <summary>Ends the file and gives back its zeros: the next change begins a new one.</summary>
@@ -136,7 +143,7 @@ internal sealed class StateJournal : IDisposable
         {
             _file.Dispose();
             _file = null;
-            (_position, _allocated, MovedBytes, IsCramped) = (0, 0, 0, false);
+            (_position, _allocated, MovedBytes, BaseBytes, IsCramped) = (0, 0, 0, 0, false);
             Number++;
         }
     }
@@ -174,7 +181,7 @@ internal sealed class StateJournal : IDisposable
         _frame.ResetWrittenCount();
         _frame.GetSpan(HeaderBytes);
         _frame.Advance(HeaderBytes);
-        _frameMovedBytes = 0;
+        _frameBytes = default;
         var encoded = new Dictionary<string, JournaledChange>(StringComparer.Ordinal);
         foreach (var change in changes)
         {
@@ -208,8 +215,10 @@ internal sealed class StateJournal : IDisposable
             BinaryPrimitives.WriteInt32BigEndian(rest[12..], splice.Prefix);
             BinaryPrimitives.WriteInt32BigEndian(rest[16..], splice.Suffix);
             BinaryPrimitives.WriteInt32BigEndian(rest[20..], bytes.Length);
-            _frameMovedBytes += splice.Suffix;
+            _frameBytes.Moved += splice.Suffix;
         }
+        if (before is null && bytes.Length >= LargeBytes)
+            _frameBytes.Base += bytes.Length;
         bytes.CopyTo(span[headBytes..]);
         _frame.Advance(headBytes + bytes.Length);
     }

@@ -16,6 +16,7 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
     private const string Key = "group/orders";
     private const string Journal = "/data/journal";
     private const string First = Journal + "/000000000000.journal";
+    private const string Second = Journal + "/000000000001.journal";
 
     private readonly MemoryFileSystem _files = Empty();
 
@@ -210,7 +211,6 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
     [InlineData(6, false)]
     public async Task Documents_follow_when_a_start_would_move_as_much_as_the_limit(int splices, bool isReached)
     {
-        const string Second = Journal + "/000000000001.journal";
         var store = Open(_files, movedLimit: splices * Document(1000).Length, lag: TimeSpan.FromHours(1));
         for (var version = 1; version <= 6; version++)
             await store.WriteAsync(Key, Padded(version), version == 1 ? null : $"{version - 1}");
@@ -222,6 +222,32 @@ public sealed class StateJournalSpliceTests(ITestOutputHelper output)
         var after = Open(_files.ProcessKill());
         Assert.Equal(Text(Padded(7)), await TextAsync(after, Key));
         Assert.Equal("7", (await after.ReadAsync(Key))!.ETag);
+    }
+
+    [Theory]
+    [InlineData(2000, 10_000, false)]
+    [InlineData(2000, 5_000, true)]
+    [InlineData(1000, 10_000, true)]
+    public async Task Document_ends_the_file_unless_it_is_large_and_not_too_large(int items, int limit, bool ends)
+    {
+        var store = Open(_files, limit, lag: TimeSpan.FromHours(1));
+        await store.WriteAsync(Key, Document(items), null);
+        await store.WriteAsync(Key, Document(items, "second"), "1");
+        Assert.Equal(ends, _files.FileExists(Second));
+        Assert.Equal(Text(Document(items, "second")), await TextAsync(Open(_files.ProcessKill()), Key));
+    }
+
+    [Fact]
+    public async Task Splices_of_a_large_document_end_the_file_at_the_limit()
+    {
+        var store = Open(_files, limit: 10_000, lag: TimeSpan.FromHours(1));
+        await store.WriteAsync(Key, Document(2000), null);
+        await store.WriteAsync(Key, Document(2000, new string('a', 6000)), "1");
+        await store.WriteAsync(Key, Document(2000, new string('b', 6000)), "2");
+        Assert.False(_files.FileExists(Second));
+        await store.WriteAsync(Key, Document(2000, "last but one"), "3");
+        Assert.True(_files.FileExists(Second));
+        Assert.Equal(Text(Document(2000, "last but one")), await TextAsync(Open(_files.ProcessKill()), Key));
     }
 
     [Theory]
