@@ -138,11 +138,7 @@ public sealed class OpenedPartitionTests : IAsyncLifetime
         var broker = new InstantBroker(_broker);
         var session = new BrokerAccess(broker, _broker, _authorizer, _meter).Open(BrokerSession.InProcess);
         var (batch, request) = (TestBatches.Of("a"), new FetchRequest(Orders, 0));
-        Run();
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var round = 0; round < Rounds; round++)
-            Run();
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Allocations.Of(Run));
 
         void Run()
         {
