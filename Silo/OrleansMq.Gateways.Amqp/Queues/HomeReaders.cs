@@ -200,7 +200,8 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
 /// handed out -- none of both                                    --> waiting   for the next call
 /// waiting    -- the same, with the next call                    --> answered
 /// waiting    -- its call is stopped, the turn is given up,
-///               or no call for <see cref="HomeReaders.AnswerTime"/>  --> ready again, in the queue
+///               no call for <see cref="HomeReaders.AnswerTime"/>,
+///               or none though its place has become room      --> ready again, in the queue
 /// </code>
 /// The first that waits has a place among those that wait for room, and keeps it from call to call.
 /// </summary>
@@ -211,6 +212,9 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
 {
     // What is left of a question's ten seconds, after the longest wait for messages, is for the way of the answer.
     private static readonly TimeSpan MaxRoomWait = TimeSpan.FromSeconds(2);
+
+    // A reader that can take messages calls again at once.
+    private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<long, (MessageHold Hold, bool IsRedelivered)> _held = [];
@@ -435,13 +439,18 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     /// <summary>Gives up what no call comes for: the room of an answer that can be under way no more, and the messages that wait.</summary>
     public void LeaveLate()
     {
-        List<(long, Settlement)> late;
+        List<(long, Settlement)> late = [];
         lock (_lock)
         {
-            if (!_last.IsCompleted || time.GetElapsedTime(_answeredAt) < HomeReaders.AnswerTime)
+            if (!_last.IsCompleted)
                 return;
-            LeaveRoom();
-            late = TakeUnanswered();
+            var since = time.GetElapsedTime(_answeredAt);
+            var isLate = since >= HomeReaders.AnswerTime;
+            if (isLate)
+                LeaveRoom();
+            // Others wait behind a place that has become room.
+            if (isLate || (_entry is { Entering.IsCompleted: true } && since >= CallTime))
+                late = TakeUnanswered();
         }
         _ = SettleAsync(late);
     }

@@ -183,6 +183,24 @@ public sealed class HomeReadersTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Place_that_has_become_room_is_given_up_soon_where_no_call_comes()
+    {
+        await PublishAsync(2);
+        await ReceiveAsync(1, 1);
+        var second = ReceiveAsync(2, 1);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        await second.WaitAsync(Patience);
+        _clock.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(1, _room.Waiting);
+        var all = _room.EnterAsync(Limit);
+        await AskAsync(ReaderFrames.Of(ReaderFrames.GotKind, 1, 1));
+        Assert.False(all.IsCompleted);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await all.WaitAsync(Patience);
+        Assert.Equal(new QueueCounts(1, 1, Bytes, Bytes), await _queue.CountAllAsync());
+    }
+
+    [Fact]
     public async Task Reader_of_an_earlier_build_has_all_without_room()
     {
         Assert.Equal([1], await AttachAsync(3, tellsGot: false));
