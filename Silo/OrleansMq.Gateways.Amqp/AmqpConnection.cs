@@ -59,6 +59,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private bool _holdsOutput;
     // The senders of which more follows at once.
     private int _holders;
+    // Of contents that channels have added to what they send: a thread that sends for all may be slower than those that add.
+    private long _expected;
     private long _received;
 
     /// <param name="server">The server of the gateway's connections.</param>
@@ -435,7 +437,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     }
 
     // A connection that closes drops what channels send. Under the lock.
-    private bool IsFull => (_output.IsFull || _pace is { HoldsOutput: true }) && _machine.IsRunning;
+    private bool IsFull => (_output.IsFull(Interlocked.Read(ref _expected)) || _pace is { HoldsOutput: true }) && _machine.IsRunning;
 
     /// <inheritdoc/>
     public Task WaitForRoomAsync()
@@ -474,7 +476,7 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
                 _machine.Disconnected(Now);
             while (_machine.TryTakeAction(out var action))
                 Collect(action, ref work);
-            _machine.HoldInput(_output.IsFull || _pace is { HoldsInput: true }, Now);
+            _machine.HoldInput(_output.IsFull() || _pace is { HoldsInput: true }, Now);
             if (_readable is not null && _machine.IsReading)
                 (work.Readable, _readable) = (_readable, null);
             if (_room is not null && !IsFull)
@@ -667,6 +669,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
 
         public void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
             where T : IMethod => connection.Send(channel, method, properties, body);
+
+        public void Expect(int bytes) => Interlocked.Add(ref connection._expected, bytes);
 
         public void Hold() => connection.Hold();
 

@@ -30,7 +30,8 @@ internal sealed class ConnectionOutput(Lock gate, ConnectionMachine machine, Cli
     public bool HasFailed { get; private set; }
 
     /// <summary>Whether the client receives more slowly than it is sent to. Under the lock.</summary>
-    public bool IsFull => !_isClosed && UnsentBytes > MaxUnsentBytes;
+    /// <param name="expected">Bytes that are to be sent, and not collected yet.</param>
+    public bool IsFull(long expected = 0) => !_isClosed && UnsentBytes + expected > MaxUnsentBytes;
 
     /// <summary>Bytes that are not sent. Under the lock.</summary>
     public int UnsentBytes => _sending.Length + machine.Output.Length;

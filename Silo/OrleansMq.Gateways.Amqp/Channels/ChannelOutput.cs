@@ -6,21 +6,21 @@ namespace OrleansMq.Gateways.Amqp.Channels;
 
 /// <summary>What a channel sends, in the order in which it was added. Adding takes no lock of the connection, so that a channel may add
 /// under its own; <see cref="Flush"/> is called without one, on any thread: a fault of it closes the client's connection, and reaches no
-/// caller. Thread safe.</summary>
+/// caller. One thread sends what all have added: contents take room at the client from when they are added. Thread safe.</summary>
 /// <param name="client">The client.</param>
 /// <param name="log">The log.</param>
 internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
 {
-    private readonly Queue<Action<IChannelClient>> _queue = new();
+    private readonly Queue<(Action<IChannelClient> Send, int Bytes)> _queue = new();
     private bool _isSending;
 
     /// <summary>Adds a method.</summary>
     public void Add<T>(T method)
-        where T : IMethod => Add(client => client.Send(method));
+        where T : IMethod => Add(client => client.Send(method), 0);
 
     /// <summary>Adds a method and its content, whose memory must not change.</summary>
     public void Add<T>(T method, ContentProperties properties, ReadOnlyMemory<byte> body)
-        where T : IMethod => Add(client => client.Send(method, properties, body.Span));
+        where T : IMethod => Add(client => client.Send(method, properties, body.Span), body.Length);
 
     /// <summary>Adds a method, and sends.</summary>
     public void Send<T>(T method)
@@ -79,19 +79,27 @@ internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
         }
     }
 
-    private void Add(Action<IChannelClient> send)
+    private void Add(Action<IChannelClient> send, int bytes)
     {
+        if (bytes > 0)
+            client.Expect(bytes);
         lock (_queue)
-            _queue.Enqueue(send);
+            _queue.Enqueue((send, bytes));
     }
 
     private bool TryTake(out Action<IChannelClient> send, out bool isLast)
     {
+        int bytes;
         lock (_queue)
         {
-            _isSending = _queue.TryDequeue(out send!);
+            _isSending = _queue.TryDequeue(out var next);
+            (send, bytes) = next;
             isLast = _queue.Count == 0;
-            return _isSending;
+            if (!_isSending)
+                return false;
         }
+        if (bytes > 0)
+            client.Expect(-bytes);
+        return true;
     }
 }

@@ -79,6 +79,13 @@ internal interface IChannelClient
     void Send<T>(in T method, ContentProperties properties, ReadOnlySpan<byte> body)
         where T : IMethod;
 
+    /// <summary>A content is to be sent, and takes room until then.</summary>
+    /// <param name="bytes">Its bytes; negative where it is sent now.</param>
+    void Expect(int bytes)
+    {
+        // Of a client that always has room.
+    }
+
     /// <summary>More is sent at once: what is sent may collect until <see cref="Release"/>, which must follow soon.</summary>
     void Hold();
 

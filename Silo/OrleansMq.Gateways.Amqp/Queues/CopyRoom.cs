@@ -13,6 +13,7 @@ internal sealed class CopyRoom(long limit)
 {
     private readonly Lock _lock = new();
     private readonly LinkedList<Copy> _waiting = new();
+    private readonly Dictionary<Task, LinkedListNode<Copy>> _places = [];
     private long _bytes;
     private long _mostBytes;
 
@@ -36,10 +37,12 @@ internal sealed class CopyRoom(long limit)
     {
         lock (_lock)
         {
-            if (_waiting.Count > 0 || !TryTake(bytes))
-                return _waiting.AddLast(new Copy(bytes)).Value.Task;
+            if (_waiting.Count == 0 && TryTake(bytes))
+                return Task.CompletedTask;
+            var place = _waiting.AddLast(new Copy(bytes));
+            _places.Add(place.Value.Task, place);
+            return place.Value.Task;
         }
-        return Task.CompletedTask;
     }
 
     /// <summary>Lets a copy in if it need not wait.</summary>
@@ -59,12 +62,9 @@ internal sealed class CopyRoom(long limit)
         List<Copy>? entered;
         lock (_lock)
         {
-            var node = _waiting.First;
-            while (node is not null && node.Value.Task != entry)
-                node = node.Next;
-            if (node is null)
+            if (!_places.Remove(entry, out var place))
                 return false;
-            _waiting.Remove(node);
+            _waiting.Remove(place);
             entered = TakeWaiting();
         }
         entered?.ForEach(static copy => copy.SetResult());
@@ -91,6 +91,7 @@ internal sealed class CopyRoom(long limit)
         while (_waiting.First is { } next && TryTake(next.Value.Bytes))
         {
             (entered ??= []).Add(next.Value);
+            _places.Remove(next.Value.Task);
             _waiting.RemoveFirst();
         }
         return entered;

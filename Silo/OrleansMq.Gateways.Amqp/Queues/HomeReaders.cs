@@ -79,7 +79,7 @@ internal sealed class HomeReaders(Func<HomeTarget, long, Task<MemoryQueue?>> fin
                 await reader.YieldAsync().ConfigureAwait(false);
                 return ReaderFrames.Done;
             case ReaderFrames.StopKind:
-                reader.Stop(ReaderFrames.ReadNumbers(question, 1)[0]);
+                await reader.StopAsync(ReaderFrames.ReadNumbers(question, 1)[0]).ConfigureAwait(false);
                 return ReaderFrames.Done;
             case ReaderFrames.GotKind:
                 reader.Got(ReaderFrames.ReadNumbers(question, 1)[0]);
@@ -213,8 +213,10 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     // What is left of a question's ten seconds, after the longest wait for messages, is for the way of the answer.
     private static readonly TimeSpan MaxRoomWait = TimeSpan.FromSeconds(2);
 
-    // A reader that can take messages calls again at once.
+    // A reader that can take messages calls again at once: within this time, or twice that of the answer before and its next call, where
+    // answers are long on their way.
     private static readonly TimeSpan CallTime = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestCallTime = TimeSpan.FromSeconds(5);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<long, (MessageHold Hold, bool IsRedelivered)> _held = [];
@@ -233,6 +235,9 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     // The room that the answer of the last call has, and since when that is answered.
     private long _roomBytes;
     private long _answeredAt;
+    private TimeSpan _callTime = CallTime;
+    // Messages on their way back to the queue: a call that follows gets them in their order.
+    private Task _returning = Task.CompletedTask;
 
     /// <summary>Whether it holds nothing, and receives nothing more.</summary>
     public bool HasEnded => _ended.IsCancellationRequested;
@@ -261,12 +266,18 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
             last = call == _call ? _last : received.Task;
             if (call > _call)
             {
+                // What is busy is answered with one byte.
+                if (_last is { IsCompletedSuccessfully: true, Result: null } && time.GetElapsedTime(_answeredAt) * 2 is var called)
+                    _callTime = called < CallTime ? CallTime : called < LongestCallTime ? called : LongestCallTime;
                 _waiting.Dispose();
                 _waiting = CancellationTokenSource.CreateLinkedTokenSource(_ended.Token);
                 (_call, _last) = (call, last);
                 LeaveRoom();
                 if (call <= _stopped)
+                {
                     maxWait = TimeSpan.Zero;
+                    _waiting.Cancel();
+                }
             }
             stop = _waiting.Token;
         }
@@ -309,6 +320,10 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     // What waits comes first. What the queue hands out waits from here on.
     private async Task<List<(long Delivery, HeldMessage Held)>> TakeAsync(int max, TimeSpan maxWait, CancellationToken stop)
     {
+        Task returning;
+        lock (_lock)
+            returning = _returning;
+        await returning.ConfigureAwait(false);
         long[] waiting;
         lock (_lock)
             waiting = [.. _unanswered.Take(max)];
@@ -440,6 +455,7 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     public void LeaveLate()
     {
         List<(long, Settlement)> late = [];
+        var returning = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_lock)
         {
             if (!_last.IsCompleted)
@@ -449,10 +465,25 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
             if (isLate)
                 LeaveRoom();
             // Others wait behind a place that has become room.
-            if (isLate || (_entry is { Entering.IsCompleted: true } && since >= CallTime))
+            if (isLate || (_entry is { Entering.IsCompleted: true } && since >= _callTime))
                 late = TakeUnanswered();
+            if (late.Count == 0)
+                return;
+            _returning = returning.Task;
         }
-        _ = SettleAsync(late);
+        _ = ReturnAsync(late, returning);
+    }
+
+    private async Task ReturnAsync(List<(long, Settlement)> late, TaskCompletionSource returning)
+    {
+        try
+        {
+            await SettleAsync(late).ConfigureAwait(false);
+        }
+        finally
+        {
+            returning.SetResult();
+        }
     }
 
     /// <summary>Reads messages that it holds, those of them that the queue has.</summary>
@@ -499,15 +530,21 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     }
 
     /// <summary>Ends the wait of a call, whether it has come or not.</summary>
-    public void Stop(long call)
+    public async Task StopAsync(long call)
     {
+        CancellationTokenSource waiting;
+        List<(long, Settlement)> unanswered;
         lock (_lock)
         {
             _stopped = Math.Max(_stopped, call);
             if (call != _call)
                 return;
+            waiting = _waiting;
+            // No other call may follow one that is stopped.
+            unanswered = _last.IsCompleted ? TakeUnanswered() : [];
         }
-        Cancel(_waiting);
+        Cancel(waiting);
+        await SettleAsync(unanswered).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

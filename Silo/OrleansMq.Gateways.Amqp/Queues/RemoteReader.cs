@@ -137,9 +137,9 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
         var session = _session;
         try
         {
-            if (session.IsAttached)
-                await homes.AskReaderAgainAsync(home, ReaderFrames.Of(ReaderFrames.YieldKind, session.Id)).WaitAsync(LastAnswers, time)
-                    .ConfigureAwait(false);
+            // One that is perhaps attached has the turn perhaps, and holds nothing.
+            await (session.IsAttached ? homes.AskReaderAgainAsync(home, ReaderFrames.Of(ReaderFrames.YieldKind, session.Id))
+                : homes.EndReaderAsync(home, session.Id)).WaitAsync(LastAnswers, time).ConfigureAwait(false);
         }
         catch (Exception ended) when (ended is QueueGoneException or TimeoutException or OperationCanceledException)
         {

@@ -239,6 +239,43 @@ public sealed class RemoteReaderTests : TwoGateways
     }
 
     [Fact]
+    public async Task Cancelled_consumer_that_is_attached_anew_without_knowing_it_does_not_keep_the_turn()
+    {
+        await DeclareAsync(("x-single-active-consumer", true));
+        await Other.BasicQosAsync(0, 2, global: false);
+        var consumer = new AsyncEventingBasicConsumer(Other);
+        var held = new TaskCompletionSource();
+        consumer.ReceivedAsync += (_, _) =>
+        {
+            held.TrySetResult();
+            return Task.CompletedTask;
+        };
+        var tag = await Other.BasicConsumeAsync(Queue, autoAck: false, consumer);
+        await PublishAsync(Home, "0");
+        await held.Task.WaitAsync(Patience);
+        var (attached, ended) = (new TaskCompletionSource<long>(), new TaskCompletionSource());
+        Peers.Arrived = (_, question) =>
+        {
+            if (question.Span[0] == ReaderFrames.AttachKind)
+                attached.TrySetResult(ReaderFrames.ReadReader(question));
+            else if (question.Span[0] == ReaderFrames.EndKind && attached.Task.IsCompleted
+                && ReaderFrames.ReadReader(question) == attached.Task.Result)
+                ended.TrySetResult();
+        };
+        // No answer comes: the session is given up, and another one is attached.
+        Peers.Answering = static () => Task.FromResult(false);
+        await PublishAsync(Home, "1");
+        await attached.Task.WaitAsync(Patience);
+        var cancelling = Other.BasicCancelAsync(tag);
+        await ended.Task.WaitAsync(Patience);
+        Peers.Answering = static () => Task.FromResult(true);
+        await cancelling.WaitAsync(Patience);
+        var received = await ConsumeAsync(Home, Queue);
+        await UntilAsync(() => received.Count == 2);
+        Assert.Equal(["0", "1"], received);
+    }
+
+    [Fact]
     public async Task Consumer_with_a_higher_priority_receives_first_wherever_it_is()
     {
         await DeclareAsync();

@@ -201,6 +201,23 @@ public sealed class HomeReadersTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Place_that_has_become_room_is_kept_for_a_reader_whose_answers_are_long_on_their_way()
+    {
+        await PublishAsync(2);
+        await ReceiveAsync(1, 1);
+        foreach (var call in (int[])[1, 2])
+        {
+            var second = ReceiveAsync(2, call);
+            _clock.Advance(TimeSpan.FromSeconds(2));
+            Assert.Equal([3], await second.WaitAsync(Patience));
+            _clock.Advance(TimeSpan.FromSeconds(3));
+        }
+        await AskAsync(ReaderFrames.Of(ReaderFrames.GotKind, 1, 1));
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        AssertHas(await ReceiveAsync(2, 3).WaitAsync(Patience), 1);
+    }
+
+    [Fact]
     public async Task Reader_of_an_earlier_build_has_all_without_room()
     {
         Assert.Equal([1], await AttachAsync(3, tellsGot: false));
@@ -226,6 +243,28 @@ public sealed class HomeReadersTests : IAsyncLifetime
         Assert.Equal([answer], await second.WaitAsync(Patience));
         Assert.Equal(new QueueCounts(1, 1, Bytes, Bytes), await _queue.CountAllAsync());
         Assert.Equal(0, _room.Waiting);
+    }
+
+    [Fact]
+    public async Task Receive_that_comes_behind_its_stop_keeps_no_messages()
+    {
+        await PublishAsync(2);
+        await ReceiveAsync(1, 1);
+        await AskAsync(ReaderFrames.Of(ReaderFrames.StopKind, 2, 1));
+        Assert.Equal([3], await ReceiveAsync(2, 1).WaitAsync(Patience));
+        Assert.Equal((new QueueCounts(1, 1, Bytes, Bytes), 0), (await _queue.CountAllAsync(), _room.Waiting));
+    }
+
+    [Fact]
+    public async Task Stop_behind_the_answer_returns_the_messages_that_wait()
+    {
+        await PublishAsync(2);
+        await ReceiveAsync(1, 1);
+        var second = ReceiveAsync(2, 1);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal([3], await second.WaitAsync(Patience));
+        await AskAsync(ReaderFrames.Of(ReaderFrames.StopKind, 2, 1));
+        Assert.Equal((new QueueCounts(1, 1, Bytes, Bytes), 0), (await _queue.CountAllAsync(), _room.Waiting));
     }
 
     [Fact]

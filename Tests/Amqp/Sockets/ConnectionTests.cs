@@ -1,6 +1,9 @@
 using System.Net;
+using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Amqp;
+using OrleansMq.Gateways.Amqp.Channels;
 using OrleansMq.Gateways.Amqp.Connections;
+using OrleansMq.Gateways.Amqp.Wire;
 using OrleansMq.Gateways.Amqp.Wire.Methods;
 
 namespace OrleansMq.Tests.Amqp.Sockets;
@@ -185,6 +188,35 @@ public sealed class ConnectionTests
         Assert.Null(await client.ReceiveAsync());
         Assert.Contains(log.Lines, static line => line.EndsWith("is closed: the client speaks HTTP: this port speaks AMQP 0-9-1.",
             StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_channels_have_added_and_do_not_send_yet_takes_room()
+    {
+        const int Count = 9;
+        var access = new TestAccess();
+        await using var server = Start(access, new RecordedLog());
+        await using var client = await WireClient.OpenAsync(server.EndPoint);
+        await client.SendAsync(1, default(ChannelOpen));
+        Assert.IsType<ChannelOpenOk>(await client.ReceiveMethodAsync());
+        var output = new ChannelOutput(access.Client!, EngineLog.Silent);
+        for (var tag = 1UL; tag <= Count; tag++)
+        {
+            Assert.False(access.Client!.IsFull);
+            output.Add(new BasicDeliver("c", tag, false, "", "q"), ContentProperties.None,
+                new byte[ConnectionOutput.MaxUnsentBytes / (Count - 1)]);
+        }
+        Assert.True(access.Client!.IsFull);
+        var room = access.Client.WaitForRoomAsync();
+        Assert.False(room.IsCompleted);
+        output.Flush();
+        for (var tag = 1UL; tag <= Count; tag++)
+        {
+            Assert.Equal(new BasicDeliver("c", tag, false, "", "q"), await client.ReceiveMethodAsync());
+            await client.ReceiveBodyAsync();
+        }
+        await room.WaitAsync(TimeSpan.FromMinutes(1));
+        Assert.False(access.Client.IsFull);
     }
 
     private enum FrameKind

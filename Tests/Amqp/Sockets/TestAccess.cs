@@ -21,6 +21,9 @@ internal sealed class TestAccess : IAmqpAccess
     /// <summary>Waits before each command of a channel.</summary>
     public Func<IMethod, Task> Before { get; set; } = static _ => Task.CompletedTask;
 
+    /// <summary>The client of the channel that was opened last.</summary>
+    public IChannelClient? Client { get; private set; }
+
     public ValueTask<LoginResult> LoginAsync(AmqpLogin login, AmqpClient client) => new(login is { User: "guest", Password: "guest" }
         ? new LoginResult(LoginOutcome.Accepted) : new LoginResult(LoginOutcome.Refused, "wrong password"));
 
@@ -31,7 +34,11 @@ internal sealed class TestAccess : IAmqpAccess
     {
         public string? EndReason => null;
 
-        public IAmqpChannel CreateChannel(IChannelClient client) => new Channel(access, client);
+        public IAmqpChannel CreateChannel(IChannelClient client)
+        {
+            access.Client = client;
+            return new Channel(access, client);
+        }
 
         public ValueTask<bool> UpdateSecretAsync(LongString secret, string reason) => new(true);
 
