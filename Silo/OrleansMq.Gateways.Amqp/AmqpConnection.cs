@@ -21,6 +21,8 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     private const int SmallBytes = 4 << 10;
     // What is sent while more follows collects up to this much.
     private const int HeldBytes = 64 << 10;
+    // Answers of direct reply-to that may wait for the thread that sends.
+    private const int MaxLateReplies = 16 << 20;
     // Received at once while much comes.
     private const int ManyBytes = 64 << 10;
     // How long the last bytes of a connection may take to be sent, and the client to end it in its turn.
@@ -437,7 +439,12 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
     }
 
     // A connection that closes drops what channels send. Under the lock.
-    private bool IsFull => (_output.IsFull(Interlocked.Read(ref _expected)) || _pace is { HoldsOutput: true }) && _machine.IsRunning;
+    private bool IsFull => IsFullWith(Interlocked.Read(ref _expected));
+
+    // A client that receives does not lose answers because the thread that sends them is late.
+    private bool DropsReplies => IsFullWith(Math.Max(Interlocked.Read(ref _expected) - MaxLateReplies, 0)) || !CanDeliver;
+
+    private bool IsFullWith(long expected) => (_output.IsFull(expected) || _pace is { HoldsOutput: true }) && _machine.IsRunning;
 
     /// <inheritdoc/>
     public Task WaitForRoomAsync()
@@ -650,6 +657,15 @@ internal sealed class AmqpConnection : IServedConnection, IChannelOwner, IAlarme
             {
                 lock (connection._lock)
                     return connection.IsFull || !connection.CanDeliver;
+            }
+        }
+
+        public bool DropsReplies
+        {
+            get
+            {
+                lock (connection._lock)
+                    return connection.DropsReplies;
             }
         }
 

@@ -52,7 +52,7 @@ internal sealed partial class AmqpChannel
     /// <summary>Delivers an answer.</summary>
     public void DeliverReply(AmqpMessage message)
     {
-        if (client.IsFull)
+        if (client.DropsReplies)
             return;
         lock (Gate)
         {

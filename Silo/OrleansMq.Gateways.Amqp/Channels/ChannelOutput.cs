@@ -20,7 +20,7 @@ internal sealed class ChannelOutput(IChannelClient client, EngineLog log)
 
     /// <summary>Adds a method and its content, whose memory must not change.</summary>
     public void Add<T>(T method, ContentProperties properties, ReadOnlyMemory<byte> body)
-        where T : IMethod => Add(client => client.Send(method, properties, body.Span), body.Length);
+        where T : IMethod => Add(client => client.Send(method, properties, body.Span), properties.Bytes.Length + body.Length);
 
     /// <summary>Adds a method, and sends.</summary>
     public void Send<T>(T method)

@@ -65,6 +65,9 @@ internal interface IChannelClient
     /// closes.</summary>
     bool IsFull { get; }
 
+    /// <summary>Whether answers of direct reply-to are dropped: the client does not receive, or the connection closes.</summary>
+    bool DropsReplies => IsFull;
+
     /// <summary>Whether the client is there, and the connection does not close.</summary>
     bool CanDeliver { get; }
 

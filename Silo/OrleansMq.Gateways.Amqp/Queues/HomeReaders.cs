@@ -266,9 +266,8 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
             last = call == _call ? _last : received.Task;
             if (call > _call)
             {
-                // What is busy is answered with one byte.
-                if (_last is { IsCompletedSuccessfully: true, Result: null } && time.GetElapsedTime(_answeredAt) * 2 is var called)
-                    _callTime = called < CallTime ? CallTime : called < LongestCallTime ? called : LongestCallTime;
+                if (_last is { IsCompletedSuccessfully: true, Result: null })
+                    _callTime = CallTimeAfter(time.GetElapsedTime(_answeredAt));
                 _waiting.Dispose();
                 _waiting = CancellationTokenSource.CreateLinkedTokenSource(_ended.Token);
                 (_call, _last) = (call, last);
@@ -301,13 +300,17 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
             for (var end = answered is [] or null ? 0 : answered[^1].Delivery; _unanswered.TryPeek(out var first) && first <= end;)
                 _unanswered.Dequeue();
             // No other call may follow one that is stopped.
-            returned = stop.IsCancellationRequested ? TakeUnanswered() : [];
+            returned = call <= _stopped || stop.IsCancellationRequested ? TakeUnanswered() : [];
             _answeredAt = time.GetTimestamp();
             received.SetResult(answered is null ? null : [.. answered.Select(static one => one.Delivery)]);
         }
         await SettleAsync(returned).ConfigureAwait(false);
         return answered;
     }
+
+    // A reader that was longer without a call than an answer may take had another reason.
+    private static TimeSpan CallTimeAfter(TimeSpan called) =>
+        called * 2 <= CallTime || called > LongestCallTime ? CallTime : called * 2 < LongestCallTime ? called * 2 : LongestCallTime;
 
     // The first answer may have come: its messages do not return to the queue.
     private async Task<List<(long Delivery, HeldMessage Held)>> ReceiveAgainAsync(long call, long[] deliveries)
@@ -523,8 +526,14 @@ internal sealed class HomeReader(IQueueReader reader, CopyRoom? room, TimeProvid
     public async Task YieldAsync()
     {
         List<(long, Settlement)> waiting;
+        CancellationTokenSource last;
         lock (_lock)
+        {
+            _stopped = Math.Max(_stopped, _call);
+            last = _waiting;
             waiting = _last.IsCompleted ? TakeUnanswered() : [];
+        }
+        Cancel(last);
         await SettleAsync(waiting).ConfigureAwait(false);
         await reader.YieldAsync().ConfigureAwait(false);
     }

@@ -115,10 +115,14 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
             if (maxWait == TimeSpan.Zero && time.GetElapsedTime(began) >= LogQueue.Patience)
                 throw NoAnswer();
             // A home that is busy has waited itself, and keeps a place for the next call.
-            if (isBusy)
-                cancellationToken.ThrowIfCancellationRequested();
-            else
+            if (!isBusy)
                 await PauseAsync(cancellationToken).ConfigureAwait(false);
+            else if (cancellationToken.IsCancellationRequested)
+            {
+                var session = _session;
+                _ = homes.AskReaderAsync(home, ReaderFrames.Of(ReaderFrames.StopKind, session.Id, session.Calls));
+                cancellationToken.ThrowIfCancellationRequested();
+            }
             if (maxWait > TimeSpan.Zero)
                 return [];
         }
@@ -234,6 +238,8 @@ internal sealed class RemoteReader(QueueHomes homes, QueueHome home, HomeTarget 
     {
         try
         {
+            // A call that is stopped leaves nothing waiting at the home, whether it has come there or not.
+            await homes.AskReaderAgainAsync(home, ReaderFrames.Of(ReaderFrames.StopKind, session.Id, call)).ConfigureAwait(false);
             var answer = await homes.AskReaderAgainAsync(home, ReaderFrames.Receive(session.Id, call, max, TimeSpan.Zero))
                 .ConfigureAwait(false);
             if (answer.Span is not [1, ..])

@@ -218,6 +218,26 @@ public sealed class HomeReadersTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Reader_that_did_not_call_for_long_keeps_no_place_for_longer()
+    {
+        await _room.EnterAsync(Limit);
+        await PublishAsync(1);
+        for (var call = 1; call <= 2; call++)
+        {
+            var receiving = ReceiveAsync(2, call);
+            _clock.Advance(TimeSpan.FromSeconds(2));
+            Assert.Equal([3], await receiving.WaitAsync(Patience));
+            if (call == 1)
+                _clock.Advance(TimeSpan.FromSeconds(8));
+        }
+        var all = _room.EnterAsync(Limit);
+        _room.Exit(Limit);
+        Assert.False(all.IsCompleted);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await all.WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task Reader_of_an_earlier_build_has_all_without_room()
     {
         Assert.Equal([1], await AttachAsync(3, tellsGot: false));

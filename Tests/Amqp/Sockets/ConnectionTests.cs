@@ -204,9 +204,10 @@ public sealed class ConnectionTests
         {
             Assert.False(access.Client!.IsFull);
             output.Add(new BasicDeliver("c", tag, false, "", "q"), ContentProperties.None,
-                new byte[ConnectionOutput.MaxUnsentBytes / (Count - 1)]);
+                new byte[(ConnectionOutput.MaxUnsentBytes / (Count - 1)) - 64]);
         }
         Assert.True(access.Client!.IsFull);
+        Assert.False(access.Client.DropsReplies);
         var room = access.Client.WaitForRoomAsync();
         Assert.False(room.IsCompleted);
         output.Flush();
