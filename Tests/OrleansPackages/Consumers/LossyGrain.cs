@@ -25,9 +25,15 @@ public sealed class LossyGrain : Grain, ILossyGrain, IGrainConsumer<Ordered>, ID
 
     internal static TaskCompletionSource Free { get; set; } = new();
 
+    internal static TaskCompletionSource Began { get; set; } = new();
+
     public Task<SiloAddress> PlaceAsync() => Task.FromResult(((IGrainBase)this).GrainContext.Address.SiloAddress!);
 
-    public Task WorkAsync() => Free.Task;
+    public Task WorkAsync()
+    {
+        Began.TrySetResult();
+        return Free.Task;
+    }
 
     public Task ConsumeAsync(Ordered value, ConsumedRecord record, CancellationToken cancellationToken) =>
         ConsumerScript.ReceiveAsync(this, value.Number, record, cancellationToken);

@@ -57,10 +57,14 @@ public sealed class SlowAnswerTests : IAsyncLifetime
         var (busy, other) = (_silo!.Client.GetGrain<ILossyGrain>("busy"), _silo.Client.GetGrain<ILossyGrain>("slow-other"));
         // Its record comes after as many rounds: enough for the other one to come again.
         _lost.Lose(other.GetGrainId(), LostPart.Request, Losses);
-        LossyGrain.Free = new TaskCompletionSource();
+        (LossyGrain.Free, LossyGrain.Began) = (new TaskCompletionSource(), new TaskCompletionSource());
         var work = busy.WorkAsync();
+        // The record would come first otherwise.
+        await LossyGrain.Began.Task.WaitAsync(Wait.Deadline);
         await SendAsync(LossyGrain.Records, "busy", "slow-other");
-        await Wait.UntilAsync(() => _lost.Calls(busy.GetGrainId(), LostMessages.Question) > 0, "the grain is asked");
+        await Wait.UntilAsync(() => Task.FromResult(_lost.Calls(busy.GetGrainId(), LostMessages.Question) > 0), "the grain is asked",
+            () => Task.FromResult($"{_lost.Calls(busy.GetGrainId(), LostMessages.Delivery)} deliveries, "
+                + $"{ConsumerScript.Received(LossyGrain.Records, "busy").Length} records, and its work is {work.Status}"));
         await Wait.UntilAsync(() => ConsumerScript.Received(LossyGrain.Records, "slow-other").Length > 0, "the other record comes");
         Assert.Equal(Losses + 1, _lost.Calls(other.GetGrainId(), LostMessages.Delivery));
         Assert.Empty(ConsumerScript.Received(LossyGrain.Records, "busy"));
