@@ -151,9 +151,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
         await PublishAsync(3);
         await ReceiveAsync(1, 1);
         await PublishAsync(1, 10);
-        var second = ReceiveAsync(2, 1, max: 5);
-        _clock.Advance(TimeSpan.FromSeconds(2));
-        Assert.Equal([3], await second.WaitAsync(Patience));
+        await AssertHasNoRoomAsync(2, 1, max: 5);
         Assert.Equal((new QueueCounts(0, 4, 0, (3 * Bytes) + 10), 1), (await _queue.CountAllAsync(), _room.Waiting));
         if (by == "time")
             _clock.Advance(HomeReaders.AnswerTime + TimeSpan.FromSeconds(1));
@@ -172,9 +170,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
     {
         await PublishAsync(2);
         await ReceiveAsync(1, 1);
-        var second = ReceiveAsync(2, 1);
-        _clock.Advance(TimeSpan.FromSeconds(2));
-        await second.WaitAsync(Patience);
+        await AssertHasNoRoomAsync(2, 1);
         await AskAsync(ReaderFrames.Of(ReaderFrames.GotKind, 1, 1));
         var all = _room.EnterAsync(Limit);
         Assert.False(all.IsCompleted);
@@ -187,9 +183,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
     {
         await PublishAsync(2);
         await ReceiveAsync(1, 1);
-        var second = ReceiveAsync(2, 1);
-        _clock.Advance(TimeSpan.FromSeconds(2));
-        await second.WaitAsync(Patience);
+        await AssertHasNoRoomAsync(2, 1);
         _clock.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal(1, _room.Waiting);
         var all = _room.EnterAsync(Limit);
@@ -207,9 +201,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
         await ReceiveAsync(1, 1);
         foreach (var call in (int[])[1, 2])
         {
-            var second = ReceiveAsync(2, call);
-            _clock.Advance(TimeSpan.FromSeconds(2));
-            Assert.Equal([3], await second.WaitAsync(Patience));
+            await AssertHasNoRoomAsync(2, call);
             _clock.Advance(TimeSpan.FromSeconds(3));
         }
         await AskAsync(ReaderFrames.Of(ReaderFrames.GotKind, 1, 1));
@@ -224,9 +216,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
         await PublishAsync(1);
         for (var call = 1; call <= 2; call++)
         {
-            var receiving = ReceiveAsync(2, call);
-            _clock.Advance(TimeSpan.FromSeconds(2));
-            Assert.Equal([3], await receiving.WaitAsync(Patience));
+            await AssertHasNoRoomAsync(2, call);
             if (call == 1)
                 _clock.Advance(TimeSpan.FromSeconds(8));
         }
@@ -280,9 +270,7 @@ public sealed class HomeReadersTests : IAsyncLifetime
     {
         await PublishAsync(2);
         await ReceiveAsync(1, 1);
-        var second = ReceiveAsync(2, 1);
-        _clock.Advance(TimeSpan.FromSeconds(2));
-        Assert.Equal([3], await second.WaitAsync(Patience));
+        await AssertHasNoRoomAsync(2, 1);
         await AskAsync(ReaderFrames.Of(ReaderFrames.StopKind, 2, 1));
         Assert.Equal((new QueueCounts(1, 1, Bytes, Bytes), 0), (await _queue.CountAllAsync(), _room.Waiting));
     }
@@ -466,6 +454,14 @@ public sealed class HomeReadersTests : IAsyncLifetime
 
     private Task<byte[]> AttachAsync(long reader, bool tellsGot = true) =>
         AskAsync(ReaderFrames.Attach(reader, new ReaderOrigin(new HomeTarget("/", "q", 1), 0, 0, "i2", tellsGot)));
+
+    // The call waits for room as long as it may.
+    private async Task AssertHasNoRoomAsync(long reader, long call, int max = 1)
+    {
+        var receiving = ReceiveAsync(reader, call, max);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal([3], await receiving.WaitAsync(Patience));
+    }
 
     private static void AssertHas(byte[] answer, params long[] deliveries) =>
         Assert.Equal(deliveries, ReaderFrames.ReadMessages(answer).Select(static one => one.Delivery));
